@@ -1,0 +1,133 @@
+"""One run of ``fit``: epochs through the runner, validation, progress, and the way back from a divergence.
+
+The way back costs nothing while all goes well: at most once every ``runner.PATIENCE`` seconds, between two epochs, the numbers
+are checked and copied. When a loss or a weight is found not to be finite, the run returns to that copy and repeats its epochs
+one by one, with the same bits, up to the last one that ends finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from cbp._cpu import core as _core
+from cbp._progress import Progress
+from cbp._runner import BLOCK, PATIENCE, Numbers, Runner
+from cbp.errors import DivergedError
+from cbp.history import History
+
+Curves = npt.NDArray[np.float64]
+
+
+class Fit:
+    """Runs epochs and keeps their history.
+
+    Parameters
+    ----------
+    runner : Runner
+        Of mode ``"train"``, over ``numbers``.
+    numbers : Numbers
+        Of the network.
+    metric : str
+        Name of the second curve.
+    validate : callable or None
+        Measures the validation data: name -> value.
+    """
+
+    def __init__(self, runner: Runner, numbers: Numbers, metric: str, validate: Callable[[], dict[str, float]] | None):
+        self._runner = runner
+        self._numbers = numbers
+        self._metric = metric
+        self._validate = validate
+        self._first = numbers.epoch
+        self._curves: list[Curves] = []
+        self._validation: list[dict[str, float]] = []
+        self._safe = numbers.copy()
+        self._safe_since = _core.clock()
+
+    @property
+    def history(self) -> History:
+        """The complete epochs so far."""
+        curves = np.concatenate([*self._curves, np.empty((0, 3))])
+        names = {"loss": curves[:, 0], self._metric: curves[:, 1]}
+        if self._validate is not None:
+            for name in ("loss", self._metric):
+                names[f"val_{name}"] = np.array([values[name] for values in self._validation])
+        names["seconds"] = curves[:, 2]
+        return History(names)
+
+    def run(self, epochs: int, progress: bool | None) -> None:
+        """Run ``epochs`` epochs; raises DivergedError, and lets KeyboardInterrupt pass, with a consistent network."""
+        show = Progress(epochs, progress)
+        self._runner.begin(_core.clock())
+        done = 0
+        try:
+            while done < epochs:
+                block = 1 if self._validate is not None else min(BLOCK, epochs - done)
+                done += self._block(block, done, show)
+                if self._validate is not None:
+                    self._validation.append(self._validate())
+                self._keep(force=done == epochs)
+        except KeyboardInterrupt:
+            self._settle()
+            raise
+        finally:
+            show.close()
+
+    def _block(self, count: int, done: int, show: Progress) -> int:
+        """Up to ``count`` epochs, ending at a boundary between epochs; returns how many."""
+        curves = np.empty((count, 3))
+        first = self._runner.rebase()
+        last = first + count
+        try:
+            while self._numbers.epoch < last and not self._runner.diverged:
+                self._runner.slice(curves, last)
+                show.show(done + self._numbers.epoch - first, self._runner.loss_so_far)
+                # A slice that ends inside an epoch is followed by one that ends with it, where the numbers can be kept.
+                last = self._numbers.epoch + self._runner.inside_epoch
+        finally:
+            self._curves.append(curves[: self._numbers.epoch - first])
+        if self._runner.diverged:
+            self._recover()
+        return self._numbers.epoch - first
+
+    def _keep(self, force: bool) -> None:
+        """Check the numbers and keep a copy, from time to time."""
+        if not force and _core.clock() - self._safe_since < PATIENCE:
+            return
+        if not self._numbers.finite:
+            self._recover()
+        self._safe.assign(self._numbers)
+        self._safe_since = _core.clock()
+
+    def _recover(self) -> None:
+        """Return to the last epoch that ended finite, and raise."""
+        failed = self._numbers.epoch
+        self._numbers.assign(self._safe)
+        self._runner.begin(_core.clock())
+        before = self._safe.copy()
+        while self._numbers.epoch < failed:
+            self._runner.epochs(1)
+            if self._runner.diverged or not self._numbers.finite:
+                break
+            before.assign(self._numbers)
+        self._numbers.assign(before)
+        self._trim()
+        raise DivergedError(
+            f"training diverged in epoch {self._numbers.epoch - self._first + 1}: the loss or a weight is no longer finite. The "
+            f"network holds the weights from before that epoch. Try a lower rate, or standardise X and y.", self.history)
+
+    def _settle(self) -> None:
+        """After an interruption: no numbers that are not finite, and the shuffle of a begun epoch is not used again."""
+        self._numbers.epoch += self._runner.inside_epoch
+        if not self._numbers.finite:
+            self._numbers.assign(self._safe)
+            self._trim()
+
+    def _trim(self) -> None:
+        """Forget the curves of epochs that were taken back."""
+        keep = self._numbers.epoch - self._first
+        self._curves = [np.concatenate([*self._curves, np.empty((0, 3))])[:keep]]
+        self._validation = self._validation[:keep]

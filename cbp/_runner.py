@@ -1,0 +1,202 @@
+"""Runs passes over data through the core, a slice of time after the other.
+
+The core runs without the GIL until ``PATIENCE`` seconds have passed and tells in a ``Run`` record where it stopped; between
+two slices Python sees signals, so that Ctrl-C finds the network between two updates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cbp._arrays import Data
+from cbp._cpu import core as _core
+from cbp._plan import Plan, aligned, padded
+from cbp.losses import Loss
+from cbp.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
+
+PATIENCE = 0.05
+BLOCK = 4096
+"""Epochs whose curves are allocated at a time."""
+
+Flat = npt.NDArray[Any]
+
+
+@dataclass
+class Numbers:
+    """All numbers of a network that training changes: padded parameters, optimizer state, and the two counters."""
+
+    parameters: Flat
+    state: Flat
+    step: int = 0
+    epoch: int = 0
+
+    def copy(self) -> Numbers:
+        return Numbers(self.parameters.copy(), self.state.copy(), self.step, self.epoch)
+
+    def assign(self, other: Numbers) -> None:
+        self.parameters[:] = other.parameters
+        self.state[:] = other.state
+        self.step, self.epoch = other.step, other.epoch
+
+    @property
+    def finite(self) -> bool:
+        return bool(_core.first_not_finite(self.parameters) < 0)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised: the loss and the penalties."""
+
+    loss: Loss
+    l1: float
+    l2: float
+
+
+class Runner:
+    """One pass, or many, of a plan over data.
+
+    Parameters
+    ----------
+    plan, numbers, objective
+        The network.
+    data : Data
+        Checked by ``_arrays.py``.
+    mode : str
+        ``"train"``, ``"gradient"`` or ``"evaluate"``.
+    batch_size : int or None
+        None: all samples in one batch.
+    optimizer : Optimizer or None
+        Needed for ``"train"``.
+    shuffle : bool
+        Whether every epoch takes the samples in a new order.
+    seed : int
+        Of the shuffles.
+    """
+
+    def __init__(
+        self, plan: Plan, numbers: Numbers, objective: Objective, data: Data, *, mode: str, batch_size: int | None = None,
+        optimizer: Optimizer | None = None, shuffle: bool = False, seed: int = 0,
+    ):
+        samples = len(data.x)
+        batch = samples if batch_size is None else min(batch_size, samples)
+        dtype = numbers.parameters.dtype
+        self._plan = plan
+        self._numbers = numbers
+        self._data = data
+        self._order = np.empty(samples if shuffle and batch < samples else 0, np.intp)
+        self._gradient = aligned(plan.size if mode != "evaluate" else 1, dtype)
+        self._arena = aligned(plan.arena * plan.piece(batch), dtype)
+        self._mirror = aligned(plan.mirror if mode != "evaluate" else 1, dtype)
+        self._record = np.zeros(1, dtype=_core.RUN)
+        run = self._run = self._record[0]
+        run["mode"] = _core.MODES[mode]
+        run["loss"] = _core.LOSSES[objective.loss.name]
+        run["delta"] = objective.loss.delta
+        run["l1"], run["l2"] = objective.l1, objective.l2
+        run["batch_size"], run["piece"] = batch, plan.piece(batch)
+        run["shuffle"], run["seed"] = len(self._order) > 0, seed
+        run["epoch"] = run["first_epoch"] = numbers.epoch
+        run["step"] = numbers.step
+        if optimizer is not None:
+            _describe(optimizer, run)
+
+    @property
+    def gradient(self) -> Flat:
+        """The padded gradient of the last batch, penalties included."""
+        return self._gradient
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run stopped at a batch whose loss is not finite."""
+        return bool(self._run["diverged"])
+
+    @property
+    def inside_epoch(self) -> bool:
+        return bool(self._run["position"] or self._run["row"])
+
+    @property
+    def loss_so_far(self) -> float | None:
+        """Mean loss of the epoch that runs, None at its beginning."""
+        weight = float(self._run["epoch_weight"])
+        return float(self._run["epoch_loss"]) / weight + float(self._run["penalty"]) if weight else None
+
+    def begin(self, started: float) -> None:
+        """Take up where the network's numbers stand; ``started`` is the clock's time of the beginning."""
+        run = self._run
+        run["epoch"] = run["first_epoch"] = self._numbers.epoch
+        run["step"] = self._numbers.step
+        run["position"] = run["row"] = run["diverged"] = 0
+        run["started"] = started
+
+    def rebase(self) -> int:
+        """Let the next row of curves belong to the present epoch, and return that."""
+        self._run["first_epoch"] = self._run["epoch"]
+        return int(self._run["epoch"])
+
+    def slice(self, curves: npt.NDArray[np.float64], last_epoch: int) -> None:
+        """Run until ``last_epoch`` or until the patience is over, and keep the network's counters in step."""
+        data = self._data
+        try:
+            _core.run_epochs(
+                self._plan.ops, self._record, self._numbers.parameters, self._gradient, self._numbers.state, data.x, data.targets,
+                data.labels, data.weights, self._order, self._arena, self._mirror, curves, last_epoch, PATIENCE,
+            )
+        finally:
+            self._numbers.step = int(self._run["step"])
+            self._numbers.epoch = int(self._run["epoch"])
+
+    def epochs(self, count: int) -> npt.NDArray[np.float64]:
+        """Run ``count`` epochs, at most BLOCK, or up to a divergence; the complete ones' curves (loss, metric, seconds)."""
+        curves = np.empty((count, 3))
+        first = self.rebase()
+        while int(self._run["epoch"]) < first + count and not self.diverged:
+            self.slice(curves, first + count)
+        return curves[: int(self._run["epoch"]) - first]
+
+
+def _describe(optimizer: Optimizer, run: Any) -> None:
+    """The optimizer's fields as the core reads them."""
+    run["rate"], run["weight_decay"] = optimizer.rate, optimizer.weight_decay
+    kind = optimizer.name
+    if isinstance(optimizer, SGD):
+        run["memory1"] = optimizer.momentum
+        kind = "nesterov" if optimizer.nesterov else "momentum" if optimizer.momentum else "sgd"
+    elif isinstance(optimizer, Adam):
+        kind = "adam"
+        run["memory1"], run["memory2"], run["epsilon"] = optimizer.beta1, optimizer.beta2, optimizer.epsilon
+    elif isinstance(optimizer, RMSprop):
+        run["memory2"], run["epsilon"] = optimizer.rho, optimizer.epsilon
+    elif isinstance(optimizer, Adagrad):
+        run["epsilon"] = optimizer.epsilon
+    run["optimizer"] = _core.OPTIMIZERS[kind]
+
+
+def predict(plan: Plan, parameters: Flat, x: Flat) -> Flat:
+    """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once."""
+    samples = len(x)
+    out = np.empty((samples, *plan.output_shape), parameters.dtype)
+    piece = plan.piece(samples)
+    arena = aligned(plan.arena * piece, parameters.dtype)
+    done = 0
+    while done < samples:
+        done = _core.predict(plan.ops, parameters, x, out, arena, piece, done, PATIENCE)
+    return out
+
+
+def vector_jacobian(plan: Plan, parameters: Flat, x: Flat, d_output: Flat) -> tuple[Flat, Flat]:
+    """The gradients of ``sum(d_output * outputs)`` with respect to the inputs and to the (padded) parameters."""
+    samples = len(x)
+    d_input = np.empty_like(x)
+    piece = plan.piece(samples)
+    width = padded(x.shape[1])
+    gradient, arena = aligned(plan.size, x.dtype), aligned(plan.arena * piece, x.dtype)
+    mirror, rows = aligned(plan.mirror, x.dtype), aligned(piece * width, x.dtype)
+    done = 0
+    while done < samples:
+        done = _core.vector_jacobian(
+            plan.ops, parameters, gradient, x, d_output, d_input, arena, mirror, rows, piece, done, PATIENCE)
+    return d_input, gradient

@@ -1,0 +1,120 @@
+"""Initializers: how the weights of a layer start.
+
+Random ones draw from cbp's own generator (``kernels/random.pxd``), so a seed gives the same weights on every version of
+NumPy. ``fan_in`` and ``fan_out`` are the numbers of values that a unit reads and that read a unit's input. Biases start at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from cbp import _check
+from cbp.errors import unknown_name
+
+__all__ = ["INITIALIZERS", "Draw", "Initializer", "array", "constant", "get"]
+
+Array = npt.NDArray[np.float64]
+Draw = Callable[[str, int], Array]
+"""``draw("uniform" | "normal", n)``: n numbers from [0, 1) or from the standard normal distribution."""
+
+
+def _uniform(bound: float, shape: tuple[int, ...], draw: Draw) -> Array:
+    return ((2 * draw("uniform", int(np.prod(shape))) - 1) * bound).reshape(shape)
+
+
+def _normal(deviation: float, shape: tuple[int, ...], draw: Draw) -> Array:
+    return (draw("normal", int(np.prod(shape))) * deviation).reshape(shape)
+
+
+def _orthogonal(shape: tuple[int, ...], draw: Draw) -> Array:
+    rows, columns = int(np.prod(shape[:-1])), shape[-1]
+    tall = _normal(1.0, (max(rows, columns), min(rows, columns)), draw)
+    q, r = np.linalg.qr(tall)
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)  # makes the decomposition unique, and q uniform
+    return (q if rows >= columns else q.T).reshape(shape)
+
+
+def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    return int(np.prod(shape[:-1])), shape[-1]
+
+
+# name -> values(shape, draw). Sources: Glorot & Bengio (2010); He et al. (2015); LeCun et al. (1998); Saxe et al. (2014).
+INITIALIZERS: dict[str, Callable[[tuple[int, ...], Draw], Array]] = {
+    "glorot_uniform": lambda shape, draw: _uniform(sqrt(6 / sum(_fans(shape))), shape, draw),
+    "glorot_normal": lambda shape, draw: _normal(sqrt(2 / sum(_fans(shape))), shape, draw),
+    "he_uniform": lambda shape, draw: _uniform(sqrt(6 / _fans(shape)[0]), shape, draw),
+    "he_normal": lambda shape, draw: _normal(sqrt(2 / _fans(shape)[0]), shape, draw),
+    "lecun_uniform": lambda shape, draw: _uniform(sqrt(3 / _fans(shape)[0]), shape, draw),
+    "lecun_normal": lambda shape, draw: _normal(sqrt(1 / _fans(shape)[0]), shape, draw),
+    "orthogonal": _orthogonal,
+    "zeros": lambda shape, draw: np.zeros(shape),
+    "ones": lambda shape, draw: np.ones(shape),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Initializer:
+    """An initializer by name, or one that sets given values.
+
+    Parameters
+    ----------
+    name : str
+        One of ``cbp.initializers.INITIALIZERS``, ``"constant"`` or ``"array"``.
+    values : array or None
+        What ``"constant"`` (a scalar) and ``"array"`` (the shape of the weights) set.
+    """
+
+    name: str
+    values: Array | None = None
+
+    def __call__(self, shape: tuple[int, ...], draw: Draw) -> Array:
+        """The values for a weight array of this shape; raises ValueError where given values have another."""
+        if self.values is None:
+            return INITIALIZERS[self.name](shape, draw)
+        if self.name == "array" and self.values.shape != shape:
+            raise ValueError(f"init: the weights have the shape {shape}, the given array has {self.values.shape}")
+        return np.broadcast_to(self.values, shape)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Initializer)
+            and self.name == other.name
+            and (self.values is None) == (other.values is None)
+            and (self.values is None or np.array_equal(self.values, other.values))  # type: ignore[arg-type]
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, None if self.values is None else self.values.tobytes()))
+
+
+def constant(value: float) -> Initializer:
+    """Every weight starts at ``value``."""
+    return Initializer("constant", np.array(_check.real("init value", value)))
+
+
+def array(values: npt.ArrayLike | Sequence[object]) -> Initializer:
+    """The weights start at ``values``, which have their shape; the values are copied."""
+    try:
+        copy = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as problem:
+        raise TypeError(f"init: the array must hold numbers ({problem})") from None
+    if not np.isfinite(copy).all():
+        raise ValueError("init: the array holds a value that is not finite")
+    copy.flags.writeable = False
+    return Initializer("array", copy)
+
+
+def get(init: str | float | Initializer | npt.ArrayLike) -> Initializer:
+    """The initializer that a user named, built, or gave as a number or an array."""
+    if isinstance(init, Initializer):
+        return init
+    if isinstance(init, str):
+        if init not in INITIALIZERS:
+            raise unknown_name("init", init, INITIALIZERS)
+        return Initializer(init)
+    return constant(init) if isinstance(init, (int, float)) else array(init)

@@ -1,0 +1,417 @@
+# Activations: a = f(z), and backward dz = da f'(z).
+#
+# Each xxx(z) stands directly above its derivative, which is written in what is cheapest to keep: the output `a` where it
+# suffices, else the weighted sum `z` (gelu and silu: KEEPS_SUM). Loops run over whole padded rows; a pad lane of `a` is read by
+# nobody, and a pad lane of dz is 0 because da is.
+#
+# exp, tanh, erf and log1p are polynomials in plain loops, so that they vectorise: within 2 ulp in float64, NaN and inf kept.
+# Their coefficients are those of S. L. Moshier's Cephes library (netlib); the arrangement is ours.
+
+from cython cimport floating
+from libc.math cimport INFINITY, log
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+
+cdef enum Activation:
+    IDENTITY
+    RELU
+    LEAKY_RELU
+    ELU
+    SELU
+    GELU
+    SILU
+    SOFTPLUS
+    TANH
+    SIGMOID
+    HARD_SIGMOID
+    SOFTSIGN
+    SOFTMAX
+
+
+cdef union Bits32:
+    float value
+    uint32_t bits
+
+cdef union Bits64:
+    double value
+    uint64_t bits
+
+
+# --- elementary functions --------------------------------------------------------------------------------------------------
+
+cdef inline float exp32(float x) noexcept nogil:
+    """e^x = 2^n e^r with |r| <= log(2) / 2; n is read from the low bits of x log2(e) + 1.5 2^23."""
+    cdef Bits32 shifted, low, high
+    cdef float n, r, p
+    cdef int32_t exponent
+    x = <float>89.0 if x > <float>89.0 else x
+    x = <float>-104.0 if x < <float>-104.0 else x
+    shifted.value = x * <float>1.44269504088896341 + <float>12582912.0
+    n = shifted.value - <float>12582912.0
+    r = x - n * <float>0.693359375
+    r = r - n * <float>-2.12194440e-4
+    p = <float>1.9875691500e-4
+    p = p * r + <float>1.3981999507e-3
+    p = p * r + <float>8.3334519073e-3
+    p = p * r + <float>4.1665795894e-2
+    p = p * r + <float>1.6666665459e-1
+    p = p * r + <float>5.0000001201e-1
+    p = p * r * r + r + <float>1.0
+    # 2^n in two factors, so that subnormal results and overflow come out right.
+    exponent = <int32_t>(shifted.bits - <uint32_t>0x4B400000)
+    low.bits = <uint32_t>((exponent >> 1) + 127) << 23
+    high.bits = <uint32_t>(exponent - (exponent >> 1) + 127) << 23
+    return p * low.value * high.value
+
+
+cdef inline double exp64(double x) noexcept nogil:
+    """As exp32, with e^r = 1 + 2 r P(r²) / (Q(r²) - r P(r²))."""
+    cdef Bits64 shifted, low, high
+    cdef double n, r, s, p, q
+    cdef int64_t exponent, half
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    shifted.value = x * 1.4426950408889634073599 + 6755399441055744.0
+    n = shifted.value - 6755399441055744.0
+    r = x - n * 6.93145751953125e-1
+    r = r - n * 1.42860682030941723212e-6
+    s = r * r
+    p = r * ((1.26177193074810590878e-4 * s + 3.02994407707441961300e-2) * s + 9.99999999999999999910e-1)
+    q = ((3.00198505138664455042e-6 * s + 2.52448340349684104192e-3) * s + 2.27265548208155028766e-1) * s + 2.0
+    p = 1.0 + 2.0 * (p / (q - p))
+    # An arithmetic shift of 64-bit integers does not vectorise below AVX-512: halve n + 2048, which is positive.
+    exponent = <int64_t>(shifted.bits - <uint64_t>0x4338000000000000)
+    half = <int64_t>(<uint64_t>(exponent + 2048) >> 1) - 1024
+    low.bits = <uint64_t>(half + 1023) << 52
+    high.bits = <uint64_t>(exponent - half + 1023) << 52
+    return p * low.value * high.value
+
+
+cdef inline floating exponential(floating x) noexcept nogil:
+    if floating is float:
+        return exp32(x)
+    else:
+        return exp64(x)
+
+
+cdef inline floating logistic(floating x) noexcept nogil:
+    """1 / (1 + e^-x)"""
+    return 1 / (1 + exponential(-x))
+
+
+cdef inline floating hyperbolic_tangent(floating x) noexcept nogil:
+    """Near 0 an odd polynomial (float32) or rational function (float64), elsewhere 1 - 2 / (e^2|x| + 1)."""
+    cdef floating size = x if x > 0 else -x
+    cdef floating far = 1 - 2 / (exponential(size + size) + 1)
+    cdef floating s = x * x
+    cdef floating near
+    far = -far if x < 0 else far
+    if floating is float:
+        near = <float>-5.70498872745e-3
+        near = near * s + <float>2.06390887954e-2
+        near = near * s + <float>-5.37397155531e-2
+        near = near * s + <float>1.33314422036e-1
+        near = near * s + <float>-3.33332819422e-1
+        near = near * s * x + x
+    else:
+        near = (-9.64399179425052238628e-1 * s - 9.92877231001918586564e1) * s - 1.61468768441708447952e3
+        near = near / (((s + 1.12811678491632931402e2) * s + 2.23548839060100448583e3) * s + 4.84406305325125486048e3)
+        near = near * s * x + x
+    return near if size < <floating>0.625 else far
+
+
+cdef inline floating error_function(floating x) noexcept nogil:
+    """erf(x): up to 1 x T(x²) / U(x²), beyond it 1 - e^(-x²) P(|x|) / Q(|x|), which is 1 to the last bit from 6 on."""
+    cdef floating s = x * x
+    cdef floating size = x if x > 0 else -x
+    cdef floating t, u, p, q, near, far
+    t = <floating>9.60497373987051638749
+    t = t * s + <floating>9.00260197203842689217e1
+    t = t * s + <floating>2.23200534594684319226e3
+    t = t * s + <floating>7.00332514112805075473e3
+    t = t * s + <floating>5.55923013010394962768e4
+    u = s + <floating>3.35617141647503099647e1
+    u = u * s + <floating>5.21357949780152679795e2
+    u = u * s + <floating>4.59432382970980127987e3
+    u = u * s + <floating>2.26290000613890934246e4
+    u = u * s + <floating>4.92673942608635921086e4
+    near = x * t / u
+    size = <floating>6.5 if size > <floating>6.5 else size
+    p = <floating>2.46196981473530512524e-10
+    p = p * size + <floating>5.64189564831068821977e-1
+    p = p * size + <floating>7.46321056442269912687
+    p = p * size + <floating>4.86371970985681366614e1
+    p = p * size + <floating>1.96520832956077098242e2
+    p = p * size + <floating>5.26445194995477358631e2
+    p = p * size + <floating>9.34528527171957607540e2
+    p = p * size + <floating>1.02755188689515710272e3
+    p = p * size + <floating>5.57535335369399327526e2
+    q = size + <floating>1.32281951154744992508e1
+    q = q * size + <floating>8.67072140885989742329e1
+    q = q * size + <floating>3.54937778887819891062e2
+    q = q * size + <floating>9.75708501743205489753e2
+    q = q * size + <floating>1.82390916687909736289e3
+    q = q * size + <floating>2.24633760818710981792e3
+    q = q * size + <floating>1.65666309194161350182e3
+    q = q * size + <floating>5.57535340817727675546e2
+    far = 1 - exponential(-size * size) * (p / q)
+    far = -far if x < 0 else far
+    return near if s <= 1 else far
+
+
+cdef inline floating log1p_of_fraction(floating u) noexcept nogil:
+    """log(1 + u) for 0 <= u <= 1, as 2 artanh(u / (2 + u)): s <= 1/3, so the series loses a digit a term."""
+    cdef floating s = u / (2 + u)
+    cdef floating q = s * s
+    cdef floating p
+    if floating is float:
+        p = <float>1 / 15
+    else:
+        p = 1.0 / 33
+        p = p * q + 1.0 / 31
+        p = p * q + 1.0 / 29
+        p = p * q + 1.0 / 27
+        p = p * q + 1.0 / 25
+        p = p * q + 1.0 / 23
+        p = p * q + 1.0 / 21
+        p = p * q + 1.0 / 19
+        p = p * q + 1.0 / 17
+        p = p * q + 1.0 / 15
+    p = p * q + <floating>(1.0 / 13)
+    p = p * q + <floating>(1.0 / 11)
+    p = p * q + <floating>(1.0 / 9)
+    p = p * q + <floating>(1.0 / 7)
+    p = p * q + <floating>(1.0 / 5)
+    p = p * q + <floating>(1.0 / 3)
+    return 2 * (s + s * q * p)
+
+
+# --- activations, each above its derivative ----------------------------------------------------------------------------------
+
+cdef inline floating relu(floating z) noexcept nogil:
+    return 0 if z < 0 else z
+
+cdef inline floating relu_slope(floating a) noexcept nogil:
+    return 1 if a > 0 else 0
+
+
+cdef inline floating leaky_relu(floating z) noexcept nogil:
+    return z if z > 0 else <floating>0.01 * z
+
+cdef inline floating leaky_relu_slope(floating a) noexcept nogil:
+    return 1 if a > 0 else <floating>0.01
+
+
+cdef inline floating expm1_of_negative(floating z) noexcept nogil:
+    """e^z - 1 for z <= 0, without the cancellation near 0: e^z - 1 = 2 t / (1 - t), t = tanh(z / 2)."""
+    cdef floating t = hyperbolic_tangent(z / 2)
+    return 2 * t / (1 - t)
+
+cdef inline floating elu(floating z) noexcept nogil:
+    return z if z > 0 else expm1_of_negative(0 if z > 0 else z)
+
+cdef inline floating elu_slope(floating a) noexcept nogil:
+    return 1 if a > 0 else a + 1
+
+
+cdef inline floating selu(floating z) noexcept nogil:
+    """Klambauer et al., 2017, Self-normalizing neural networks"""
+    return <floating>1.0507009873554804934 * (
+        z if z > 0 else <floating>1.6732632423543772848 * expm1_of_negative(0 if z > 0 else z))
+
+cdef inline floating selu_slope(floating a) noexcept nogil:
+    return <floating>1.0507009873554804934 if a > 0 else a + <floating>(1.0507009873554804934 * 1.6732632423543772848)
+
+
+cdef inline floating gelu(floating z) noexcept nogil:
+    """z Φ(z), Hendrycks & Gimpel, 2016, Gaussian error linear units"""
+    return z * <floating>0.5 * (1 + error_function(z * <floating>0.70710678118654752440))
+
+cdef inline floating gelu_slope(floating z) noexcept nogil:
+    """Φ(z) + z φ(z)"""
+    return (<floating>0.5 * (1 + error_function(z * <floating>0.70710678118654752440))
+            + z * <floating>0.39894228040143267794 * exponential(<floating>-0.5 * z * z))
+
+
+cdef inline floating silu(floating z) noexcept nogil:
+    return z * logistic(z)
+
+cdef inline floating silu_slope(floating z) noexcept nogil:
+    cdef floating s = logistic(z)
+    return s * (1 + z * (1 - s))
+
+
+cdef inline floating softplus(floating z) noexcept nogil:
+    """log(1 + e^z) = max(z, 0) + log(1 + e^-|z|)"""
+    return relu(z) + log1p_of_fraction(exponential(-z if z > 0 else z))
+
+cdef inline floating softplus_slope(floating a) noexcept nogil:
+    """sigmoid(z) = 1 - e^-a"""
+    return -expm1_of_negative(-a)
+
+
+cdef inline floating tanh_slope(floating a) noexcept nogil:
+    return 1 - a * a
+
+
+cdef inline floating sigmoid_slope(floating a) noexcept nogil:
+    return a * (1 - a)
+
+
+cdef inline floating hard_sigmoid(floating z) noexcept nogil:
+    cdef floating line = z * <floating>(1.0 / 6) + <floating>0.5
+    line = 0 if line < 0 else line
+    return 1 if line > 1 else line
+
+cdef inline floating hard_sigmoid_slope(floating a) noexcept nogil:
+    return <floating>(1.0 / 6) if (a > 0) & (a < 1) else 0
+
+
+cdef inline floating softsign(floating z) noexcept nogil:
+    return z / (1 + (z if z > 0 else -z))
+
+cdef inline floating softsign_slope(floating a) noexcept nogil:
+    cdef floating rest = 1 - (a if a > 0 else -a)
+    return rest * rest
+
+
+# --- softmax, a whole row at a time --------------------------------------------------------------------------------------------
+
+cdef inline floating softmax_row(Py_ssize_t units, Py_ssize_t width, floating* z, floating* a) noexcept nogil:
+    """a = e^(z - max z) / sum; returns log(sum of e^z). `a` may be z.
+
+    Sixteen running maxima and sums, because a single one does not vectorise. A pad lane counts as -inf and becomes 0.
+    """
+    cdef floating lanes[16]
+    cdef floating largest, total, scale
+    cdef Py_ssize_t j, k
+    for j in range(units, width):
+        z[j] = -INFINITY
+    for k in range(16):
+        lanes[k] = z[k]
+    for j in range(1, width // 16):
+        for k in range(16):
+            lanes[k] = z[j * 16 + k] if z[j * 16 + k] > lanes[k] else lanes[k]
+    largest = lanes[0]
+    for k in range(16):
+        largest = lanes[k] if lanes[k] > largest else largest
+    for k in range(16):
+        lanes[k] = 0
+    for j in range(width // 16):
+        for k in range(16):
+            a[j * 16 + k] = exponential(z[j * 16 + k] - largest)
+            lanes[k] += a[j * 16 + k]
+    total = 0
+    for k in range(16):
+        total += lanes[k]
+    scale = 1 / total
+    for j in range(width):
+        a[j] *= scale
+    return largest + <floating>log(total)
+
+
+cdef inline void softmax_row_backward(Py_ssize_t units, const floating* a, const floating* da, floating* dz) noexcept nogil:
+    """dz = a (da - sum of a da): the product with the Jacobian diag(a) - a aᵀ. Pad lanes of da are 0 and stay so."""
+    cdef floating mean = 0
+    cdef Py_ssize_t j
+    for j in range(units):
+        mean += a[j] * da[j]
+    for j in range(units):
+        dz[j] = a[j] * (da[j] - mean)
+
+
+# --- dispatch ------------------------------------------------------------------------------------------------------------------
+
+cdef inline bint keeps_sum(int kind) noexcept nogil:
+    """Whether the derivative needs z: its layer then has a slot for z beside the one for a, elsewhere they are one."""
+    return kind == GELU or kind == SILU
+
+
+cdef inline void activate(
+    int kind, Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, floating* z, floating* a,
+) noexcept nogil:
+    """a = f(z) for (rows, width); `a` may be z."""
+    cdef Py_ssize_t i, n = rows * width
+    if kind == IDENTITY:
+        if a is not z:
+            for i in range(n):
+                a[i] = z[i]
+    elif kind == RELU:
+        for i in range(n):
+            a[i] = relu(z[i])
+    elif kind == LEAKY_RELU:
+        for i in range(n):
+            a[i] = leaky_relu(z[i])
+    elif kind == ELU:
+        for i in range(n):
+            a[i] = elu(z[i])
+    elif kind == SELU:
+        for i in range(n):
+            a[i] = selu(z[i])
+    elif kind == GELU:
+        for i in range(n):
+            a[i] = gelu(z[i])
+    elif kind == SILU:
+        for i in range(n):
+            a[i] = silu(z[i])
+    elif kind == SOFTPLUS:
+        for i in range(n):
+            a[i] = softplus(z[i])
+    elif kind == TANH:
+        for i in range(n):
+            a[i] = hyperbolic_tangent(z[i])
+    elif kind == SIGMOID:
+        for i in range(n):
+            a[i] = logistic(z[i])
+    elif kind == HARD_SIGMOID:
+        for i in range(n):
+            a[i] = hard_sigmoid(z[i])
+    elif kind == SOFTSIGN:
+        for i in range(n):
+            a[i] = softsign(z[i])
+    elif kind == SOFTMAX:
+        for i in range(rows):
+            softmax_row(units, width, z + i * width, a + i * width)
+
+
+cdef inline void activate_backward(
+    int kind, Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, const floating* z, const floating* a, floating* d,
+) noexcept nogil:
+    """d *= f'(z) for (rows, width): what comes in as da leaves as dz."""
+    cdef Py_ssize_t i, n = rows * width
+    if kind == RELU:
+        for i in range(n):
+            d[i] *= relu_slope(a[i])
+    elif kind == LEAKY_RELU:
+        for i in range(n):
+            d[i] *= leaky_relu_slope(a[i])
+    elif kind == ELU:
+        for i in range(n):
+            d[i] *= elu_slope(a[i])
+    elif kind == SELU:
+        for i in range(n):
+            d[i] *= selu_slope(a[i])
+    elif kind == GELU:
+        for i in range(n):
+            d[i] *= gelu_slope(z[i])
+    elif kind == SILU:
+        for i in range(n):
+            d[i] *= silu_slope(z[i])
+    elif kind == SOFTPLUS:
+        for i in range(n):
+            d[i] *= softplus_slope(a[i])
+    elif kind == TANH:
+        for i in range(n):
+            d[i] *= tanh_slope(a[i])
+    elif kind == SIGMOID:
+        for i in range(n):
+            d[i] *= sigmoid_slope(a[i])
+    elif kind == HARD_SIGMOID:
+        for i in range(n):
+            d[i] *= hard_sigmoid_slope(a[i])
+    elif kind == SOFTSIGN:
+        for i in range(n):
+            d[i] *= softsign_slope(a[i])
+    elif kind == SOFTMAX:
+        for i in range(rows):
+            softmax_row_backward(units, a + i * width, d + i * width, d + i * width)

@@ -1,0 +1,95 @@
+# The dense layer: z = x W + b, and back: dW = xᵀ dz, db = sum of dz over the rows, dx = dz Wᵀ.
+#
+# x (rows, inputs), row stride ldx; W (inputs, width), b (width), z and dz (rows, width); width = units padded to a multiple of
+# 16, the pad lanes of W, b, dz being 0. `accumulate` adds to dW and db: a batch can come in several pieces.
+
+from cython cimport floating
+
+from cbp.kernels.tile cimport product, product_naive
+
+cdef extern from *:
+    """
+    static const float cbp_one_f = 1.0f;
+    static const double cbp_one_d = 1.0;
+    """
+    const float ONE32 "cbp_one_f"
+    const double ONE64 "cbp_one_d"
+
+
+cdef inline void dense_forward(
+    Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t width,
+    const floating* x, Py_ssize_t ldx, const floating* weight, const floating* bias, floating* z,
+) noexcept nogil:
+    product(rows, width, inputs, x, ldx, 1, weight, width, bias, 0, z, width)
+
+
+cdef inline void dense_backward_parameters(
+    Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t width, bint accumulate,
+    const floating* x, Py_ssize_t ldx, const floating* dz, floating* d_weight, floating* d_bias,
+) noexcept nogil:
+    """dW and, unless d_bias is NULL, db: the same product with a column of ones for x."""
+    cdef const floating* one
+    product(inputs, width, rows, x, 1, ldx, dz, width, d_weight if accumulate else NULL, width, d_weight, width)
+    if d_bias is not NULL:
+        if floating is float:
+            one = &ONE32
+        else:
+            one = &ONE64
+        product(1, width, rows, one, 0, 0, dz, width, d_bias if accumulate else NULL, 0, d_bias, width)
+
+
+cdef inline void transpose(
+    Py_ssize_t rows, Py_ssize_t columns, const floating* weight, Py_ssize_t ldw, floating* mirror, Py_ssize_t ldm,
+) noexcept nogil:
+    """mirror[j, i] = weight[i, j], in blocks of 16 rows so that both sides stay in the first-level cache.
+
+    The lanes of mirror beyond `rows` up to the next multiple of 16 become 0.
+    """
+    cdef Py_ssize_t i, j, block, last
+    for block in range(0, ldm, 16):
+        last = rows - block if rows - block < 16 else 16
+        if last == 16:
+            for j in range(columns):
+                for i in range(16):
+                    mirror[j * ldm + block + i] = weight[(block + i) * ldw + j]
+        else:
+            for j in range(columns):
+                for i in range(last):
+                    mirror[j * ldm + block + i] = weight[(block + i) * ldw + j]
+                for i in range(last, 16):
+                    mirror[j * ldm + block + i] = 0
+
+
+cdef inline void dense_backward_input(
+    Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t units, Py_ssize_t width,
+    const floating* weight, floating* mirror, const floating* dz, floating* dx, Py_ssize_t lddx,
+) noexcept nogil:
+    """dx (rows, lddx) through a fresh mirror (units, lddx) of W, so that the product reads contiguous rows."""
+    transpose(inputs, units, weight, width, mirror, lddx)
+    product(rows, lddx, units, dz, width, 1, mirror, lddx, NULL, 0, dx, lddx)
+
+
+# --- the definitions, one number at a time: oracles of the tests ----------------------------------------------------------------
+
+cdef inline void dense_forward_naive(
+    const floating[:, ::1] x, const floating[:, ::1] weight, const floating[::1] bias, floating[:, ::1] z,
+) noexcept nogil:
+    cdef Py_ssize_t r, i, j
+    for r in range(x.shape[0]):
+        for j in range(weight.shape[1]):
+            z[r, j] = bias[j]
+            for i in range(x.shape[1]):
+                z[r, j] += x[r, i] * weight[i, j]
+
+
+cdef inline void dense_backward_naive(
+    const floating[:, ::1] x, const floating[:, ::1] weight, const floating[:, ::1] dz,
+    floating[:, ::1] d_weight, floating[::1] d_bias, floating[:, ::1] dx,
+) noexcept nogil:
+    cdef Py_ssize_t r, i, j
+    for r in range(x.shape[0]):
+        for j in range(weight.shape[1]):
+            d_bias[j] += dz[r, j]
+            for i in range(x.shape[1]):
+                d_weight[i, j] += x[r, i] * dz[r, j]
+                dx[r, i] += dz[r, j] * weight[i, j]

@@ -1,0 +1,476 @@
+"""Network: what a user configures, trains and asks. No arithmetic happens here; it happens in the core."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cbp import _arrays, _check, losses, optimizers
+from cbp._cpu import core as _core
+from cbp._fit import Fit
+from cbp._plan import Plan, aligned
+from cbp._runner import Numbers, Objective, Runner, predict, vector_jacobian
+from cbp.errors import DivergedError
+from cbp.history import History
+from cbp.initializers import Initializer
+from cbp.layers import Dense, Layer
+from cbp.losses import Loss
+from cbp.optimizers import Adam, Optimizer
+
+if TYPE_CHECKING:
+    from cbp.trace import Trace
+
+__all__ = ["Network", "mlp"]
+
+Array = npt.NDArray[Any]
+
+
+class Network:
+    """A feed-forward network: layers, a loss, and the numbers that training changes.
+
+    Parameters
+    ----------
+    inputs : int or tuple of int
+        Number of input features (or the shape of one sample).
+    layers : sequence of Layer
+        For example ``[cbp.Dense(64, "relu"), cbp.Dense(10, "softmax")]``.
+    loss : str or cbp.losses.Loss
+        One of ``cbp.losses.LOSSES``.
+    dtype : str or dtype
+        ``"float32"`` or ``"float64"``, of parameters, data and results.
+    seed : int or None
+        Of the initial weights and the shuffles, from 0 to 2**63 - 1. None takes one from the operating system, which
+        ``network.seed`` tells.
+    l1, l2 : float
+        Penalty on the weights (not on biases), part of the loss: ``l1 * sum(|w|) + l2 / 2 * sum(w²)``. It does not depend on
+        the batch size.
+
+    Attributes
+    ----------
+    layers, input_shape, output_shape, loss, dtype, seed, l1, l2
+        As configured; not to be changed.
+    optimizer : Optimizer or None
+        The optimizer whose state the network holds; None before any training.
+    step, epoch : int
+        Updates made by that optimizer; epochs begun in the network's life, which is the position of the shuffle generator.
+    history : History or None
+        Of the last ``fit``, also of one that was interrupted. Not saved.
+    metadata : dict
+        The user's own notes; saved with the network, so they must be JSON.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of range, of the wrong kind or an unknown name, or the layers do not fit each other or the loss.
+    """
+
+    def __init__(
+        self, inputs: int | tuple[int, ...], layers: Sequence[Layer], *, loss: str | Loss, dtype: npt.DTypeLike = "float32",
+        seed: int | None = None, l1: float = 0.0, l2: float = 0.0,
+    ):
+        sizes = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+        self.input_shape = tuple(_check.integer("inputs", size) for size in sizes)
+        self.layers = _checked_layers(layers)
+        self.loss = losses.get(loss)
+        self.dtype = _checked_dtype(dtype)
+        self.seed = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else _checked_seed(seed)
+        self.l1 = _check.real("l1", l1, minimum=0)
+        self.l2 = _check.real("l2", l2, minimum=0)
+        self._plan = Plan(self.layers, self.input_shape)
+        self.output_shape = self._plan.output_shape
+        _check_output(self.layers[-1], self.loss)
+        self.optimizer: Optimizer | None = None
+        self.history: History | None = None
+        self.metadata: dict[str, Any] = {}
+        self._busy = threading.Lock()
+        self._numbers = Numbers(aligned(self._plan.size, self.dtype), np.zeros((0, self._plan.size), self.dtype))
+        self.parameters: Mapping[str, Array] = MappingProxyType(self._plan.views(self._numbers.parameters))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for counter, (name, view) in enumerate(self.parameters.items()):
+            index, _, kind = name.partition(".")
+            if kind == "bias":
+                continue
+            init = getattr(self.layers[int(index)], "init")  # noqa: B009
+            assert isinstance(init, Initializer)
+
+            def draw(distribution: str, count: int, counter: int = counter) -> npt.NDArray[np.float64]:
+                values = np.empty(count)
+                _core.draw(self.seed, _core.STREAMS["initial_weights"], counter, distribution, values)
+                return values
+
+            try:
+                view[...] = init(view.shape, draw)
+            except ValueError as problem:
+                raise ValueError(f"layers[{index}]: {problem}") from None
+
+    # --- training -------------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, *, epochs: int = 10, batch_size: int | None = 32,
+        optimizer: str | Optimizer | None = None, sample_weight: npt.ArrayLike | None = None,
+        validation_data: tuple[Any, ...] | None = None, shuffle: bool = True, progress: bool | None = None,
+    ) -> History:
+        """Train with backpropagation.
+
+        Parameters
+        ----------
+        X : array, (samples, features)
+            Inputs.
+        y : array
+            Targets: integer labels (samples,) or probabilities (samples, classes) for ``cross_entropy``; (samples, outputs),
+            or (samples,) for a single output, for the other losses.
+        epochs : int
+            Passes over the data.
+        batch_size : int or None
+            Samples per update; None takes all of them (batch gradient descent).
+        optimizer : str, Optimizer or None
+            None goes on with the network's optimizer and its state; a new network takes ``Adam(1e-3)``. An optimizer equal to
+            the network's goes on with the state too, a different one starts afresh.
+        sample_weight : array, (samples,), optional
+            The loss is ``sum(w_i * l_i) / sum(w_i)``.
+        validation_data : tuple, optional
+            (X, y) or (X, y, sample_weight), measured after every epoch.
+        shuffle : bool
+            Take the samples of every epoch in a new order. With one batch per epoch the order never changes.
+        progress : bool or None
+            Show progress: None does if the run is long and a terminal or notebook watches.
+
+        Returns
+        -------
+        History
+            Loss and metric of every epoch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument is wrong; nothing was changed.
+        DivergedError
+            The loss or a weight is no longer finite. The network holds the numbers of the last finite epoch.
+        RuntimeError
+            Another thread is training this network.
+        KeyboardInterrupt
+            Ctrl-C, answered between two updates; ``history`` tells how far the run came.
+        """
+        epochs = _check.integer("epochs", epochs, minimum=0)
+        data = self._data(X, y, sample_weight)
+        validation = None if validation_data is None else self._validation(validation_data)
+        shuffle = _check.boolean("shuffle", shuffle)
+        progress = None if progress is None else _check.boolean("progress", progress)
+        size = None if batch_size is None else _check.integer("batch_size", batch_size)
+        chosen = self._chosen(optimizer)
+        with self._training():
+            self._hold(chosen)
+            runner = self._runner(self._numbers, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle,
+                                  seed=self.seed)
+            run = Fit(runner, self._numbers, self.loss.traits.metric, None if validation is None else
+                      lambda: self._measure(validation))
+            try:
+                run.run(epochs, progress)
+            finally:
+                self.history = run.history
+        return run.history
+
+    def train_on_batch(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: str | Optimizer | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> float:
+        """One update with the gradient of these samples; returns their loss before it.
+
+        Arguments and errors as for :meth:`fit`; after a DivergedError the network is as it was before the call.
+        """
+        data = self._data(X, y, sample_weight)
+        chosen = self._chosen(optimizer)
+        with self._training():
+            self._hold(chosen)
+            before, epoch = self._numbers.copy(), self._numbers.epoch
+            runner = self._runner(self._numbers, data, mode="train", optimizer=chosen)
+            curves = runner.epochs(1)
+            self._numbers.epoch = epoch  # a batch is no epoch: the shuffles to come stay the same
+            if runner.diverged or not self._numbers.finite:
+                self._numbers.assign(before)
+                raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as it was "
+                                    f"before this batch. Try a lower rate, or standardise X.")
+        return float(curves[0, 0])
+
+    def set_optimizer(self, optimizer: str | Optimizer) -> None:
+        """Hold this optimizer with fresh state, also if it equals the present one."""
+        chosen = optimizers.get(optimizer)
+        with self._training():
+            self.optimizer = None
+            self._hold(chosen)
+
+    def _chosen(self, optimizer: str | Optimizer | None) -> Optimizer:
+        if optimizer is None:
+            return self.optimizer or Adam(1e-3)
+        return optimizers.get(optimizer)
+
+    def _hold(self, optimizer: Optimizer) -> None:
+        if optimizer == self.optimizer:
+            return
+        slots = len(optimizer.slots)
+        self._numbers.state = aligned(slots * self._plan.size, self.dtype).reshape(slots, self._plan.size)
+        self._numbers.step = 0
+        self.optimizer = optimizer
+
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("this network is being trained by another thread; train a copy.deepcopy() of it instead")
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    # --- asking ---------------------------------------------------------------------------------------------------------------
+
+    def predict(self, X: npt.ArrayLike) -> Array:
+        """Outputs for X (samples, features), as (samples, outputs): class probabilities after a softmax.
+
+        Safe to call from several threads at once. Raises ValueError or TypeError where X is wrong.
+        """
+        return predict(self._plan, self._numbers.parameters, _arrays.features("X", X, self.input_shape, self.dtype))
+
+    def predict_one(self, x: npt.ArrayLike) -> Array:
+        """Outputs (outputs,) for one sample x (features,). Raises ValueError or TypeError where x is wrong."""
+        shape = np.shape(x)
+        if shape != self.input_shape:
+            raise ValueError(f"x must have the shape {self.input_shape}, got {shape}; several rows go to predict")
+        row = _arrays.numbers("x", x, self.dtype)
+        return predict(self._plan, self._numbers.parameters, row[None])[0]
+
+    def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> dict[str, float]:
+        """Loss (penalties included) and metric over the samples: ``{"loss": ..., "accuracy": ...}``.
+
+        The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. Arguments as for :meth:`fit`.
+        """
+        return self._measure(self._data(X, y, sample_weight))
+
+    def gradient(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> tuple[float, Array]:
+        """Loss and its gradient, as one flat vector in the order of :meth:`get_vector`; nothing is updated.
+
+        Arguments as for :meth:`fit`. Made for ``scipy.optimize.minimize(..., jac=True)``.
+        """
+        runner = self._runner(self._still(), self._data(X, y, sample_weight), mode="gradient")
+        loss = float(runner.epochs(1)[0, 0])
+        return loss, self._compact(runner.gradient)
+
+    def backward(self, X: npt.ArrayLike, d_output: npt.ArrayLike) -> tuple[Array, Array]:
+        """Vector-Jacobian product: from the gradient of anything with respect to the outputs to the gradients before them.
+
+        Parameters
+        ----------
+        X : array, (samples, features)
+            Inputs.
+        d_output : array, (samples, outputs)
+            Gradient with respect to ``predict(X)``.
+
+        Returns
+        -------
+        d_input : array, (samples, features)
+            Gradient with respect to X.
+        gradient : array, (parameters,)
+            Gradient with respect to the parameters, summed over the samples, in the order of :meth:`get_vector`. The
+            penalties l1 and l2 are not in it.
+        """
+        x = _arrays.features("X", X, self.input_shape, self.dtype)
+        d = _arrays.features("d_output", d_output, self.output_shape, self.dtype)
+        if len(d) != len(x):
+            raise ValueError(f"X has {len(x)} samples and d_output has {len(d)}; they must have the same number")
+        d_input, gradient = vector_jacobian(self._plan, self._numbers.parameters, x, d)
+        return d_input, self._compact(gradient)
+
+    def trace(
+        self, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: str | Optimizer | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Trace:
+        """Every weighted sum, activation, delta, gradient and update of one step, computed in plain Python.
+
+        The network is not changed; see :func:`cbp.trace.trace`.
+        """
+        from cbp.trace import trace
+
+        chosen = None if optimizer is None else optimizers.get(optimizer)
+        return trace(self, x, y, optimizer=chosen, sample_weight=sample_weight)
+
+    # --- numbers --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def step(self) -> int:
+        """Updates made by the present optimizer."""
+        return self._numbers.step
+
+    @property
+    def epoch(self) -> int:
+        """Epochs begun in the network's life."""
+        return self._numbers.epoch
+
+    @property
+    def optimizer_state(self) -> Mapping[str, Mapping[str, Array]]:
+        """The state of the optimizer: name of the array ("mean", ...) -> name of the parameter -> writable view."""
+        if self.optimizer is None:
+            return MappingProxyType({})
+        return MappingProxyType({
+            slot: MappingProxyType(self._plan.views(row))
+            for slot, row in zip(self.optimizer.slots, self._numbers.state, strict=True)
+        })
+
+    def get_vector(self) -> Array:
+        """All parameters as one flat copy, in the order of ``parameters``."""
+        return self._compact(self._numbers.parameters)
+
+    def set_vector(self, vector: npt.ArrayLike) -> None:
+        """Set all parameters from one flat vector, as :meth:`get_vector` gives it; raises ValueError for a wrong length."""
+        values = _arrays.numbers("vector", vector, self.dtype)
+        if values.shape != (self._plan.count,):
+            raise ValueError(f"vector must have the shape ({self._plan.count},), got {values.shape}")
+        start = 0
+        for view in self.parameters.values():
+            view[...] = values[start : start + view.size].reshape(view.shape)
+            start += view.size
+
+    def _compact(self, flat: Array) -> Array:
+        return np.concatenate([view.reshape(-1) for view in self._plan.views(flat).values()])
+
+    # --- description ----------------------------------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """The layers as a table: output shape, activation, number of parameters."""
+        rows = [("layer", "output", "activation", "parameters")]
+        shape = self.input_shape
+        rows.append(("input", str(shape), "", ""))
+        for index, layer in enumerate(self.layers):
+            shapes = layer.parameter_shapes(shape)
+            shape = layer.output_shape(shape)
+            count = sum(int(np.prod(s)) for s in shapes.values())
+            rows.append((f"{index} {type(layer).__name__}", str(shape), getattr(layer, "activation", ""), f"{count:,}"))
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}".rstrip() for a, b, c, d in rows]
+        lines.insert(1, "-" * (sum(widths) + 6))
+        lines.append(f"{self._plan.count:,} parameters, {self.dtype}, loss {self.loss.name}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{type(layer).__name__}({layer.units}, {layer.activation!r})"
+                           for layer in self.layers if isinstance(layer, Dense))
+        inputs = self.input_shape[0] if len(self.input_shape) == 1 else self.input_shape
+        return f"Network({inputs}, [{inside}], loss={self.loss.name!r}, dtype={self.dtype.name!r}, seed={self.seed})"
+
+    # --- files ----------------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network, its optimizer's state and the generator's position to one file; see :func:`cbp.load`."""
+        from cbp import modelfile
+
+        modelfile.save(self, path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from cbp import modelfile
+
+        return modelfile.loads, (modelfile.dumps(self),)
+
+    # --- helpers --------------------------------------------------------------------------------------------------------------
+
+    def _data(self, X: object, y: object, sample_weight: object, names: tuple[str, str] = ("X", "y")) -> _arrays.Data:
+        return _arrays.data(X, y, sample_weight, self.input_shape, self.output_shape[0], self.loss, self.dtype, names)
+
+    def _validation(self, given: tuple[Any, ...]) -> _arrays.Data:
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight), got "
+                            f"{type(given).__name__}{f' of {len(given)}' if isinstance(given, (tuple, list)) else ''}")
+        weight = given[2] if len(given) == 3 else None
+        return self._data(given[0], given[1], weight, ("validation_data[0]", "validation_data[1]"))
+
+    def _still(self) -> Numbers:
+        """The parameters with counters of their own, for a pass that changes nothing."""
+        return Numbers(self._numbers.parameters, self._numbers.state)
+
+    def _runner(self, numbers: Numbers, data: _arrays.Data, **how: Any) -> Runner:
+        return Runner(self._plan, numbers, Objective(self.loss, self.l1, self.l2), data, **how)
+
+    def _measure(self, data: _arrays.Data) -> dict[str, float]:
+        loss, metric, _ = self._runner(self._still(), data, mode="evaluate").epochs(1)[0]
+        return {"loss": float(loss), self.loss.traits.metric: float(metric)}
+
+
+def _checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    if isinstance(layers, Layer) or not isinstance(layers, (list, tuple)):
+        raise TypeError(f"layers must be a list such as [cbp.Dense(8, 'relu'), cbp.Dense(1)], got {layers!r}")
+    if not layers:
+        raise ValueError("layers is empty; a network needs at least one, for example cbp.Dense(1)")
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers[{index}] must be a layer such as cbp.Dense(8, 'relu'), got {layer!r}")
+    return tuple(layers)
+
+
+def _checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    try:
+        checked = np.dtype(dtype)
+    except TypeError:
+        checked = np.dtype(object)
+    if checked not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    return checked
+
+
+def _checked_seed(seed: int) -> int:
+    checked = _check.integer("seed", seed, minimum=0)
+    if checked >= 2**63:
+        raise ValueError(f"seed must be below 2**63, got {checked}")
+    return checked
+
+
+_SUITABLE = {
+    "distribution": ("softmax",),
+    "fraction": ("sigmoid", "hard_sigmoid", "softmax"),
+    "positive": ("softplus", "relu", "sigmoid", "hard_sigmoid", "softmax"),
+}
+
+
+def _check_output(last: Layer, loss: Loss) -> None:
+    """The last activation must give what the loss takes the logarithm of."""
+    activation = getattr(last, "activation", "identity")
+    suitable = _SUITABLE.get(loss.traits.outputs)
+    if suitable and activation not in suitable:
+        raise ValueError(f"loss {loss.name!r} needs {' or '.join(map(repr, suitable))} as the activation of the last layer, "
+                         f"got {activation!r}")
+    if loss.name == "cross_entropy" and getattr(last, "units", 2) == 1:
+        raise ValueError("loss 'cross_entropy' needs one output per class, at least 2; for a single output take "
+                         "'sigmoid' and 'binary_cross_entropy'")
+
+
+_LOSS_OF_OUTPUT = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}
+
+
+def mlp(
+    sizes: Sequence[int], *, hidden: str = "relu", output: str = "identity", loss: str | Loss | None = None, **options: Any
+) -> Network:
+    """A multilayer perceptron from its sizes: ``mlp([64, 32, 10], output="softmax")``.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, hidden layers, outputs.
+    hidden, output : str
+        Activations of the hidden layers and of the last one.
+    loss : str, Loss or None
+        None takes ``cross_entropy`` after a softmax, ``binary_cross_entropy`` after a sigmoid, else ``mean_squared_error``.
+    **options
+        ``dtype``, ``seed``, ``l1``, ``l2`` of :class:`Network`.
+    """
+    if not isinstance(sizes, (list, tuple)) or len(sizes) < 2:
+        raise ValueError(f"sizes must list the inputs, the hidden layers and the outputs, for example [64, 32, 10], got {sizes!r}")
+    layers = [Dense(units, hidden) for units in sizes[1:-1]]
+    layers.append(Dense(sizes[-1], output))
+    return Network(sizes[0], layers, loss=loss or _LOSS_OF_OUTPUT.get(output, "mean_squared_error"), **options)
