@@ -62,6 +62,7 @@ def extension(suffix: str) -> Extension:
     (built,) = cythonize(
         Extension(f"cbp._core{suffix}", ["cbp/_core.pyx"]),
         build_dir=f"build/level{suffix}",
+        force=True,  # a change in a kernel is not always seen
         compiler_directives={
             "language_level": "3",
             "boundscheck": DEBUG,

@@ -277,6 +277,30 @@ cdef inline floating softsign_slope(floating a) noexcept nogil:
 
 # --- softmax, a whole row at a time --------------------------------------------------------------------------------------------
 
+cdef inline floating lanes_max(floating* lanes) noexcept nogil:
+    """The largest of 16, halving: a chain of 16 comparisons would wait for each. Overwrites the lanes."""
+    cdef int k
+    for k in range(8):
+        lanes[k] = lanes[k + 8] if lanes[k + 8] > lanes[k] else lanes[k]
+    for k in range(4):
+        lanes[k] = lanes[k + 4] if lanes[k + 4] > lanes[k] else lanes[k]
+    for k in range(2):
+        lanes[k] = lanes[k + 2] if lanes[k + 2] > lanes[k] else lanes[k]
+    return lanes[1] if lanes[1] > lanes[0] else lanes[0]
+
+
+cdef inline floating lanes_sum(floating* lanes) noexcept nogil:
+    """The sum of 16, in the same way."""
+    cdef int k
+    for k in range(8):
+        lanes[k] += lanes[k + 8]
+    for k in range(4):
+        lanes[k] += lanes[k + 4]
+    for k in range(2):
+        lanes[k] += lanes[k + 2]
+    return lanes[0] + lanes[1]
+
+
 cdef inline floating softmax_row(Py_ssize_t units, Py_ssize_t width, floating* z, floating* a) noexcept nogil:
     """a = e^(z - max z) / sum; returns log(sum of e^z). `a` may be z.
 
@@ -292,18 +316,14 @@ cdef inline floating softmax_row(Py_ssize_t units, Py_ssize_t width, floating* z
     for j in range(1, width // 16):
         for k in range(16):
             lanes[k] = z[j * 16 + k] if z[j * 16 + k] > lanes[k] else lanes[k]
-    largest = lanes[0]
-    for k in range(16):
-        largest = lanes[k] if lanes[k] > largest else largest
+    largest = lanes_max(lanes)
     for k in range(16):
         lanes[k] = 0
     for j in range(width // 16):
         for k in range(16):
             a[j * 16 + k] = exponential(z[j * 16 + k] - largest)
             lanes[k] += a[j * 16 + k]
-    total = 0
-    for k in range(16):
-        total += lanes[k]
+    total = lanes_sum(lanes)
     scale = 1 / total
     for j in range(width):
         a[j] *= scale

@@ -136,17 +136,21 @@ cdef inline double metric_row(
     int kind, bint fused, Py_ssize_t units, const floating* y_hat, const floating* y, Py_ssize_t label,
 ) noexcept nogil:
     """Accuracy of a row (classification losses), or its mean absolute error; called before loss_row overwrites z."""
-    cdef Py_ssize_t j, best = 0, right = 0
+    cdef Py_ssize_t j
     cdef double total = 0
     cdef double middle = 0 if fused else 0.5
+    cdef floating chosen
+    cdef int beaten = 0
     if kind == CROSS_ENTROPY:
-        for j in range(1, units):
-            best = j if y_hat[j] > y_hat[best] else best
-        if y is NULL:
-            return best == label
-        for j in range(1, units):
-            right = j if y[j] > y[right] else right
-        return best == right
+        if y is not NULL:
+            label = 0
+            for j in range(1, units):
+                label = j if y[j] > y[label] else label
+        # The first of the largest is the answer; counted without a branch, so that the loop vectorises.
+        chosen = y_hat[label]
+        for j in range(units):
+            beaten += (y_hat[j] > chosen) | ((y_hat[j] == chosen) & (j < label))
+        return beaten == 0
     if kind == BINARY_CROSS_ENTROPY:
         for j in range(units):
             total += (y_hat[j] > middle) == (y[j] > <floating>0.5)
