@@ -3,6 +3,7 @@ names the argument, what came and what would be right. Data that fit already are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +26,21 @@ class Data:
     weights: Array
 
 
+def shape_of(argument: str, values: Any) -> tuple[int, ...]:
+    """The shape of an array or of nested lists."""
+    try:
+        return tuple(np.shape(values))
+    except ValueError as problem:
+        raise ValueError(f"{argument} must be a rectangular array of numbers ({problem})") from None
+
+
+def is_masked(values: Any) -> bool:
+    return isinstance(values, np.ma.MaskedArray) and bool(np.ma.getmaskarray(values).any())
+
+
 def numbers(argument: str, values: object, dtype: np.dtype[Any]) -> Array:
     """``values`` as a C-contiguous array of ``dtype`` without NaN or infinity."""
-    if np.ma.is_masked(values):
+    if is_masked(values):
         raise ValueError(f"{argument} is a masked array with masked values; fill them first")
     try:
         given = np.asarray(values)
@@ -59,7 +72,7 @@ def _from_objects(argument: str, given: Array, dtype: np.dtype[Any]) -> Array:
 
 def features(argument: str, values: object, input_shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Inputs as (samples, features)."""
-    shape = np.shape(values)  # type: ignore[arg-type]
+    shape = shape_of(argument, values)
     if len(shape) == len(input_shape) and shape == input_shape:
         raise ValueError(f"{argument} must have the shape {_wanted(input_shape)}, got {shape}; one row alone goes to "
                          f"predict_one, or into a batch as {argument}[None]")
@@ -95,7 +108,7 @@ def data(
 
 
 def _target_array(name: str, y: object) -> Array:
-    if np.ma.is_masked(y):
+    if is_masked(y):
         raise ValueError(f"{name} is a masked array with masked values; fill them first")
     try:
         given = np.asarray(y)
@@ -119,7 +132,7 @@ def _labels(name: str, given: Array, classes: int) -> Array:
     return values.astype(np.intp)
 
 
-_RANGES = {
+_RANGES: dict[str, tuple[str, Callable[[Array], Array]]] = {
     "class": ("probabilities from 0 to 1", lambda y: (y >= 0) & (y <= 1)),
     "fraction": ("values from 0 to 1", lambda y: (y >= 0) & (y <= 1)),
     "count": ("counts of at least 0", lambda y: y >= 0),
@@ -129,7 +142,7 @@ _RANGES = {
 
 def _targets(name: str, given: Array, outputs: int, loss: Loss, dtype: np.dtype[Any]) -> Array:
     """One row of numbers per sample, in the range that the loss is defined for."""
-    fits = given.ndim == 2 and given.shape[1] == outputs or given.ndim == 1 and outputs == 1
+    fits = given.shape[1:] == (outputs,) or (given.ndim == 1 and outputs == 1)
     if not fits:
         one = "(samples,) or (samples, 1)" if outputs == 1 else f"(samples, {outputs})"
         labels = "(samples,) with labels or " if loss.traits.targets == "class" else ""

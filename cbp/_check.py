@@ -1,13 +1,17 @@
-"""Checks of plain numbers that specifications share: each returns the value or says what would be right."""
+"""Checks of single values that specifications share: each returns the value or says what would be right."""
 
 from __future__ import annotations
 
 import math
 import operator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 
-def integer(argument: str, value: object, *, minimum: int = 1) -> int:
-    """``value`` as an int of at least ``minimum``."""
+def integer(argument: str, value: object, *, minimum: int = 1, below: int = 2**63) -> int:
+    """``value`` as an int of at least ``minimum`` and less than ``below``."""
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -16,6 +20,8 @@ def integer(argument: str, value: object, *, minimum: int = 1) -> int:
         raise TypeError(f"{argument} must be a whole number of at least {minimum}, got {value!r}") from None
     if number < minimum:
         raise ValueError(f"{argument} must be a whole number of at least {minimum}, got {number}")
+    if number >= below:
+        raise ValueError(f"{argument} must be a whole number below {below}, got {number}")
     return number
 
 
@@ -36,6 +42,8 @@ def real(
         if isinstance(value, (bool, str, bytes)):
             raise TypeError
         number = float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{argument} must be {wanted}, got {value!r}") from None
     in_bounds = (
@@ -56,3 +64,14 @@ def boolean(argument: str, value: object) -> bool:
     if type(value).__name__ in ("bool", "bool_"):
         return bool(value)
     raise TypeError(f"{argument} must be True or False, got {value!r}")
+
+
+def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """float32 or float64, however it was named."""
+    try:
+        checked = np.dtype(dtype)
+    except TypeError:
+        checked = np.dtype(object)
+    if dtype is None or checked not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    return checked

@@ -6,7 +6,7 @@ here, nothing is allocated, and the loops run without the GIL. Kernels are in ``
 
 from cython cimport floating
 from libc.math cimport isfinite
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -22,7 +22,7 @@ from cbp.kernels.dense cimport (
     dense_forward_naive,
 )
 
-# --- names, as Python sees them -----------------------------------------------------------------------------------------------
+# --- names, as Python sees them ---------------------------------------------------------------------------------------------
 
 cdef enum OpKind:
     DENSE
@@ -69,8 +69,7 @@ OPTIMIZERS = {
 }
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
-BUILD = {16: "baseline", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
-
+BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
 
 
 cdef extern from *:
@@ -100,7 +99,7 @@ OP = np.asarray(<Op[:1]>&_op).dtype
 RUN = np.asarray(<Run[:1]>&_run).dtype
 
 
-# --- one piece of a batch through the network -----------------------------------------------------------------------------------
+# --- one piece of a batch through the network ---------------------------------------------------------------------------------
 
 cdef double now() noexcept nogil:
     cdef timespec clock
@@ -135,31 +134,34 @@ cdef void forward(
 
 cdef void backward(
     const Op* ops, Py_ssize_t count, const floating* parameters, floating* gradient, Py_ssize_t rows,
-    const floating* x, Py_ssize_t ldx, floating* arena, floating* mirror, floating* dx, Py_ssize_t lddx,
+    const floating* first_x, Py_ssize_t first_ldx, floating* first_dx, Py_ssize_t first_lddx, floating* arena, floating* mirror,
     bint accumulate, bint last_is_done,
 ) noexcept nogil:
-    """From the gradient of the last output, in the last delta slot, to the gradients of all parameters and (unless dx is NULL)
-    of x. With last_is_done that slot already holds the gradient of the last weighted sums, from a fused loss."""
+    """From the gradient of the last output, in the last delta slot, to the gradients of all parameters and (unless first_dx is
+    NULL) of the input. With last_is_done that slot already holds the gradient of the weighted sums, from a fused loss."""
     cdef Py_ssize_t index
     cdef const Op* op
-    cdef const Op* below
+    cdef const floating* x
+    cdef floating* dx
     cdef floating* dz
+    cdef Py_ssize_t ldx, lddx
     for index in range(count - 1, -1, -1):
         op = &ops[index]
         dz = arena + rows * op.delta
         if index < count - 1 or not last_is_done:
             activations.activate_backward(<int>op.activation, rows, op.units, op.width,
                                           arena + rows * op.sums, arena + rows * op.output, dz)
-        below = &ops[index - 1] if index > 0 else NULL
-        dense_backward_parameters(
-            rows, op.inputs, op.width, accumulate,
-            arena + rows * below.output if below is not NULL else x, below.width if below is not NULL else ldx,
-            dz, gradient + op.weight, gradient + op.bias if op.bias >= 0 else NULL)
-        if below is not NULL:
+        if index > 0:
+            x = arena + rows * ops[index - 1].output
+            ldx = lddx = ops[index - 1].width
+            dx = arena + rows * ops[index - 1].delta
+        else:
+            x, ldx, dx, lddx = first_x, first_ldx, first_dx, first_lddx
+        dense_backward_parameters(rows, op.inputs, op.width, accumulate, x, ldx, dz, gradient + op.weight,
+                                  gradient + op.bias if op.bias >= 0 else NULL)
+        if dx is not NULL:
             dense_backward_input(rows, op.inputs, op.units, op.width, parameters + op.weight, mirror, dz,
-                                 arena + rows * below.delta, below.width)
-        elif dx is not NULL:
-            dense_backward_input(rows, op.inputs, op.units, op.width, parameters + op.weight, mirror, dz, dx, lddx)
+                                 dx, lddx)
 
 
 cdef void update(
@@ -195,7 +197,7 @@ cdef double penalty(const Op* ops, Py_ssize_t count, const Run* run, const float
     return total
 
 
-# --- passes over the data -------------------------------------------------------------------------------------------------------
+# --- passes over the data -----------------------------------------------------------------------------------------------------
 
 def run_epochs(
     const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] gradient not None,
@@ -298,6 +300,8 @@ cdef void one_piece(
         for r in range(rows):
             memcpy(&arena[r * x.shape[1]], &x[order[first + r], 0], x.shape[1] * sizeof(floating))
     forward(ops, count, &parameters[0], rows, piece, x.shape[1], &arena[0], fused)
+    losses.begin_rows(<int>run.loss, fused, rows, last.units, last.width, &arena[rows * last.output],
+                      &arena[rows * last.delta])
     scale = 1 / run.batch_weight if run.batch_weight > 0 else 0
     for r in range(rows):
         sample = order[first + r] if order.shape[0] > 0 else first + r
@@ -310,7 +314,7 @@ cdef void one_piece(
                                &arena[rows * last.delta + r * last.width])
         run.batch_loss += weight * loss if weight != 0 else 0
     if run.mode != EVALUATE:
-        backward(ops, count, &parameters[0], &gradient[0], rows, piece, x.shape[1], &arena[0], &mirror[0], <floating*>NULL, 0,
+        backward(ops, count, &parameters[0], &gradient[0], rows, piece, x.shape[1], <floating*>NULL, 0, &arena[0], &mirror[0],
                  run.row > 0, fused)
 
 
@@ -374,8 +378,8 @@ def vector_jacobian(
                 d = &arena[rows * last.delta + r * last.width]
                 for j in range(last.width):
                     d[j] = d_output[first + r, j] if j < last.units else 0
-            backward(&ops[0], ops.shape[0], &parameters[0], &gradient[0], rows, &x[first, 0], x.shape[1], &arena[0],
-                     &mirror[0], &padded[0], ld, first > 0, False)
+            backward(&ops[0], ops.shape[0], &parameters[0], &gradient[0], rows, &x[first, 0], x.shape[1], &padded[0], ld,
+                     &arena[0], &mirror[0], first > 0, False)
             for r in range(rows):
                 memcpy(&d_input[first + r, 0], &padded[r * ld], x.shape[1] * sizeof(floating))
             first += rows
@@ -384,7 +388,7 @@ def vector_jacobian(
     return first
 
 
-# --- random numbers and checks --------------------------------------------------------------------------------------------------
+# --- random numbers and checks ------------------------------------------------------------------------------------------------
 
 def draw(uint64_t seed, uint32_t stream, uint32_t counter, str kind, double[::1] out not None):
     """Fill `out` with "uniform" numbers from [0, 1) or "normal" ones, a pure function of seed, stream and counter."""
@@ -446,7 +450,7 @@ cdef inline void add_zeros(const floating* x, floating* lanes) noexcept nogil:
         lanes[k] += x[k] * 0
 
 
-# --- the kernels one by one, for tests and the benchmark --------------------------------------------------------------------------
+# --- the kernels one by one, for tests and the benchmark ------------------------------------------------------------------------
 
 def matmul(const floating[:, ::1] a not None, const floating[:, ::1] b not None, floating[:, ::1] c not None):
     """c = a b with the register tile; the columns of b are a multiple of 16."""
@@ -479,13 +483,13 @@ def fma_peak(double seconds):
     cdef Py_ssize_t rounds = 0
     cdef double started, elapsed = 0
     cdef int width = 12 * (tile.VECTOR_BYTES // 4)   # 12 vectors: more than latency x units, fewer than registers
-    cdef int i, repeat
+    cdef int i, _repeat
     for i in range(width):
         acc[i] = i
     with nogil:
         started = now()
         while elapsed < seconds:
-            for repeat in range(20000):
+            for _repeat in range(20000):
                 for i in range(width):
                     acc[i] = acc[i] * factor + factor
             rounds += 20000

@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from cbp import _core
+
 if TYPE_CHECKING:
-    from cbp import _core as core
+    from types import ModuleType
+
+_MODULES = {"v2": "cbp._core", "v3": "cbp._core_v3", "v4": "cbp._core_v4"}
+
+
+def levels() -> list[str]:
+    """The levels that were built and that this CPU runs, from the lowest to the highest."""
+    return [level for level, name in _MODULES.items() if level <= _core.cpu_level() and find_spec(name)]
+
+
+def _choose() -> ModuleType:
+    wanted = os.environ.get("CBP_CPU") or levels()[-1]
+    if wanted not in levels():
+        raise ImportError(f"CBP_CPU must be one of {', '.join(levels())} on this machine, got {wanted!r}")
+    return import_module(_MODULES[wanted])
+
+
+if TYPE_CHECKING:
+    core = _core
 else:
-    from cbp import _core
-
-    _MODULES = {"v2": "cbp._core", "v3": "cbp._core_v3", "v4": "cbp._core_v4"}
-
-    def _choose():
-        level = _core.cpu_level()
-        wanted = os.environ.get("CBP_CPU", "")
-        if wanted and wanted not in _MODULES:
-            raise ImportError(f"CBP_CPU must be one of {', '.join(_MODULES)}, got {wanted!r}")
-        if wanted > level:
-            raise ImportError(f"CBP_CPU={wanted}: this CPU can run {level} at most")
-        name = _MODULES[wanted or level]
-        return _core if name == "cbp._core" else import_module(name)
-
     core = _choose()
 
-__all__ = ["core"]
+__all__ = ["core", "levels"]

@@ -116,8 +116,8 @@ class Fit:
         self._numbers.assign(before)
         self._trim()
         raise DivergedError(
-            f"training diverged in epoch {self._numbers.epoch - self._first + 1}: the loss or a weight is no longer finite. The "
-            f"network holds the weights from before that epoch. Try a lower rate, or standardise X and y.", self.history)
+            f"training diverged in epoch {self._numbers.epoch - self._first + 1}: the loss or a weight is no longer finite. "
+            f"The network holds the weights from before that epoch. Try a lower rate, or standardise X and y.", self.history)
 
     def _settle(self) -> None:
         """After an interruption: no numbers that are not finite, and the shuffle of a begun epoch is not used again."""

@@ -139,15 +139,15 @@ class Runner:
 
     def slice(self, curves: npt.NDArray[np.float64], last_epoch: int) -> None:
         """Run until ``last_epoch`` or until the patience is over, and keep the network's counters in step."""
-        data = self._data
+        data, numbers = self._data, self._numbers
         try:
             _core.run_epochs(
-                self._plan.ops, self._record, self._numbers.parameters, self._gradient, self._numbers.state, data.x, data.targets,
+                self._plan.ops, self._record, numbers.parameters, self._gradient, numbers.state, data.x, data.targets,
                 data.labels, data.weights, self._order, self._arena, self._mirror, curves, last_epoch, PATIENCE,
             )
         finally:
-            self._numbers.step = int(self._run["step"])
-            self._numbers.epoch = int(self._run["epoch"])
+            numbers.step = int(self._run["step"])
+            numbers.epoch = int(self._run["epoch"])
 
     def epochs(self, count: int) -> npt.NDArray[np.float64]:
         """Run ``count`` epochs, at most BLOCK, or up to a divergence; the complete ones' curves (loss, metric, seconds)."""

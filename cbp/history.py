@@ -29,10 +29,11 @@ class History(Mapping[str, Curve]):
         return self._curves[name]
 
     def __getattr__(self, name: str) -> Curve:
-        if name.startswith("_") or name not in self._curves:
-            raise AttributeError(f"this history has no curve {name!r}; it has {', '.join(self.__dict__['_curves'])}"
-                                 if "_curves" in self.__dict__ else name)
-        return self._curves[name]
+        curves = self.__dict__.get("_curves", {})
+        if name not in curves:
+            raise AttributeError(f"this history has no {name!r}; its curves are {', '.join(curves)}")
+        curve: Curve = curves[name]
+        return curve
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._curves)

@@ -53,6 +53,13 @@ LOSSES = {
 }
 
 
+_SUITABLE = {
+    "distribution": ("softmax",),
+    "fraction": ("sigmoid", "hard_sigmoid", "softmax"),
+    "positive": ("softplus", "relu", "sigmoid", "hard_sigmoid", "softmax"),
+}
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss by name.
@@ -76,6 +83,16 @@ class Loss:
     @property
     def traits(self) -> LossTraits:
         return LOSSES[self.name]
+
+    def check_output(self, activation: str, outputs: int) -> None:
+        """Raise ValueError unless the last activation gives what the loss takes the logarithm of."""
+        suitable = _SUITABLE.get(self.traits.outputs)
+        if suitable and activation not in suitable:
+            raise ValueError(f"loss {self.name!r} needs {' or '.join(map(repr, suitable))} as the activation of the last layer, "
+                             f"got {activation!r}")
+        if self.name == "cross_entropy" and outputs == 1:
+            raise ValueError("loss 'cross_entropy' needs one output per class, at least 2; for a single output take "
+                             "'sigmoid' and 'binary_cross_entropy'")
 
 
 def huber(delta: float = 1.0) -> Loss:

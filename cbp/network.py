@@ -79,13 +79,14 @@ class Network:
         self.input_shape = tuple(_check.integer("inputs", size) for size in sizes)
         self.layers = _checked_layers(layers)
         self.loss = losses.get(loss)
-        self.dtype = _checked_dtype(dtype)
-        self.seed = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else _checked_seed(seed)
+        self.dtype = _check.float_dtype(dtype)
+        self.seed = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else _check.integer("seed", seed, minimum=0, below=2**63)
         self.l1 = _check.real("l1", l1, minimum=0)
         self.l2 = _check.real("l2", l2, minimum=0)
         self._plan = Plan(self.layers, self.input_shape)
         self.output_shape = self._plan.output_shape
-        _check_output(self.layers[-1], self.loss)
+        last = self.layers[-1]
+        self.loss.check_output(getattr(last, "activation", "identity"), self.output_shape[-1])
         self.optimizer: Optimizer | None = None
         self.history: History | None = None
         self.metadata: dict[str, Any] = {}
@@ -197,8 +198,8 @@ class Network:
             self._numbers.epoch = epoch  # a batch is no epoch: the shuffles to come stay the same
             if runner.diverged or not self._numbers.finite:
                 self._numbers.assign(before)
-                raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as it was "
-                                    f"before this batch. Try a lower rate, or standardise X.")
+                raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as it "
+                                    f"was before this batch. Try a lower rate, or standardise X.")
         return float(curves[0, 0])
 
     def set_optimizer(self, optimizer: str | Optimizer) -> None:
@@ -241,11 +242,12 @@ class Network:
 
     def predict_one(self, x: npt.ArrayLike) -> Array:
         """Outputs (outputs,) for one sample x (features,). Raises ValueError or TypeError where x is wrong."""
-        shape = np.shape(x)
+        shape = _arrays.shape_of("x", x)
         if shape != self.input_shape:
             raise ValueError(f"x must have the shape {self.input_shape}, got {shape}; several rows go to predict")
         row = _arrays.numbers("x", x, self.dtype)
-        return predict(self._plan, self._numbers.parameters, row[None])[0]
+        outputs: Array = predict(self._plan, self._numbers.parameters, row[None])[0]
+        return outputs
 
     def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> dict[str, float]:
         """Loss (penalties included) and metric over the samples: ``{"loss": ..., "accuracy": ...}``.
@@ -414,42 +416,6 @@ def _checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    try:
-        checked = np.dtype(dtype)
-    except TypeError:
-        checked = np.dtype(object)
-    if checked not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
-    return checked
-
-
-def _checked_seed(seed: int) -> int:
-    checked = _check.integer("seed", seed, minimum=0)
-    if checked >= 2**63:
-        raise ValueError(f"seed must be below 2**63, got {checked}")
-    return checked
-
-
-_SUITABLE = {
-    "distribution": ("softmax",),
-    "fraction": ("sigmoid", "hard_sigmoid", "softmax"),
-    "positive": ("softplus", "relu", "sigmoid", "hard_sigmoid", "softmax"),
-}
-
-
-def _check_output(last: Layer, loss: Loss) -> None:
-    """The last activation must give what the loss takes the logarithm of."""
-    activation = getattr(last, "activation", "identity")
-    suitable = _SUITABLE.get(loss.traits.outputs)
-    if suitable and activation not in suitable:
-        raise ValueError(f"loss {loss.name!r} needs {' or '.join(map(repr, suitable))} as the activation of the last layer, "
-                         f"got {activation!r}")
-    if loss.name == "cross_entropy" and getattr(last, "units", 2) == 1:
-        raise ValueError("loss 'cross_entropy' needs one output per class, at least 2; for a single output take "
-                         "'sigmoid' and 'binary_cross_entropy'")
-
-
 _LOSS_OF_OUTPUT = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}
 
 
@@ -470,7 +436,7 @@ def mlp(
         ``dtype``, ``seed``, ``l1``, ``l2`` of :class:`Network`.
     """
     if not isinstance(sizes, (list, tuple)) or len(sizes) < 2:
-        raise ValueError(f"sizes must list the inputs, the hidden layers and the outputs, for example [64, 32, 10], got {sizes!r}")
+        raise ValueError(f"sizes must list inputs, hidden layers and outputs, for example [64, 32, 10], got {sizes!r}")
     layers = [Dense(units, hidden) for units in sizes[1:-1]]
     layers.append(Dense(sizes[-1], output))
     return Network(sizes[0], layers, loss=loss or _LOSS_OF_OUTPUT.get(output, "mean_squared_error"), **options)

@@ -10,7 +10,7 @@ weight shrinks by ``rate * weight_decay * w``. Biases do not decay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from cbp import _check
@@ -69,6 +69,7 @@ class SGD(Optimizer):
     name: ClassVar[str] = "sgd"
 
     rate: float = 0.01
+    _: KW_ONLY
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
@@ -105,6 +106,7 @@ class Adam(Optimizer):
     name: ClassVar[str] = "adam"
 
     rate: float = 1e-3
+    _: KW_ONLY
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -127,6 +129,7 @@ class AdamW(Adam):
 
     name: ClassVar[str] = "adamw"
 
+    _: KW_ONLY
     weight_decay: float = 0.01
 
 
@@ -150,6 +153,7 @@ class RMSprop(Optimizer):
     name: ClassVar[str] = "rmsprop"
 
     rate: float = 1e-3
+    _: KW_ONLY
     rho: float = 0.9
     epsilon: float = 1e-8
     weight_decay: float = 0.0
@@ -181,6 +185,7 @@ class Adagrad(Optimizer):
     name: ClassVar[str] = "adagrad"
 
     rate: float = 0.01
+    _: KW_ONLY
     epsilon: float = 1e-10
     weight_decay: float = 0.0
 

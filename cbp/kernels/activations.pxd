@@ -8,7 +8,7 @@
 # Their coefficients are those of S. L. Moshier's Cephes library (netlib); the arrangement is ours.
 
 from cython cimport floating
-from libc.math cimport INFINITY, log
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 
@@ -37,7 +37,7 @@ cdef union Bits64:
     uint64_t bits
 
 
-# --- elementary functions --------------------------------------------------------------------------------------------------
+# --- elementary functions ------------------------------------------------------------------------------------------------
 
 cdef inline float exp32(float x) noexcept nogil:
     """e^x = 2^n e^r with |r| <= log(2) / 2; n is read from the low bits of x log2(e) + 1.5 2^23."""
@@ -186,7 +186,7 @@ cdef inline floating log1p_of_fraction(floating u) noexcept nogil:
     return 2 * (s + s * q * p)
 
 
-# --- activations, each above its derivative ----------------------------------------------------------------------------------
+# --- activations, each above its derivative --------------------------------------------------------------------------------
 
 cdef inline floating relu(floating z) noexcept nogil:
     return 0 if z < 0 else z
@@ -275,7 +275,7 @@ cdef inline floating softsign_slope(floating a) noexcept nogil:
     return rest * rest
 
 
-# --- softmax, a whole row at a time --------------------------------------------------------------------------------------------
+# --- softmax, a whole row at a time ------------------------------------------------------------------------------------------
 
 cdef inline floating lanes_max(floating* lanes) noexcept nogil:
     """The largest of 16, halving: a chain of 16 comparisons would wait for each. Overwrites the lanes."""
@@ -301,33 +301,42 @@ cdef inline floating lanes_sum(floating* lanes) noexcept nogil:
     return lanes[0] + lanes[1]
 
 
-cdef inline floating softmax_row(Py_ssize_t units, Py_ssize_t width, floating* z, floating* a) noexcept nogil:
-    """a = e^(z - max z) / sum; returns log(sum of e^z). `a` may be z.
+cdef inline void softmax_rows(
+    Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, floating* z, floating* a,
+) noexcept nogil:
+    """a = e^(z - max z) / sum, row by row; `a` may be z.
 
-    Sixteen running maxima and sums, because a single one does not vectorise. A pad lane counts as -inf and becomes 0.
+    In three sweeps over all rows, so that a row does not wait for the maximum and the sum of the one before, and with sixteen
+    running maxima and sums, because a single one does not vectorise. A pad lane counts as -inf and becomes 0.
     """
     cdef floating lanes[16]
-    cdef floating largest, total, scale
-    cdef Py_ssize_t j, k
-    for j in range(units, width):
-        z[j] = -INFINITY
-    for k in range(16):
-        lanes[k] = z[k]
-    for j in range(1, width // 16):
+    cdef floating largest, scale
+    cdef floating* row
+    cdef Py_ssize_t r, j, k
+    for r in range(rows):
+        row = z + r * width
+        for j in range(units, width):
+            row[j] = -INFINITY
         for k in range(16):
-            lanes[k] = z[j * 16 + k] if z[j * 16 + k] > lanes[k] else lanes[k]
-    largest = lanes_max(lanes)
-    for k in range(16):
-        lanes[k] = 0
-    for j in range(width // 16):
+            lanes[k] = row[k]
+        for j in range(16, width, 16):
+            for k in range(16):
+                lanes[k] = row[j + k] if row[j + k] > lanes[k] else lanes[k]
+        largest = lanes_max(lanes)
+        for j in range(width):
+            a[r * width + j] = row[j] - largest
+    for j in range(rows * width):
+        a[j] = exponential(a[j])
+    for r in range(rows):
+        row = a + r * width
         for k in range(16):
-            a[j * 16 + k] = exponential(z[j * 16 + k] - largest)
-            lanes[k] += a[j * 16 + k]
-    total = lanes_sum(lanes)
-    scale = 1 / total
-    for j in range(width):
-        a[j] *= scale
-    return largest + <floating>log(total)
+            lanes[k] = row[k]
+        for j in range(16, width, 16):
+            for k in range(16):
+                lanes[k] += row[j + k]
+        scale = 1 / lanes_sum(lanes)
+        for j in range(width):
+            row[j] *= scale
 
 
 cdef inline void softmax_row_backward(Py_ssize_t units, const floating* a, const floating* da, floating* dz) noexcept nogil:
@@ -340,7 +349,7 @@ cdef inline void softmax_row_backward(Py_ssize_t units, const floating* a, const
         dz[j] = a[j] * (da[j] - mean)
 
 
-# --- dispatch ------------------------------------------------------------------------------------------------------------------
+# --- dispatch ----------------------------------------------------------------------------------------------------------------
 
 cdef inline bint keeps_sum(int kind) noexcept nogil:
     """Whether the derivative needs z: its layer then has a slot for z beside the one for a, elsewhere they are one."""
@@ -390,8 +399,7 @@ cdef inline void activate(
         for i in range(n):
             a[i] = softsign(z[i])
     elif kind == SOFTMAX:
-        for i in range(rows):
-            softmax_row(units, width, z + i * width, a + i * width)
+        softmax_rows(rows, units, width, z, a)
 
 
 cdef inline void activate_backward(

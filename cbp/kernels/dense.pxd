@@ -5,7 +5,8 @@
 
 from cython cimport floating
 
-from cbp.kernels.tile cimport product, product_naive
+from cbp.kernels.activations cimport lanes_sum
+from cbp.kernels.tile cimport product
 
 cdef extern from *:
     """
@@ -64,12 +65,29 @@ cdef inline void dense_backward_input(
     Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t units, Py_ssize_t width,
     const floating* weight, floating* mirror, const floating* dz, floating* dx, Py_ssize_t lddx,
 ) noexcept nogil:
-    """dx (rows, lddx) through a fresh mirror (units, lddx) of W, so that the product reads contiguous rows."""
-    transpose(inputs, units, weight, width, mirror, lddx)
-    product(rows, lddx, units, dz, width, 1, mirror, lddx, NULL, 0, dx, lddx)
+    """dx (rows, lddx) through a fresh mirror (units, lddx) of W, so that the product reads contiguous rows.
+
+    For fewer than four rows the mirror costs more than the product: then dot products of dz with the rows of W.
+    """
+    cdef Py_ssize_t r, i, j, k
+    cdef floating lanes[16]
+    if rows >= 4:
+        transpose(inputs, units, weight, width, mirror, lddx)
+        product(rows, lddx, units, dz, width, 1, mirror, lddx, NULL, 0, dx, lddx)
+        return
+    for r in range(rows):
+        for i in range(inputs):
+            for k in range(16):
+                lanes[k] = 0
+            for j in range(0, width, 16):
+                for k in range(16):
+                    lanes[k] += dz[r * width + j + k] * weight[i * width + j + k]
+            dx[r * lddx + i] = lanes_sum(lanes)
+        for i in range(inputs, lddx):
+            dx[r * lddx + i] = 0
 
 
-# --- the definitions, one number at a time: oracles of the tests ----------------------------------------------------------------
+# --- the definitions, one number at a time: oracles of the tests --------------------------------------------------------------
 
 cdef inline void dense_forward_naive(
     const floating[:, ::1] x, const floating[:, ::1] weight, const floating[::1] bias, floating[:, ::1] z,

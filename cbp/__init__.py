@@ -1,0 +1,21 @@
+"""cbp: small and medium neural networks on the CPU, with every number of backpropagation open to inspection."""
+
+from cbp import datasets, initializers, layers, losses, optimizers
+from cbp.check import check_gradients
+from cbp.errors import DivergedError, ModelFileError
+from cbp.history import History
+from cbp.layers import Dense
+from cbp.modelfile import load
+from cbp.network import Network, mlp
+from cbp.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Network", "mlp", "Dense",
+    "SGD", "Adam", "AdamW", "RMSprop", "Adagrad",
+    "History", "check_gradients", "load",
+    "DivergedError", "ModelFileError",
+    "datasets", "initializers", "layers", "losses", "optimizers",
+    "__version__",
+]

@@ -1,0 +1,204 @@
+"""The description of a network in a model file: everything but the numbers in its arrays, as canonical JSON.
+
+Nothing in it names code: layers, losses, optimizers and initializers come from fixed tables, and their own checks see
+every value. A change of a key or of its meaning raises ``FORMAT``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cbp import _check, _json, _safetensors
+from cbp.errors import ModelFileError
+from cbp.initializers import Initializer, constant
+from cbp.layers import Dense, Layer
+from cbp.losses import Loss
+from cbp.optimizers import OPTIMIZERS, Optimizer
+
+if TYPE_CHECKING:
+    from cbp.network import Network
+
+__all__ = ["FORMAT", "LAYERS", "Description"]
+
+FORMAT = 1
+
+LAYERS: dict[str, type[Layer]] = {"dense": Dense}
+"""The kinds of layers that a file may hold."""
+
+_LARGEST = {"seed": 2**63 - 1, "step": 2**53, "epoch": 2**53}
+_LONGEST_NAME = 100
+
+Spec = TypeVar("Spec")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What :class:`cbp.Network` has under the same names; ``inputs`` is its input shape."""
+
+    inputs: tuple[int, ...]
+    layers: tuple[Layer, ...]
+    loss: Loss
+    l1: float
+    l2: float
+    dtype: str
+    seed: int
+    optimizer: Optimizer | None
+    step: int
+    epoch: int
+    metadata: dict[str, Any]
+
+    @classmethod
+    def of(cls, network: Network) -> Description:
+        """The description of a network; raises TypeError or ValueError for what a file cannot hold."""
+        for index, layer in enumerate(network.layers):
+            if type(layer) not in LAYERS.values():
+                raise TypeError(f"layer {index} cannot be saved: {type(layer).__name__} is none of cbp's layers")
+        if type(network.optimizer) not in (*OPTIMIZERS.values(), type(None)):
+            raise TypeError(f"the optimizer cannot be saved: {network.optimizer!r} is none of cbp's optimizers")
+        _json.check(network.metadata, "metadata", _json.MAX_DEPTH - 1)
+        same = {name: getattr(network, name) for name in cls.__dataclass_fields__ if name not in ("inputs", "dtype")}
+        return cls(inputs=network.input_shape, dtype=network.dtype.name, **same)
+
+    def to_json(self) -> str:
+        described = _fields(self)
+        described["format"] = FORMAT
+        described["layers"] = [_describe_layer(layer) for layer in self.layers]
+        described["loss"] = _fields(self.loss)
+        if self.optimizer is not None:
+            described["optimizer"] = {"name": self.optimizer.name, **_fields(self.optimizer)}
+        return _json.encode(described)
+
+    @classmethod
+    def from_json(cls, text: str) -> Description:
+        """Read a description; raises ModelFileError for anything that no network has."""
+        try:
+            described = _object(_json.decode(text, "description"), "it")
+            version = described.pop("format", None)
+            if type(version) is not int or version < 1:
+                raise ValueError("format must be a version number")
+            if version > FORMAT:
+                raise ModelFileError(f"written by a newer cbp: format {version}, this cbp reads format {FORMAT}")
+            return cls._of_object(described)
+        except ModelFileError:
+            raise
+        except (ValueError, TypeError, OverflowError) as problem:
+            raise ModelFileError(f"damaged description: {problem}") from None
+
+    @classmethod
+    def _of_object(cls, described: dict[str, Any]) -> Description:
+        _expect_keys(described, {field.name for field in fields(cls)}, "it")
+        inputs, layers = _list(described["inputs"], "inputs"), _list(described["layers"], "layers")
+        optimizer = described["optimizer"]
+        description = cls(
+            inputs=tuple(_whole(size, "inputs", 1, 2**63) for size in inputs),
+            layers=tuple(_read_layer(item, f"layer {index}") for index, item in enumerate(layers)),
+            loss=_make(Loss, _object(described["loss"], "loss"), "loss"),
+            l1=_check.real("l1", described["l1"], minimum=0),
+            l2=_check.real("l2", described["l2"], minimum=0),
+            dtype=_member(described["dtype"], _safetensors.DTYPES, "dtype"),
+            optimizer=None if optimizer is None else _read_optimizer(_object(optimizer, "optimizer")),
+            metadata=_object(described["metadata"], "metadata"),
+            **{name: _whole(described[name], name, 0, limit) for name, limit in _LARGEST.items()},
+        )
+        if description.optimizer is None and description.step:
+            raise ValueError("step must be 0 where there is no optimizer")
+        description.shapes()
+        return description
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every array of the network, in the order of the file."""
+        parameters: dict[str, tuple[int, ...]] = {}
+        shape = self.inputs
+        for index, layer in enumerate(self.layers):
+            output = layer.output_shape(shape)
+            parameters |= {f"{index}.{name}": size for name, size in layer.parameter_shapes(shape).items()}
+            shape = output
+        slots = () if self.optimizer is None else self.optimizer.slots
+        return parameters | {state_name(slot, name): size for slot in slots for name, size in parameters.items()}
+
+
+def state_name(slot: str, parameter: str) -> str:
+    """The name in a file of the optimizer's state for a parameter."""
+    return f"optimizer.{slot}.{parameter}"
+
+
+def _fields(spec: Any) -> dict[str, Any]:
+    return {field.name: getattr(spec, field.name) for field in fields(spec)}
+
+
+def _describe_layer(layer: Layer) -> dict[str, Any]:
+    kind = next(name for name, kind in LAYERS.items() if type(layer) is kind)
+    described = {"kind": kind, **_fields(layer)}
+    if isinstance(described.get("init"), Initializer):
+        described["init"] = _describe_init(layer)
+    return described
+
+
+def _describe_init(layer: Any) -> object:
+    init = layer.init
+    if init.values is None:
+        return init.name
+    if init.name == "constant" and init.values.ndim == 0:
+        return {"constant": float(init.values)}
+    return replace(layer, init=None).init.name  # an array is not kept; this is what the loaded layer will have
+
+
+def _read_layer(item: object, where: str) -> Layer:
+    described = _object(item, where)
+    kind = LAYERS[_member(described.pop("kind", None), LAYERS, f"{where}: kind")]
+    init = described.get("init")
+    if isinstance(init, dict):
+        _expect_keys(init, {"constant"}, f"{where}: init")
+        described["init"] = constant(init["constant"])
+    elif not isinstance(init, str | None):
+        raise ValueError(f"{where}: init must be a name, null or {{'constant': number}}")
+    return _make(kind, described, where)
+
+
+def _read_optimizer(described: dict[str, Any]) -> Optimizer:
+    name = _member(described.pop("name", None), OPTIMIZERS, "optimizer: name")
+    return _make(OPTIMIZERS[name], described, "optimizer")
+
+
+def _make(kind: type[Spec], described: dict[str, Any], where: str) -> Spec:
+    """A specification from all of its fields, which checks their values itself."""
+    _expect_keys(described, {field.name for field in fields(kind)}, where)  # type: ignore[arg-type]
+    if any(isinstance(value, str) and len(value) > _LONGEST_NAME for value in described.values()):
+        raise ValueError(f"{where}: a name of more than {_LONGEST_NAME} characters")
+    try:
+        return kind(**described)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise ValueError(f"{where}: {problem}") from None
+
+
+def _expect_keys(described: dict[str, Any], keys: set[str], where: str) -> None:
+    if missing := sorted(keys - described.keys()):
+        raise ValueError(f"{where} lacks {', '.join(missing)}")
+    if unknown := described.keys() - keys:
+        raise ValueError(f"{where} has the unknown key {min(unknown)!r}")
+
+
+def _whole(value: object, where: str, smallest: int, largest: int) -> int:
+    if type(value) is not int or not smallest <= value <= largest:
+        raise ValueError(f"{where} must be a whole number from {smallest} to {largest}")
+    return value
+
+
+def _member(value: object, known: Container[str], where: str) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{where}: {value!r} is unknown")
+    return value
+
+
+def _object(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} must be a JSON object")
+    return value
+
+
+def _list(value: object, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{where} must be a list")
+    return value

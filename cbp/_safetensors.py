@@ -1,0 +1,158 @@
+"""The safetensors container: a length, a JSON header that names the arrays, the arrays' bytes.
+
+Written and read by cbp itself, strictly. Readers elsewhere take a key that occurs twice, values that are not finite, or
+any name for an array; writers take arrays that are not contiguous and write other memory in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from cbp import _json
+from cbp.errors import ModelFileError
+
+__all__ = ["DTYPES", "HEADER_LIMIT", "Header", "data_size", "locate", "pack", "read_header", "write_header"]
+
+HEADER_LIMIT = 16 * 2**20
+"""Bytes that a header may have; the format itself allows 100 MB."""
+
+DTYPES = {"float32": "F32", "float64": "F64"}
+"""The container's names of cbp's dtypes."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+# How files begin that people take for model files, and what they are.
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive, such as .npz, .keras or a PyTorch checkpoint",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file, such as Keras' .h5",
+    b"\x93NUMPY": "a NumPy array (.npy)",
+    b"\x1f\x8b": "a gzip archive",
+    **{bytes((0x80, protocol)): "a pickle" for protocol in range(2, 6)},
+}
+
+
+def data_size(shapes: Shapes, dtype: str) -> int:
+    """Bytes of all the arrays together."""
+    return sum(map(prod, shapes.values())) * np.dtype(dtype).itemsize
+
+
+def pack(arrays: Mapping[str, npt.NDArray[Any]], dtype: str) -> bytearray:
+    """The arrays' numbers one after the other, little-endian, in C order whatever their strides are."""
+    packed = bytearray(data_size({name: array.shape for name, array in arrays.items()}, dtype))
+    kind = np.dtype(dtype).newbyteorder("<")
+    start = 0
+    for array in arrays.values():
+        view = np.frombuffer(packed, kind, array.size, start)
+        view.reshape(array.shape)[...] = array
+        start += view.nbytes
+    return packed
+
+
+def write_header(metadata: Mapping[str, str], shapes: Shapes, dtype: str) -> bytes:
+    """The length and the header of a file whose arrays lie in the order of ``shapes``."""
+    entries: dict[str, object] = {"__metadata__": dict(metadata)}
+    start = 0
+    for name, shape in shapes.items():
+        end = start + prod(shape) * np.dtype(dtype).itemsize
+        entries[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+        start = end
+    text = _json.encode(entries, sort_keys=False).encode()
+    text += b" " * (-len(text) % 8)  # aligns the numbers that follow
+    if len(text) > HEADER_LIMIT:
+        raise ValueError(f"the header of the model file would take {len(text):,} bytes, the limit is {HEADER_LIMIT:,}")
+    return len(text).to_bytes(8, "little") + text
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header of a file: its metadata, its entries (not looked at yet), and where and how long the data is."""
+
+    metadata: dict[str, str]
+    entries: dict[str, Any]
+    start: int
+    size: int
+
+
+def read_header(file: BinaryIO, size: int) -> Header:
+    """Read the header of a file of ``size`` bytes; raises ModelFileError where it is none."""
+    first = file.read(9)
+    if not size:
+        raise ModelFileError("the file is empty, not a cbp model file")
+    length = int.from_bytes(first[:8], "little")
+    if len(first) < 9 or first[8:] != b"{" or length < 2:
+        raise ModelFileError(f"not a cbp model file{_guess(first)}")
+    if length > HEADER_LIMIT:
+        raise ModelFileError(f"not a cbp model file: a header of {length:,} bytes, the limit is {HEADER_LIMIT:,}")
+    if 8 + length > size:
+        raise ModelFileError(f"truncated: the header ends at byte {8 + length:,}, the file at byte {size:,}")
+    raw = first[8:] + file.read(length - 1)
+    if len(raw) < length:
+        raise ModelFileError("truncated while it was read")
+    try:
+        entries = _json.decode(raw.decode(), "header")
+    except ValueError as problem:
+        raise ModelFileError(f"damaged header: {problem}") from None
+    metadata = entries.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ModelFileError("damaged header: __metadata__ must map strings to strings")
+    return Header(metadata, entries, 8 + length, size - 8 - length)
+
+
+def _guess(first: bytes) -> str:
+    return next((f", but {kind}" for magic, kind in _FOREIGN.items() if first.startswith(magic)), "")
+
+
+def locate(header: Header, shapes: Shapes, dtype: str) -> dict[str, int]:
+    """Where the data of every array begins, counted from the start of the data, in the order of ``shapes``.
+
+    Raises ModelFileError unless the header lists exactly these arrays, they lie one after the other without gaps or
+    overlaps from the first byte of the data, and end with the file.
+    """
+    expected = data_size(shapes, dtype)
+    if expected > header.size:
+        raise ModelFileError(f"truncated: the arrays take {_count(expected)} bytes, the file has {header.size:,}")
+    if expected < header.size:
+        raise ModelFileError(f"{header.size - expected:,} bytes too long: the arrays take {expected:,}")
+    for name in shapes:
+        if name not in header.entries:
+            raise ModelFileError(f"damaged header: the array {name!r} is missing")
+    if len(header.entries) > len(shapes):
+        name = next(name for name in header.entries if name not in shapes)
+        raise ModelFileError(f"damaged header: the network has no array {name[:60]!r}")
+    spans = {name: _span(name, header.entries[name], shape, dtype) for name, shape in shapes.items()}
+    end = 0
+    for name, (start, stop) in sorted(spans.items(), key=lambda item: item[1]):
+        if start != end:
+            raise ModelFileError(f"damaged header: {name!r} should begin at {end:,}, not at {_count(start)}")
+        end = stop
+    return {name: start for name, (start, _) in spans.items()}
+
+
+def _span(name: str, entry: object, shape: tuple[int, ...], dtype: str) -> tuple[int, int]:
+    """First and last offset of an array whose entry must have this shape and dtype."""
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ModelFileError(f"damaged header: {name!r} must have dtype, shape and data_offsets, and nothing else")
+    if entry["dtype"] != DTYPES[dtype]:
+        raise ModelFileError(f"damaged header: the dtype of {name!r} must be {DTYPES[dtype]}")
+    if not _integers(entry["shape"]) or tuple(entry["shape"]) != shape:
+        raise ModelFileError(f"damaged header: the shape of {name!r} must be {list(shape)}")
+    offsets = entry["data_offsets"]
+    size = prod(shape) * np.dtype(dtype).itemsize
+    if not _integers(offsets) or len(offsets) != 2 or offsets[1] - offsets[0] != size:
+        raise ModelFileError(f"damaged header: {name!r} needs two data_offsets that are {size:,} bytes apart")
+    return offsets[0], offsets[1]
+
+
+def _integers(value: object) -> bool:
+    """Whether it is a list of whole numbers; in Python True counts as 1 and 2.0 equals 2, in a file they do not."""
+    return isinstance(value, list) and all(type(item) is int for item in value)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if abs(number) < 2**63 else "more than 2**63"

@@ -1,0 +1,308 @@
+"""Saving and loading: what is kept, what the bytes are, and that a file is replaced as a whole or not at all."""
+
+import copy
+import json
+import os
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+import cbp
+from cbp import initializers, layers, losses, modelfile
+from cbp._description import LAYERS
+from cbp.layers import ACTIVATIONS
+
+OPTIMIZERS = [
+    cbp.SGD(0.05),
+    cbp.SGD(0.05, momentum=0.9),
+    cbp.SGD(0.05, momentum=0.5, nesterov=True, weight_decay=0.01),
+    cbp.Adam(0.01),
+    cbp.AdamW(0.01, beta1=0.8),
+    cbp.RMSprop(0.01, weight_decay=0.1),
+    cbp.Adagrad(0.1),
+]
+LOSSES = {  # with an output activation that each takes
+    "mean_squared_error": "identity",
+    "half_squared_error": "tanh",
+    "mean_absolute_error": "identity",
+    "huber": "identity",
+    "binary_cross_entropy": "sigmoid",
+    "cross_entropy": "softmax",
+    "poisson": "softplus",
+    "hinge": "identity",
+}
+
+
+def targets(loss, rng, samples=20, outputs=3):
+    kind = losses.LOSSES[loss].targets
+    if kind == "class":
+        return rng.integers(0, outputs, samples)
+    if kind == "sign":
+        return rng.choice([-1.0, 1.0], (samples, outputs))
+    return rng.integers(0, 2, (samples, outputs)).astype(float)
+
+
+def trained(loss="cross_entropy", optimizer=None, dtype="float32", hidden="tanh", epochs=3):
+    """A small network, and the data that it was trained on."""
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(20, 5)), targets(loss, rng)
+    stack = [cbp.Dense(7, hidden), cbp.Dense(4, "relu", bias=False), cbp.Dense(3, LOSSES[loss])]
+    net = cbp.Network(5, stack, loss=loss, dtype=dtype, seed=3, l1=1e-4, l2=1e-3)
+    if epochs:
+        net.fit(X, y, epochs=epochs, batch_size=6, optimizer=optimizer or cbp.Adam(0.01))
+    return net, X, y
+
+
+KEPT = ["input_shape", "output_shape", "layers", "loss", "dtype", "seed", "l1", "l2"]
+KEPT += ["optimizer", "step", "epoch", "metadata"]
+
+
+def assert_same(one, other):
+    for name in KEPT:
+        assert getattr(one, name) == getattr(other, name), name
+    assert list(one.parameters) == list(other.parameters)
+    assert list(one.optimizer_state) == list(other.optimizer_state)
+    for name, values in one.parameters.items():
+        assert np.array_equal(values, other.parameters[name])
+        for slot in one.optimizer_state:
+            assert np.array_equal(one.optimizer_state[slot][name], other.optimizer_state[slot][name])
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_training_goes_on_after_loading_as_if_it_had_not_stopped(optimizer, dtype, tmp_path):
+    through, X, y = trained(optimizer=optimizer, dtype=dtype, epochs=6)
+    stopped, X, y = trained(optimizer=optimizer, dtype=dtype, epochs=3)
+    stopped.save(tmp_path / "net.cbp")
+    loaded = cbp.load(tmp_path / "net.cbp")
+    assert_same(loaded, stopped)
+    loaded.fit(X, y, epochs=3, batch_size=6)
+    assert_same(loaded, through)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_every_loss_is_kept(loss, dtype):
+    net, X, _ = trained(loss, dtype=dtype)
+    loaded = modelfile.loads(modelfile.dumps(net))
+    assert_same(loaded, net)
+    assert np.array_equal(loaded.predict(X), net.predict(X))
+
+
+@pytest.mark.parametrize("hidden", ACTIVATIONS)
+def test_every_activation_is_kept(hidden):
+    net, X, _ = trained(hidden=hidden, epochs=0)
+    loaded = modelfile.loads(modelfile.dumps(net))
+    assert_same(loaded, net)
+    assert np.array_equal(loaded.predict(X), net.predict(X))
+
+
+def test_an_untrained_network_has_no_optimizer_and_keeps_its_first_weights():
+    net, _, _ = trained(epochs=0)
+    assert net.optimizer is None
+    loaded = modelfile.loads(modelfile.dumps(net))
+    assert_same(loaded, net)
+    assert loaded.optimizer is None
+
+
+@pytest.mark.parametrize("init", [*initializers.INITIALIZERS, 0.25, -0.0])
+def test_initializers_are_kept(init):
+    net = cbp.Network(4, [cbp.Dense(3, init=init)], loss="mean_squared_error")
+    assert_same(modelfile.loads(modelfile.dumps(net)), net)
+
+
+def test_an_array_given_as_initializer_is_not_kept_but_the_weights_are():
+    net = cbp.Network(2, [cbp.Dense(2, "relu", init=[[1, 2], [3, 4]])], loss="mean_squared_error")
+    loaded = modelfile.loads(modelfile.dumps(net))
+    assert loaded.layers == (cbp.Dense(2, "relu"),)
+    assert loaded.parameters["0.weight"].tolist() == [[1, 2], [3, 4]]
+    assert modelfile.dumps(loaded) == modelfile.dumps(net)
+
+
+def test_the_bend_of_the_huber_loss_is_kept():
+    net = cbp.Network(2, [cbp.Dense(1)], loss=losses.huber(0.1))
+    assert modelfile.loads(modelfile.dumps(net)).loss == losses.huber(0.1)
+
+
+def test_an_optimizer_of_another_kind_is_refused():
+    class Own(cbp.SGD):
+        pass
+
+    net, _, _ = trained(epochs=0)
+    net.optimizer = Own(0.1)
+    with pytest.raises(TypeError, match=r"the optimizer cannot be saved: .*Own.* is none of cbp's optimizers"):
+        modelfile.dumps(net)
+
+
+def test_metadata_is_kept():
+    net, _, _ = trained(epochs=0)
+    data = {
+        "names": ["ä", "\x00", "\U0001f600", '"\\'],
+        "mean": [0.1, -0.0, 1e-300, 3],
+        "n": 2**70,
+        "deep": {"": None, "yes": True},
+    }
+    net.metadata.update(data)
+    loaded = modelfile.loads(modelfile.dumps(net))
+    assert loaded.metadata == data
+    loaded.metadata["names"].append("more")
+    assert net.metadata == data
+
+
+def test_a_network_of_some_megabytes(tmp_path):
+    net = cbp.mlp([700, 800, 17], seed=0, dtype="float64")
+    net.set_optimizer("sgd")
+    net.save(tmp_path / "net.cbp")
+    assert_same(cbp.load(tmp_path / "net.cbp"), net)
+
+
+def test_loaded_weights_can_be_changed():
+    net = modelfile.loads(modelfile.dumps(trained()[0]))
+    net.parameters["0.weight"][0, 0] = 7
+    net.optimizer_state["mean"]["0.weight"][0, 0] = 7
+    assert net.get_vector()[0] == 7
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, copy.copy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_are_equal_and_independent(copier):
+    net, X, y = trained()
+    before = modelfile.dumps(net)
+    other = copier(net)
+    assert_same(other, net)
+    other.fit(X, y, epochs=1)
+    assert modelfile.dumps(net) == before
+
+
+# The bytes
+
+
+def test_the_same_network_gives_the_same_bytes(tmp_path):
+    net, _, _ = trained()
+    net.metadata.update(b=1, a={"d": 1, "c": 2})
+    again, _, _ = trained()
+    again.metadata.update(a={"c": 2, "d": 1}, b=1)
+    net.save(tmp_path / "net.cbp")
+    data = (tmp_path / "net.cbp").read_bytes()
+    assert modelfile.dumps(net) == modelfile.dumps(again) == data
+    assert modelfile.dumps(modelfile.loads(data)) == data
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_safetensors_package_reads_the_same_numbers(dtype, tmp_path):
+    net, _, _ = trained(dtype=dtype)
+    net.save(tmp_path / "net.cbp")
+    arrays = safetensors.numpy.load_file(tmp_path / "net.cbp")
+    slots = {f"optimizer.{slot}.{name}" for slot in ("mean", "variance") for name in net.parameters}
+    assert arrays.keys() == net.parameters.keys() | slots
+    for name, values in net.parameters.items():
+        assert arrays[name].dtype == net.dtype
+        assert np.array_equal(arrays[name], values)
+        assert np.array_equal(arrays[f"optimizer.mean.{name}"], net.optimizer_state["mean"][name])
+    with safetensors.safe_open(tmp_path / "net.cbp", "numpy") as file:
+        description = json.loads(file.metadata()["cbp"])
+    assert description["format"] == 1
+    assert description["layers"][1] == {
+        "kind": "dense", "units": 4, "activation": "relu", "bias": False, "init": "he_normal",
+    }  # fmt: skip
+
+
+def test_a_file_written_in_another_order_is_read():
+    net, _, _ = trained()
+    data = modelfile.dumps(net)
+    arrays = safetensors.numpy.load(data)
+    size = struct.unpack("<Q", data[:8])[0]
+    metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+    rewritten = safetensors.numpy.save(arrays, {**metadata, "other": "program"})
+    assert rewritten != data
+    assert_same(modelfile.loads(rewritten), net)
+
+
+def test_numbers_begin_at_a_multiple_of_eight():
+    for length in range(9):
+        net = cbp.Network(2, [cbp.Dense(1)], loss="mean_squared_error")
+        net.metadata["x"] = "x" * length
+        assert struct.unpack("<Q", modelfile.dumps(net)[:8])[0] % 8 == 0
+
+
+# What cannot be saved
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused_before_the_file_is_touched(value, tmp_path):
+    net, _, _ = trained()
+    net.save(tmp_path / "net.cbp")
+    before = (tmp_path / "net.cbp").read_bytes()
+    net.optimizer_state["variance"]["2.bias"][1] = value
+    with pytest.raises(ValueError, match=r"optimizer\.variance\.2\.bias holds a value that is not .*; set_optimizer"):
+        net.save(tmp_path / "net.cbp")
+    net.parameters["1.weight"][1, 2] = value
+    with pytest.raises(ValueError, match=r"1\.weight holds a value that is not finite"):
+        net.save(tmp_path / "net.cbp")
+    assert os.listdir(tmp_path) == ["net.cbp"]
+    assert (tmp_path / "net.cbp").read_bytes() == before
+
+
+def test_a_negative_variance_is_refused():
+    net, _, _ = trained()
+    net.optimizer_state["variance"]["2.bias"][1] = -1
+    with pytest.raises(ValueError, match=r"optimizer\.variance\.2\.bias holds a value below 0; set_optimizer"):
+        modelfile.dumps(net)
+
+
+def nested(levels):
+    return [nested(levels - 1)] if levels else []
+
+
+CIRCLE = []
+CIRCLE.append(CIRCLE)
+
+REFUSED_METADATA = {
+    "array": (np.zeros(2), TypeError, r"metadata\['x'\] must be JSON data .*tolist.*, got ndarray"),
+    "numpy scalar": (np.float32(1), TypeError, "got float32"),
+    "key": ({1: 2}, TypeError, r"metadata\['x'\]: keys must be strings, got 1"),
+    "set": ([1, {"y": {2}}], TypeError, r"metadata\['x'\]\[1\]\['y'\] must be JSON data .* got set"),
+    "bytes": (b"x", TypeError, "got bytes"),
+    "nan": (float("nan"), ValueError, r"metadata\['x'\] must be finite, got nan"),
+    "digits": (10**5000, ValueError, "more than 400 digits"),
+    "surrogate": ("\ud800", ValueError, "surrogate"),
+    "surrogate in a key": ({"\udfff": 1}, ValueError, "surrogate"),
+    "deep": (nested(70), ValueError, "metadata: nested too deeply"),
+    "circle": (CIRCLE, ValueError, "metadata: nested too deeply"),
+    "long": ("x" * 17_000_000, ValueError, "the header of the model file would take 17,.* the limit is"),
+    "many": ([0] * 1_000_000, ValueError, "more than 1,000,000 items"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_METADATA)
+def test_metadata_that_a_file_cannot_hold_is_refused(case, tmp_path):
+    value, error, message = REFUSED_METADATA[case]
+    net, _, _ = trained(epochs=0)
+    net.metadata["x"] = value
+    with pytest.raises(error, match=message):
+        net.save(tmp_path / "net.cbp")
+    assert not os.listdir(tmp_path)
+
+
+def test_the_most_nested_metadata_that_can_be_saved_can_be_loaded():
+    net, _, _ = trained(epochs=0)
+    net.metadata["x"] = nested(61)
+    assert modelfile.loads(modelfile.dumps(net)).metadata == net.metadata
+
+
+def test_every_layer_can_be_saved():
+    known = {kind for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, layers.Layer)}
+    assert set(LAYERS.values()) == known - {layers.Layer}
+
+
+def test_a_layer_of_another_kind_is_refused(monkeypatch):
+    net, _, _ = trained(epochs=0)
+    monkeypatch.setattr("cbp._description.LAYERS", {})
+    with pytest.raises(TypeError, match="layer 0 cannot be saved: Dense is none of cbp's layers"):
+        modelfile.dumps(net)
