@@ -5,8 +5,7 @@ from cbp.check import check_gradients
 from cbp.errors import DivergedError, ModelFileError
 from cbp.history import History
 from cbp.layers import Dense
-from cbp.modelfile import load
-from cbp.network import Network, mlp
+from cbp.network import Network, load, mlp
 from cbp.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 __version__ = "0.1.0"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,8 @@ class DivergedError(ArithmeticError):
 
 def unknown_name(argument: str, given: object, known: Iterable[str]) -> ValueError:
     """The error for a name that is not among ``known``, with the nearest right one suggested."""
+    import difflib  # only here: it costs a millisecond of every import of cbp
+
     known = list(known)
     nearest = difflib.get_close_matches(str(given).lower().replace("-", "_"), known, n=1, cutoff=0.4)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""

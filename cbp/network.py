@@ -27,7 +27,7 @@ from cbp.optimizers import Adam, Optimizer
 if TYPE_CHECKING:
     from cbp.trace import Trace
 
-__all__ = ["Network", "mlp"]
+__all__ = ["Network", "load", "mlp"]
 
 Array = npt.NDArray[Any]
 
@@ -416,6 +416,7 @@ def _checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
+
 _LOSS_OF_OUTPUT = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}
 
 
@@ -440,3 +441,14 @@ def mlp(
     layers = [Dense(units, hidden) for units in sizes[1:-1]]
     layers.append(Dense(sizes[-1], output))
     return Network(sizes[0], layers, loss=loss or _LOSS_OF_OUTPUT.get(output, "mean_squared_error"), **options)
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read a network that :meth:`Network.save` wrote, with its optimizer's state; training goes on where it stood.
+
+    Nothing in the file is executed. Raises ModelFileError where the file is damaged or is no model file, FileNotFoundError
+    where it is missing.
+    """
+    from cbp import modelfile  # here, not above: a program that loads nothing need not wait for the import
+
+    return modelfile.load(path)

@@ -13,8 +13,8 @@ import safetensors.numpy
 
 import cbp
 from cbp import initializers, layers, losses, modelfile
-from cbp._description import LAYERS
 from cbp.layers import ACTIVATIONS
+from cbp.modelfile.description import LAYERS
 
 OPTIMIZERS = [
     cbp.SGD(0.05),
@@ -303,6 +303,6 @@ def test_every_layer_can_be_saved():
 
 def test_a_layer_of_another_kind_is_refused(monkeypatch):
     net, _, _ = trained(epochs=0)
-    monkeypatch.setattr("cbp._description.LAYERS", {})
+    monkeypatch.setattr("cbp.modelfile.description.LAYERS", {})
     with pytest.raises(TypeError, match="layer 0 cannot be saved: Dense is none of cbp's layers"):
         modelfile.dumps(net)

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _json
 from cbp.errors import ModelFileError
+from cbp.modelfile import canonical_json
 
 __all__ = ["DTYPES", "HEADER_LIMIT", "Header", "data_size", "locate", "pack", "read_header", "write_header"]
 
@@ -62,7 +62,7 @@ def write_header(metadata: Mapping[str, str], shapes: Shapes, dtype: str) -> byt
         end = start + prod(shape) * np.dtype(dtype).itemsize
         entries[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}
         start = end
-    text = _json.encode(entries, sort_keys=False).encode()
+    text = canonical_json.encode(entries, sort_keys=False).encode()
     text += b" " * (-len(text) % 8)  # aligns the numbers that follow
     if len(text) > HEADER_LIMIT:
         raise ValueError(f"the header of the model file would take {len(text):,} bytes, the limit is {HEADER_LIMIT:,}")
@@ -95,7 +95,7 @@ def read_header(file: BinaryIO, size: int) -> Header:
     if len(raw) < length:
         raise ModelFileError("truncated while it was read")
     try:
-        entries = _json.decode(raw.decode(), "header")
+        entries = canonical_json.decode(raw.decode(), "header")
     except ValueError as problem:
         raise ModelFileError(f"damaged header: {problem}") from None
     metadata = entries.pop("__metadata__", {})

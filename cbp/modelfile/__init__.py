@@ -1,6 +1,6 @@
 """Model files: a network in one file, as ``docs/model-file.md`` describes it.
 
-A safetensors container (``_safetensors.py``) carries the numbers, a description in canonical JSON (``_description.py``)
+A safetensors container (``container.py``) carries the numbers, a description in canonical JSON (``description.py``)
 everything else. The same network always gives the same bytes. Nothing in a file is executed. What a file claims is
 checked against its size before anything is allocated, so a small file cannot ask for much memory.
 """
@@ -18,10 +18,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _files, _safetensors
-from cbp._description import Description, state_name
 from cbp.errors import ModelFileError
 from cbp.layers import Dense
+from cbp.modelfile import container, files
+from cbp.modelfile.description import Description, state_name
 from cbp.network import Network
 
 __all__ = ["dumps", "load", "loads", "save"]
@@ -52,7 +52,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     OSError
         The file cannot be written (no such folder, no permission, disk full). What was there before is still there.
     """
-    _files.replace(_files.name_of(path), _encode(network))
+    files.replace(files.name_of(path), _encode(network))
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -70,9 +70,9 @@ def load(path: str | os.PathLike[str]) -> Network:
     FileNotFoundError, PermissionError, OSError
         The file cannot be opened or read.
     """
-    name = _files.name_of(path)
+    name = files.name_of(path)
     try:
-        with _files.open_regular(name) as (file, size):
+        with files.open_regular(name) as (file, size):
             return _decode(file, size)
     except ModelFileError as problem:
         raise _named(name, problem) from None
@@ -105,9 +105,9 @@ def _encode(network: Network) -> tuple[bytes, bytearray]:
         advice = "; set_optimizer gives a fresh state" if problem.startswith("optimizer.") else ""
         raise ValueError(f"the network cannot be saved: {problem}{advice}")
     text = description.to_json()
-    data = _safetensors.pack(arrays, description.dtype)
+    data = container.pack(arrays, description.dtype)
     metadata = {"cbp": text, "crc32": _checksum(text, [data])}
-    header = _safetensors.write_header(metadata, description.shapes(), description.dtype)
+    header = container.write_header(metadata, description.shapes(), description.dtype)
     try:  # whatever would be refused when it is loaded is refused now, while the network still exists
         _read_header(io.BytesIO(header), len(header) + len(data))
     except ModelFileError as refusal:
@@ -151,13 +151,13 @@ def _decode(file: BinaryIO, size: int) -> Network:
     return _build(description, arrays)
 
 
-def _read_header(file: BinaryIO, size: int) -> tuple[_safetensors.Header, Description, dict[str, int]]:
+def _read_header(file: BinaryIO, size: int) -> tuple[container.Header, Description, dict[str, int]]:
     """Read and check all but the data: the header, the description, and where each array begins."""
-    header = _safetensors.read_header(file, size)
+    header = container.read_header(file, size)
     if "cbp" not in header.metadata:
         raise ModelFileError("a safetensors file, but without cbp's description")
     description = Description.from_json(header.metadata["cbp"])
-    return header, description, _safetensors.locate(header, description.shapes(), description.dtype)
+    return header, description, container.locate(header, description.shapes(), description.dtype)
 
 
 def _checksum(text: str, arrays: Iterable[bytearray | memoryview]) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Container
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cbp import _check, _json, _safetensors
+from cbp import _check
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
 from cbp.layers import Dense, Layer
 from cbp.losses import Loss
+from cbp.modelfile import canonical_json, container
 from cbp.optimizers import OPTIMIZERS, Optimizer
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Description:
                 raise TypeError(f"layer {index} cannot be saved: {type(layer).__name__} is none of cbp's layers")
         if type(network.optimizer) not in (*OPTIMIZERS.values(), type(None)):
             raise TypeError(f"the optimizer cannot be saved: {network.optimizer!r} is none of cbp's optimizers")
-        _json.check(network.metadata, "metadata", _json.MAX_DEPTH - 1)
+        canonical_json.check(network.metadata, "metadata", canonical_json.MAX_DEPTH - 1)
         same = {name: getattr(network, name) for name in cls.__dataclass_fields__ if name not in ("inputs", "dtype")}
         return cls(inputs=network.input_shape, dtype=network.dtype.name, **same)
 
@@ -68,13 +69,13 @@ class Description:
         described["loss"] = _fields(self.loss)
         if self.optimizer is not None:
             described["optimizer"] = {"name": self.optimizer.name, **_fields(self.optimizer)}
-        return _json.encode(described)
+        return canonical_json.encode(described)
 
     @classmethod
     def from_json(cls, text: str) -> Description:
         """Read a description; raises ModelFileError for anything that no network has."""
         try:
-            described = _object(_json.decode(text, "description"), "it")
+            described = _object(canonical_json.decode(text, "description"), "it")
             version = described.pop("format", None)
             if type(version) is not int or version < 1:
                 raise ValueError("format must be a version number")
@@ -97,7 +98,7 @@ class Description:
             loss=_make(Loss, _object(described["loss"], "loss"), "loss"),
             l1=_check.real("l1", described["l1"], minimum=0),
             l2=_check.real("l2", described["l2"], minimum=0),
-            dtype=_member(described["dtype"], _safetensors.DTYPES, "dtype"),
+            dtype=_member(described["dtype"], container.DTYPES, "dtype"),
             optimizer=None if optimizer is None else _read_optimizer(_object(optimizer, "optimizer")),
             metadata=_object(described["metadata"], "metadata"),
             **{name: _whole(described[name], name, 0, limit) for name, limit in _LARGEST.items()},

@@ -1,0 +1,230 @@
+"""The trace: one training step in plain Python, with every number of it kept.
+
+``network.trace(x, y)`` computes what ``network.train_on_batch(x, y)`` would do, one unit after the other, with nothing
+but ``math`` and lists: a teaching tool, and an independent oracle for the compiled core.
+
+rules.py     activations, losses and optimizers, each with its derivative and its formula
+step.py      the step: forward, loss, backward, update
+records.py   what is kept of it: terms, units, layers, rows, parameters
+formulas.py  the formulas with their numbers; text.py and html.py lay them out
+
+Names: inputs x1, x2, ...; hidden units h1, h2, ..., or h1.1, h1.2, ..., h2.1, ... (layer.unit) where there are several
+hidden layers; outputs ŷ, or ŷ1, ŷ2, ...; the constant 1 that a bias is the weight of is called "bias".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from cbp import _check, optimizers
+from cbp.errors import DivergedError
+from cbp.layers import Dense
+from cbp.losses import Loss
+from cbp.network import Network
+from cbp.optimizers import Optimizer
+from cbp.trace import html, text
+from cbp.trace.formulas import Limits
+from cbp.trace.records import Layer, Parameter, Row, Term, Unit, fields_dict, row_dict
+from cbp.trace.step import (
+    backward,
+    forward,
+    layers_of,
+    loss_of,
+    penalty_of,
+    read_network,
+    read_samples,
+    rearranged,
+    rule_of_step,
+    step_of,
+)
+
+__all__ = ["Layer", "Parameter", "Row", "Term", "Trace", "Unit", "trace", "worked_example"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One training step, number by number: what :func:`trace` returns.
+
+    ``print`` it, show it in a notebook, or read its attributes.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        Forward and backward pass of every row.
+    parameters : tuple of Parameter
+        Every weight and bias, in the order of the flat vector.
+    loss_before, loss_after : float
+        The batch's loss, penalty included, before and after the step.
+    penalty_before, penalty_after : float
+        The part of it that comes from l1 and l2.
+    optimizer : Optimizer
+        The rule of the step.
+    step : int
+        Number of the step, from 1.
+    input_names : tuple of str
+    loss : cbp.losses.Loss
+    l1, l2 : float
+    dtype : str
+        Of the network. The trace itself computes in double precision.
+    """
+
+    rows: tuple[Row, ...]
+    parameters: tuple[Parameter, ...]
+    loss_before: float
+    loss_after: float
+    penalty_before: float
+    penalty_after: float
+    optimizer: Optimizer
+    step: int
+    input_names: tuple[str, ...]
+    loss: Loss
+    l1: float
+    l2: float
+    dtype: str
+
+    def unit(self, name: str, row: int = 0) -> Unit:
+        """The unit of that name, such as "h1", on one of the rows."""
+        units = [unit for layer in self.rows[row].layers for unit in layer.units]
+        for unit in units:
+            if unit.name == name:
+                return unit
+        raise KeyError(f"no unit is called {name!r}; the units are {units[0].name} to {units[-1].name}")
+
+    def parameter(self, source: str, unit: str) -> Parameter:
+        """The weight of the connection from ``source`` ("x1", "h1", "bias") to ``unit`` ("h1", "ŷ")."""
+        for parameter in self.parameters:
+            if (parameter.source, parameter.unit) == (source, unit):
+                return parameter
+        raise KeyError(f"no connection leads from {source!r} to {unit!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as dicts, lists, strings and numbers that ``json.dumps`` takes."""
+        return {
+            "optimizer": {"name": self.optimizer.name, **dataclasses.asdict(self.optimizer)},
+            "step": self.step,
+            "loss": dataclasses.asdict(self.loss),
+            "l1": self.l1,
+            "l2": self.l2,
+            "dtype": self.dtype,
+            "loss_before": self.loss_before,
+            "loss_after": self.loss_after,
+            "penalty_before": self.penalty_before,
+            "penalty_after": self.penalty_after,
+            "rows": [row_dict(row, self.input_names) for row in self.rows],
+            "parameters": [fields_dict(parameter) for parameter in self.parameters],
+        }
+
+    def to_text(self, *, digits: int = 5, rows: int = 4, units: int = 10, terms: int = 6, connections: int = 20) -> str:
+        """The step as text, formulas filled in with numbers, for a terminal of 100 columns.
+
+        Parameters
+        ----------
+        digits : int
+            Significant digits.
+        rows, units, terms, connections : int
+            How many rows of the batch, units of a layer, terms of a sum and connections into a layer are shown; the
+            others are counted. Of terms and connections the largest are shown.
+        """
+        limits = Limits(digits, rows, units, terms, connections)
+        for name, value in limits._asdict().items():
+            _check.integer(name, value)
+        return text.render(self, limits)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Trace of step {self.step} with {self.optimizer} on {len(self.rows)} row{'s' * (len(self.rows) != 1)}: "
+            f"loss {self.loss_before:.5g} -> {self.loss_after:.5g}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return html.render(self)
+
+
+def trace(
+    network: Network, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: Optimizer | str | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+) -> Trace:  # fmt: skip
+    """Trace one training step of ``network`` on ``x`` and ``y``, without changing the network.
+
+    The arithmetic is Python's, in double precision; for a float32 network the last digits therefore differ from those
+    that the network computes itself.
+
+    Parameters
+    ----------
+    network : Network
+    x : array_like
+        One row (features,) or a batch (rows, features).
+    y : array_like
+        Its target, a number, a label or a row as the network's loss takes it, or one for every row of the batch.
+    optimizer : Optimizer or str, optional
+        The rule of the step. Without one, or with one equal to ``network.optimizer``, the step goes on from the
+        network's optimizer state; any other starts afresh. A network that was never trained takes ``Adam(1e-3)``.
+    sample_weight : array_like, optional
+        Weight of the row or rows, 0 or above.
+
+    Returns
+    -------
+    Trace
+
+    Raises
+    ------
+    ValueError, TypeError
+        ``x``, ``y``, ``optimizer`` or ``sample_weight`` do not fit the network.
+    DivergedError
+        A number of the step is not finite.
+    """
+    samples = read_samples(network, x, y, sample_weight)
+    spec, state, step = rule_of_step(network, optimizer)
+    net = read_network(network)
+    passes = [forward(net, net.weights, sample.inputs) for sample in samples]
+    goals = [loss_of(net, made, sample.target) for made, sample in zip(passes, samples, strict=True)]
+    deltas = [backward(net, made, goal) for made, goal in zip(passes, goals, strict=True)]
+    total = sum(sample.weight for sample in samples)
+    shares = [sample.weight / total for sample in samples]
+    parameters = step_of(net, passes, deltas, shares, spec, state, step)
+    weights_after = rearranged(net, [parameter.after for parameter in parameters])
+    rows = []
+    for sample, share, made, goal, delta in zip(samples, shares, passes, goals, deltas, strict=True):
+        made_after = forward(net, weights_after, sample.inputs)
+        rows.append(
+            Row(
+                inputs=tuple(sample.inputs),
+                target=tuple(sample.target),
+                weight=sample.weight,
+                share=share,
+                layers=layers_of(net, made, delta, goal),
+                output_before=tuple(made.values[-1]),
+                output_after=tuple(made_after.values[-1]),
+                loss_before=goal.loss,
+                loss_after=loss_of(net, made_after, sample.target).loss,
+            )
+        )
+    penalty_before, penalty_after = penalty_of(net, net.weights), penalty_of(net, weights_after)
+    loss_before = sum(row.share * row.loss_before for row in rows) + penalty_before
+    loss_after = sum(row.share * row.loss_after for row in rows) + penalty_after
+    if not all(map(math.isfinite, [loss_before, loss_after, *(parameter.after for parameter in parameters)])):
+        raise DivergedError(
+            f"the loss or a weight of this step is not finite (rate {spec.rate:g}). Try a lower rate, or standardise x."
+        )
+    return Trace(
+        tuple(rows), tuple(parameters), loss_before, loss_after, penalty_before, penalty_after,
+        spec, step, tuple(net.names[0]), net.loss, net.l1, net.l2, str(network.dtype),
+    )  # fmt: skip
+
+
+def worked_example() -> Trace:
+    """The first step of a XOR network with two inputs, three hidden identity units and one output, every parameter 1.
+
+    Gradient descent at rate 0.1 on the row x = (0, 0), y = 0; see docs/worked-example.md.
+    """
+    network = Network(2, [Dense(3), Dense(1)], loss="half_squared_error", dtype="float64", seed=0)
+    network.set_vector([1.0] * 13)
+    return trace(network, [0.0, 0.0], 0.0, optimizer=optimizers.SGD(0.1))

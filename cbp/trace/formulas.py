@@ -1,0 +1,295 @@
+"""The formulas of a trace as strings: in symbols, and filled in with the numbers of a unit or a parameter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cbp.trace.records import Layer, Parameter, Row, Term, Unit
+from cbp.trace.rules import ACTIVATION_RULES, FUSED_RULES, LOSS_RULES, OPTIMIZER_RULES, Constants
+
+if TYPE_CHECKING:
+    from cbp.trace import Trace
+
+SYMBOLS = {
+    "rate": "η", "momentum": "μ", "beta1": "β1", "beta2": "β2", "rho": "ρ", "epsilon": "ε", "weight_decay": "λ",
+    "velocity": "v", "mean": "m", "variance": "v", "squares": "q",
+}  # fmt: skip
+
+
+class Limits(NamedTuple):
+    """How much is shown: significant digits, rows, units of a layer, terms of a sum, connections into a layer."""
+
+    digits: int
+    rows: int
+    units: int
+    terms: int
+    connections: int
+
+
+# ---------------------------------------------------------------------------------------------------------- templates
+
+
+def number(value: float, digits: int) -> str:
+    """Without a negative zero."""
+    return f"{value + 0.0:.{digits}g}"
+
+
+def fill(template: str, digits: int, **values: float | str) -> str:
+    """A formula with its numbers; negative ones stand in parentheses where they must."""
+    texts = {name: value if isinstance(value, str) else number(value, digits) for name, value in values.items()}
+    filled = template.format_map({name: f"({text})" if text[:1] == "-" else text for name, text in texts.items()})
+    # tanh((-1)) is tanh(-1) and (-1) - 2 is -1 - 2, but (-1)² stays.
+    return re.sub(r"(^|[(|]|, |if |else |[<=] )\((-[\d.e+-]+)\)(?![²^])", r"\1\2", filled)
+
+
+def equation(name: str, *sides: str) -> str:
+    """``name = side = side``, where equal neighbours are written once."""
+    different = [side for side, following in zip(sides, [*sides[1:], None], strict=True) if side != following]
+    return " = ".join([name, *different] if name else different)
+
+
+def signed_sum(texts: Sequence[str]) -> str:
+    """``a + b - c`` of a, b and -c."""
+    text = "".join(f" - {text[1:]}" if text[:1] == "-" else f" + {text}" for text in texts)
+    return "0" if not text else text[3:] if text[:3] == " + " else "-" + text[3:]
+
+
+def weighted_sum(terms: Sequence[Term], limits: Limits) -> str:
+    """``0.5·2 - 1·3 + 4``; of a long sum the largest addends with their sources, and what the others come to."""
+    if len(terms) <= limits.terms + 1:
+        return signed_sum([_product(term, limits.digits) for term in terms])
+    largest = sorted(range(len(terms)), key=lambda i: -abs(terms[i].product))[: limits.terms]
+    texts = [f"{_product(terms[i], limits.digits)} ({terms[i].source})" for i in sorted(largest)]
+    rest = sum(term.product for i, term in enumerate(terms) if i not in largest)
+    return f"{signed_sum(texts)} + … {len(terms) - len(texts)} more ({number(rest, limits.digits)})"
+
+
+def _product(term: Term, digits: int) -> str:
+    if term.source == "bias":
+        return number(term.weight, digits)
+    return fill("{w}·{v}", digits, w=term.weight, v=term.value)
+
+
+def more(count: int, what: str) -> list[str]:
+    """What is said about what is left out, if anything is."""
+    return [f"… {count:,} more {what if count > 1 else what[:-1]}".rstrip()] if count > 0 else []
+
+
+# -------------------------------------------------------------------------------------------------- forward and loss
+
+
+def network_text(trace: Trace) -> str:
+    """The sizes of the layers."""
+    inputs = f"{len(trace.input_names)} input{'s' * (len(trace.input_names) > 1)}"
+    return " → ".join([inputs, *(f"{len(layer.units)} {layer.activation}" for layer in trace.rows[0].layers)])
+
+
+def penalty_text(trace: Trace) -> str:
+    """The penalty in symbols, with its two factors."""
+    return f"l1·Σ|w| + l2·Σw²/2 over the weights, l1 = {trace.l1:g}, l2 = {trace.l2:g}"
+
+
+def values_text(names: Sequence[str], values: Sequence[float], limits: Limits) -> str:
+    """``x1 = 0, x2 = 1, … 62 more``"""
+    shown = [f"{name} = {number(v, limits.digits)}" for name, v in zip(names[: limits.terms], values, strict=False)]
+    return ", ".join([*shown, *more(len(values) - len(shown), "")])
+
+
+def target_text(trace: Trace, row: Row, limits: Limits) -> str:
+    """The targets; of the classes of a cross entropy those above 0."""
+    names = [f"y{i + 1}" for i in range(len(row.target))] if len(row.target) > 1 else ["y"]
+    goals = list(zip(names, row.target, strict=True))
+    others = ""
+    if trace.loss.name == "cross_entropy" and not all(row.target):
+        goals, others = [(name, y) for name, y in goals if y], ", the others 0"
+        if len(goals) == 1:
+            others = f" (label {names.index(goals[0][0])}){others}"
+    return values_text([name for name, _ in goals], [y for _, y in goals], limits) + others
+
+
+def layer_name(row: Row, k: int) -> str:
+    last = len(row.layers) - 1
+    return "Output layer" if k == last else "Hidden layer" if last == 1 else f"Hidden layer {k + 1}"
+
+
+def layer_rule(layer: Layer) -> list[str]:
+    """Weighted sum, activation and derivative in symbols."""
+    rule = ACTIVATION_RULES[layer.activation]
+    products = [term.source if term.source == "bias" else f"w·{term.source}" for term in layer.units[0].terms]
+    if len(products) > 5:
+        products[2:-2] = ["…"]
+    slope = f"a′ = {fill(rule.slope, 5, s='s', a='a')}"
+    if rule.joint:
+        slope = "a′ = ∂aᵢ/∂sᵢ = aᵢ·(1 - aᵢ),   ∂aᵢ/∂sⱼ = -aᵢ·aⱼ"
+    return [f"s = {' + '.join(products)}", f"a = {fill(rule.formula, 5, s='s', a='a')}", slope]
+
+
+def own_derivative(unit: Unit, j: int) -> float:
+    """da/ds of unit j of its layer; where a depends on all sums of the layer, by the unit's own."""
+    return unit.derivative[j] if isinstance(unit.derivative, tuple) else unit.derivative
+
+
+def unit_texts(layer: Layer, j: int, limits: Limits) -> list[str]:
+    """Weighted sum, activation and derivative of unit j in numbers."""
+    rule, unit, digits = ACTIVATION_RULES[layer.activation], layer.units[j], limits.digits
+    known = {"s": unit.weighted_sum, "a": unit.value}
+    return [
+        equation("s", weighted_sum(unit.terms, limits), number(unit.weighted_sum, digits)),
+        equation("a", fill(rule.formula, digits, **known), number(unit.value, digits)),
+        equation("a′", fill(rule.slope, digits, **known), number(own_derivative(unit, j), digits)),
+    ]
+
+
+def loss_rule(trace: Trace) -> str:
+    """The loss in symbols."""
+    rule = LOSS_RULES[trace.loss.name]
+    over = f"{'mean' if rule.mean else 'sum'} over the outputs of " if len(trace.rows[0].target) > 1 else ""
+    return f"L = {over}{fill(rule.formula, 5, p='ŷ', y='y', delta=trace.loss.delta)}"
+
+
+def loss_parts(trace: Trace, row: Row, digits: int) -> list[tuple[str, str, float]]:
+    """(output, formula, value) of every output's part of the row's loss; of a cross entropy those with y above 0."""
+    rule = LOSS_RULES[trace.loss.name]
+    constants = Constants(trace.loss.delta, 1e-7 if trace.dtype == "float32" else 1e-15)
+    parts = []
+    for unit, y in zip(row.layers[-1].units, row.target, strict=True):
+        if y or trace.loss.name != "cross_entropy":
+            formula = fill(rule.formula, digits, p=unit.value, y=y, delta=trace.loss.delta)
+            parts.append((unit.name, formula, rule.compute(unit.value, y, constants)[0]))
+    return parts
+
+
+# ---------------------------------------------------------------------------------------------------------- backward
+
+
+def _averaged(trace: Trace, formula: str) -> str:
+    """A derivative by one output, divided by their number where the loss is a mean over them."""
+    outputs = len(trace.rows[0].target)
+    return f"({formula}) / {outputs}" if LOSS_RULES[trace.loss.name].mean and outputs > 1 else formula
+
+
+def delta_rule(trace: Trace, row: Row, k: int) -> str:
+    """How the deltas of layer k arise, in symbols."""
+    layer = row.layers[k]
+    joint = ACTIVATION_RULES[layer.activation].joint
+    if k < len(row.layers) - 1:
+        if joint:
+            return "∂L/∂a = Σ w·δ over the next layer, δ = Σ ∂L/∂aᵢ·∂aᵢ/∂s over this one"
+        return "δ = ∂L/∂a·a′, where ∂L/∂a = Σ w·δ over the next layer"
+    fused = FUSED_RULES.get((layer.activation, trace.loss.name))
+    if fused:
+        delta = _averaged(trace, fill(fused.delta, 5, p="ŷ", y="y"))
+        return f"{layer.activation} and {trace.loss.name} together leave δ = {delta}"
+    slope = fill(LOSS_RULES[trace.loss.name].slope, 5, p="ŷ", y="y", delta=trace.loss.delta)
+    return f"∂L/∂ŷ = {_averaged(trace, slope)}, δ = " + ("Σ ∂L/∂ŷᵢ·∂ŷᵢ/∂s" if joint else "∂L/∂ŷ·a′")
+
+
+def delta_texts(trace: Trace, row: Row, k: int, j: int, limits: Limits) -> list[str]:
+    """The delta of unit j of layer k in numbers, with ∂L/∂a before it where that is a step of its own."""
+    layer, unit, digits = row.layers[k], row.layers[k].units[j], limits.digits
+    delta = number(unit.delta, digits)
+    fused = FUSED_RULES.get((layer.activation, trace.loss.name)) if k == len(row.layers) - 1 else None
+    if fused:
+        return [equation("δ", _averaged(trace, fill(fused.delta, digits, p=unit.value, y=row.target[j])), delta)]
+    outer = number(outer_slope(unit), digits)
+    if unit.loss_slope is not None:
+        slope = LOSS_RULES[trace.loss.name].slope
+        formula = fill(slope, digits, p=unit.value, y=row.target[j], delta=trace.loss.delta)
+        start = [equation(f"∂L/∂{unit.name}", _averaged(trace, formula), outer)]
+    else:
+        start = [equation("∂L/∂a", weighted_sum(unit.back_terms, limits), outer)]
+    if ACTIVATION_RULES[layer.activation].joint:
+        return [*start, equation("δ", weighted_sum(_jacobian_terms(layer, j), limits), delta)]
+    if unit.loss_slope is not None:
+        product = fill("{d}·{a}", digits, d=outer_slope(unit), a=own_derivative(unit, j))
+        return [*start, equation("δ", product, delta)]
+    slope_text = fill("1·{a}", digits, a=own_derivative(unit, j))[2:]
+    return [equation("δ", f"({weighted_sum(unit.back_terms, limits)})·{slope_text}", delta)]
+
+
+def outer_slope(unit: Unit) -> float:
+    """∂L/∂a of a unit (of an output whose activation and loss are one step it is not needed)."""
+    return unit.loss_slope if unit.loss_slope is not None else sum(term.product for term in unit.back_terms)
+
+
+def _jacobian_terms(layer: Layer, j: int) -> list[Term]:
+    """∂L/∂s_j = Σ ∂L/∂a_i · ∂a_i/∂s_j."""
+    slopes = [unit.derivative[j] if isinstance(unit.derivative, tuple) else 0.0 for unit in layer.units]
+    return [Term(unit.name, outer_slope(unit), slope) for unit, slope in zip(layer.units, slopes, strict=True)]
+
+
+# -------------------------------------------------------------------------------------------------------------- step
+
+
+def optimizer_text(trace: Trace) -> str:
+    """The optimizer with the symbols of its settings; those that are 0 are not used."""
+    spec = trace.optimizer
+    settings = [f"{symbol} = {getattr(spec, name):g}" for name, symbol in SYMBOLS.items() if getattr(spec, name, 0)]
+    nesterov = " with Nesterov momentum" if getattr(spec, "nesterov", False) else ""
+    return f"{type(spec).__name__}{nesterov}, {', '.join(settings)}; step t = {trace.step}"
+
+
+def update_rules(trace: Trace) -> list[str]:
+    """The optimizer's formulas in symbols."""
+    values: dict[str, Any] = {**SYMBOLS, "w": "w", "g": "g", "t": "t"}
+    values |= {f"{slot}_new": SYMBOLS[slot] for slot in trace.optimizer.slots}
+    return [f"{SYMBOLS.get(name, name)} ← {fill(formula, 5, **values)}" for name, formula in _formulas(trace, True)]
+
+
+def update_texts(trace: Trace, parameter: Parameter, limits: Limits) -> list[str]:
+    """Gradient, state and new value of one parameter in numbers."""
+    spec, digits = trace.optimizer, limits.digits
+    values: dict[str, Any] = {name: getattr(spec, name) for name in SYMBOLS if hasattr(spec, name)}
+    values |= {"w": parameter.before, "g": parameter.gradient, "t": str(trace.step), **parameter.state_before}
+    values |= {f"{slot}_new": value for slot, value in parameter.state_after.items()}
+    results = parameter.state_after | {"w": parameter.after}
+    lines = [equation("g", gradient_text(trace, parameter, limits), number(parameter.gradient, digits))]
+    for name, formula in _formulas(trace, parameter.name.endswith(".weight")):
+        lines.append(equation(SYMBOLS.get(name, name), fill(formula, digits, **values), number(results[name], digits)))
+    return lines
+
+
+def _formulas(trace: Trace, decays: bool) -> list[tuple[str, str]]:
+    spec = trace.optimizer
+    formulas = OPTIMIZER_RULES[spec.name].formulas(spec)
+    update = "{w} - " + formulas.pop("update")
+    update += " - {rate}·{weight_decay}·{w}" if spec.weight_decay and decays else ""
+    return [*formulas.items(), ("w", update)]
+
+
+def gradient_text(trace: Trace, parameter: Parameter, limits: Limits) -> str:
+    """δ of the unit times the value of the source, as the mean of that over the rows, plus the penalty's part."""
+    k, unit = int(parameter.name.split(".")[0]), parameter.index[-1]
+    source = parameter.index[0] if parameter.name.endswith(".weight") else -1
+    weighted = len({row.weight for row in trace.rows}) > 1
+    if len(trace.rows) > limits.rows:
+        formula = f"mean of {len(trace.rows)} products δ·value"
+    else:
+        products = []
+        for row in trace.rows:
+            target = row.layers[k].units[unit]
+            known = {"d": target.delta, "v": target.terms[source].value, "w": row.weight}
+            products.append(fill("{d}·{v}·{w}" if weighted else "{d}·{v}", limits.digits, **known))
+        total = sum(row.weight for row in trace.rows) if weighted else len(trace.rows)
+        formula = f"({signed_sum(products)}) / {number(total, limits.digits)}" if len(products) > 1 else products[0]
+    return signed_sum([formula, number(parameter.penalty, limits.digits)]) if parameter.penalty else formula
+
+
+def example_parameter(trace: Trace) -> Parameter:
+    """The one with the largest gradient."""
+    return max(trace.parameters, key=lambda parameter: abs(parameter.gradient))
+
+
+def change(parameter: Parameter) -> str:
+    return "↑" if parameter.after > parameter.before else "↓" if parameter.after < parameter.before else "="
+
+
+def shown_parameters(trace: Trace, k: int, limits: Limits) -> tuple[list[Parameter], int]:
+    """The parameters of layer k, if they are many those with the largest gradients; and how many are left out."""
+    own = [parameter for parameter in trace.parameters if parameter.name.startswith(f"{k}.")]
+    if len(own) <= limits.connections:
+        return own, 0
+    own.sort(key=lambda parameter: -abs(parameter.gradient))
+    return own[: limits.connections], len(own) - limits.connections

@@ -1,0 +1,203 @@
+"""A trace as HTML that stands alone, for notebooks and browsers: no script, nothing loaded, legible on light and dark.
+
+Colours come from the page (``currentColor`` and translucent greys); only rise and fall have their own, which read on
+both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from cbp.trace import formulas, svg
+from cbp.trace.formulas import Limits, equation, more, number
+from cbp.trace.records import Row
+from cbp.trace.rules import LOSS_RULES
+
+if TYPE_CHECKING:
+    from cbp.trace import Trace
+
+LIMITS = Limits(digits=5, rows=4, units=10, terms=8, connections=40)
+
+STYLE = """
+.cbp-trace {font: 14px/1.5 system-ui, sans-serif; color: inherit; max-width: 76em}
+.cbp-trace table {border-collapse: collapse; margin: .3em 0 .9em; font-size: 13px; color: inherit}
+.cbp-trace th, .cbp-trace td {padding: .22em .9em .22em 0; text-align: left; vertical-align: top; color: inherit;
+  background: none; border: 0; border-bottom: 1px solid rgba(127, 127, 127, .28); white-space: normal}
+.cbp-trace thead th {font-weight: 600; border-bottom: 1px solid rgba(127, 127, 127, .7); white-space: nowrap}
+.cbp-trace tbody th {font-weight: 600; white-space: nowrap}
+.cbp-trace td, .cbp-trace code {font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: 12.5px}
+.cbp-trace code {background: none; color: inherit; padding: 0}
+.cbp-trace td span, .cbp-trace code span {white-space: nowrap}
+.cbp-trace td.n {text-align: right; white-space: nowrap}
+.cbp-trace th.n {text-align: right}
+.cbp-trace .wide {overflow-x: auto}
+.cbp-trace details {margin: .6em 0}
+.cbp-trace summary {cursor: pointer; font-weight: 600; padding: .25em .6em; background: rgba(127, 127, 127, .15);
+  border-radius: 4px}
+.cbp-trace details > div {padding: .2em .6em}
+.cbp-trace h4 {font-size: 14px; font-weight: 600; margin: 1em 0 .2em; color: inherit}
+.cbp-trace p {margin: .2em 0 .4em}
+.cbp-trace .quiet {opacity: .75}
+.cbp-trace .up {color: #1a8f5f; font-weight: 600} .cbp-trace .down {color: #d2502f; font-weight: 600}
+.cbp-trace svg {display: block; max-width: 100%; height: auto; margin: .6em 0}
+"""
+CLASSES = {"↑": "up", "↓": "down", "=": "quiet"}
+WORDS = {"↑": "↑ should rise", "↓": "↓ should fall", "=": "= stays"}
+
+
+def render(trace: Trace, limits: Limits = LIMITS) -> str:
+    """The whole trace as one element."""
+    parts = [_facts(trace), _result(trace, limits)]
+    shown = trace.rows[: limits.rows]
+    parts += [_row(trace, r, limits) for r in range(len(shown))]
+    parts += [_quiet(line) for line in more(len(trace.rows) - len(shown), "rows")]
+    return f'<div class="cbp-trace"><style>{STYLE}</style>{"".join(parts)}{_step(trace, limits)}</div>'
+
+
+# ------------------------------------------------------------------------------------------------------ small elements
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = ()) -> str:
+    """A table of cells that are HTML already; the first column names the row, `numeric` columns stand to the right."""
+
+    def cell(tag: str, c: int, content: str) -> str:
+        return f'<{tag} class="n">{content}</{tag}>' if c in numeric else f"<{tag}>{content}</{tag}>"
+
+    def line(row: Sequence[str]) -> str:
+        return "<tr>" + "".join(cell("td" if c else "th", c, content) for c, content in enumerate(row)) + "</tr>"
+
+    top = "".join(cell("th", c, escape(title)) for c, title in enumerate(head))
+    start = f"<thead><tr>{top}</tr></thead>" if head else ""
+    return f'<div class="wide"><table>{start}<tbody>{"".join(map(line, rows))}</tbody></table></div>'
+
+
+def _quiet(text: str) -> str:
+    return f'<p class="quiet">{escape(text)}</p>'
+
+
+def _formula(text: str) -> str:
+    """Addends that are not broken, so that lines begin with their signs."""
+    return " ".join(f"<span>{escape(addend)}</span>" for addend in re.split(r" (?=[-+=] )", text))
+
+
+def _code(text: str) -> str:
+    return f"<code>{_formula(text)}</code>"
+
+
+def _direction(arrow: str) -> str:
+    return f'<span class="{CLASSES[arrow]}">{WORDS[arrow]}</span>' if arrow else ""
+
+
+def _details(summary: str, content: str) -> str:
+    return f"<details open><summary>{escape(summary)}</summary><div>{content}</div></details>"
+
+
+# ------------------------------------------------------------------------------------------------------------ sections
+
+
+def _facts(trace: Trace) -> str:
+    rows = [["Network", _code(formulas.network_text(trace))]]
+    rows.append(["Loss", _code(f"{trace.loss.name}, {formulas.loss_rule(trace)}")])
+    rows.append(["Optimizer", _code(formulas.optimizer_text(trace))])
+    if trace.l1 or trace.l2:
+        rows.append(["Penalty", _code(formulas.penalty_text(trace))])
+    return _table([], rows)
+
+
+def _result(trace: Trace, limits: Limits) -> str:
+    rows = []
+    for r, row in enumerate(trace.rows[: limits.rows]):
+        for j, unit in enumerate(row.layers[-1].units[: limits.units]):
+            name = f"row {r + 1}, {unit.name}" if len(trace.rows) > 1 else unit.name
+            values = [number(v, limits.digits) for v in (row.target[j], row.output_before[j], row.output_after[j])]
+            rows.append([escape(name), _direction(unit.direction), *values])
+    before, after = (number(v, limits.digits) for v in (trace.loss_before, trace.loss_after))
+    left_out = more(len(trace.rows) * len(trace.rows[0].target) - len(rows), "outputs")
+    rows.append(["loss" + (" with penalty" if trace.l1 or trace.l2 else ""), "", "", before, after])
+    table = _table(["output", "", "target", "before", "after the step"], rows, (2, 3, 4))
+    return table + "".join(map(_quiet, left_out))
+
+
+def _row(trace: Trace, r: int, limits: Limits) -> str:
+    row = trace.rows[r]
+    title = f"Row {r + 1} of {len(trace.rows)}" if len(trace.rows) > 1 else "The row"
+    inputs = formulas.values_text(trace.input_names, row.inputs, limits)
+    parts = [
+        svg.draw(trace, row),
+        *(_forward(row, k, limits) for k in range(len(row.layers))),
+        _loss(trace, row, limits),
+        *(_backward(trace, row, k, limits) for k in range(len(row.layers) - 1, -1, -1)),
+    ]
+    return _details(f"{title}: {inputs}; target {formulas.target_text(trace, row, limits)}", "".join(parts))
+
+
+def _forward(row: Row, k: int, limits: Limits) -> str:
+    layer = row.layers[k]
+    rows = []
+    for j, unit in enumerate(layer.units[: limits.units]):
+        rows.append([escape(unit.name), *map(_formula, formulas.unit_texts(layer, j, limits))])
+    head = ["unit", "weighted sum", "activation", "derivative"]
+    return (
+        f"<h4>Forward: {escape(formulas.layer_name(row, k).lower())}, {escape(layer.activation)}</h4>"
+        f"<p>{_code(', '.join(formulas.layer_rule(layer)))}</p>"
+        + _table(head, rows)
+        + "".join(map(_quiet, more(len(layer.units) - limits.units, "units")))
+    )
+
+
+def _loss(trace: Trace, row: Row, limits: Limits) -> str:
+    parts = formulas.loss_parts(trace, row, limits.digits)
+    total = number(row.loss_before, limits.digits)
+    mean = LOSS_RULES[trace.loss.name].mean
+    if len(parts) == 1 and (len(row.target) == 1 or not mean):
+        return f"<h4>Loss</h4><p>{_code(equation('L', parts[0][1], total))}</p>"
+    rows = [
+        [escape(name), _formula(equation("", formula, number(value, limits.digits)))]
+        for name, formula, value in parts[: limits.units]
+    ]
+    rows.append(["mean" if mean else "sum", f"L = {total}"])
+    return "<h4>Loss</h4>" + _table([], rows) + "".join(map(_quiet, more(len(parts) - limits.units, "outputs")))
+
+
+def _backward(trace: Trace, row: Row, k: int, limits: Limits) -> str:
+    layer = row.layers[k]
+    rows = []
+    for j, unit in enumerate(layer.units[: limits.units]):
+        texts = map(_formula, formulas.delta_texts(trace, row, k, j, limits))
+        rows.append([escape(unit.name), *texts, *([_direction(unit.direction)] if unit.direction else [])])
+    return (
+        f"<h4>Backward: {escape(formulas.layer_name(row, k).lower())}</h4>"
+        f"<p>{_code(formulas.delta_rule(trace, row, k))}</p>"
+        + _table([], rows)
+        + "".join(map(_quiet, more(len(layer.units) - limits.units, "units")))
+    )
+
+
+def _step(trace: Trace, limits: Limits) -> str:
+    example = formulas.example_parameter(trace)
+    parts = [
+        *(f"<p>{_code(rule)}</p>" for rule in formulas.update_rules(trace)),
+        f"<p>For example {escape(example.source)} → {escape(example.unit)}:</p>",
+        *(f"<p>{_code(text)}</p>" for text in formulas.update_texts(trace, example, limits)),
+    ]
+    slots = [f"{slot} {formulas.SYMBOLS[slot]}" for slot in trace.optimizer.slots]
+    head = ["connection", "gradient g", "before", "", "after", *slots]
+    for k in range(len(trace.rows[0].layers)):
+        parameters, left_out = formulas.shown_parameters(trace, k, limits)
+        rows = []
+        for p in parameters:
+            gradient = equation("", formulas.gradient_text(trace, p, limits), number(p.gradient, limits.digits))
+            arrow = formulas.change(p)
+            state = [number(v, limits.digits) for v in p.state_after.values()]
+            before, after = number(p.before, limits.digits), number(p.after, limits.digits)
+            marked = f'<span class="{CLASSES[arrow]}">{arrow}</span>'
+            rows.append([escape(f"{p.source} → {p.unit}"), _formula(gradient), before, marked, after, *state])
+        note = ", the largest gradients" if left_out else ""
+        parts.append(f"<h4>{escape(formulas.layer_name(trace.rows[0], k) + note)}</h4>")
+        parts.append(_table(head, rows, (2, 4, 5, 6)) + "".join(map(_quiet, more(left_out, "connections"))))
+    mean = ", mean over the rows" if len(trace.rows) > 1 else ""
+    return _details(f"The step: gradient g = δ of the unit · value of the source{mean}", "".join(parts))

@@ -1,0 +1,181 @@
+"""A trace as text of at most 100 columns (a table of a batch's step may need more where its numbers are long)."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from cbp.trace import formulas
+from cbp.trace.formulas import Limits, equation, more, number
+from cbp.trace.records import Row
+from cbp.trace.rules import LOSS_RULES
+
+if TYPE_CHECKING:
+    from cbp.trace import Trace
+
+WIDTH = 100
+LABEL = 8  # columns before a formula: the name of the unit
+SEPARATOR = ",   "
+DIRECTIONS = {"↑": "↑ should rise", "↓": "↓ should fall", "=": "= stays"}
+
+
+def render(trace: Trace, limits: Limits) -> str:
+    """The whole trace."""
+    lines = _heading(trace)
+    shown = trace.rows[: limits.rows]
+    for r, row in enumerate(shown):
+        title = f"ROW {r + 1} of {len(trace.rows)}: " if len(trace.rows) > 1 else ""
+        lines += ["", *_forward(trace, row, title, limits)]
+        lines += ["", *_loss(trace, row, limits), "", *_backward(trace, row, limits)]
+    lines += [f"\n{line}" for line in more(len(trace.rows) - len(shown), "rows")]
+    lines += ["", *_step(trace, limits), "", *_result(trace, limits)]
+    return "\n".join(lines)
+
+
+def wrapped(label: str, text: str) -> list[str]:
+    """Lines of ``text`` after ``label``, broken after a comma or before a sign."""
+    glued = re.sub(r"(?<![, ]) (?=\S)(?![-+] )", "\u00a0", text)
+    glued = re.sub(r"(?<= [-+]) ", "\u00a0", glued)
+    lines = textwrap.wrap(
+        glued, WIDTH, initial_indent=label, subsequent_indent=" " * len(label) + "  ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return [line.replace("\u00a0", " ") for line in lines]
+
+
+def _fitted(label: str, parts: Sequence[str]) -> list[str]:
+    """The parts on one line if they fit, else each on its own; behind the label or aligned with what is."""
+    line = label.ljust(LABEL) + SEPARATOR.join(parts)
+    if len(line) <= WIDTH:
+        return [line]
+    return [line for p, part in enumerate(parts) for line in wrapped(("" if p else label).ljust(LABEL), part)]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], indent: str) -> list[str]:
+    """Aligned columns: the first two, which are words, to the left, numbers to the right."""
+    cells = [list(head), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        sized = enumerate(zip(row, widths, strict=True))
+        padded = [cell.ljust(width) if c < 2 else cell.rjust(width) for c, (cell, width) in sized]
+        lines.append((indent + "   ".join(padded)).rstrip())
+    return lines
+
+
+def _title(text: str) -> str:
+    return f"── {text} ".ljust(WIDTH, "─")
+
+
+def _heading(trace: Trace) -> list[str]:
+    lines = [
+        *wrapped("Network     ", formulas.network_text(trace)),
+        *wrapped("Loss        ", f"{trace.loss.name}, {formulas.loss_rule(trace)}"),
+        *wrapped("Optimizer   ", formulas.optimizer_text(trace)),
+    ]
+    if trace.l1 or trace.l2:
+        lines += wrapped("Penalty     ", formulas.penalty_text(trace))
+    if len(trace.rows) > 1:
+        lines.append(f"Batch       {len(trace.rows):,} rows")
+    return lines
+
+
+def _forward(trace: Trace, row: Row, title: str, limits: Limits) -> list[str]:
+    lines = [
+        _title(f"{title}FORWARD: weighted sum s, activation a = f(s), derivative a′ = da/ds"),
+        *wrapped("  ", formulas.values_text(trace.input_names, row.inputs, limits)),
+    ]
+    for k, layer in enumerate(row.layers):
+        lines += ["", f"  {formulas.layer_name(row, k)}, {layer.activation}:"]
+        lines += _fitted("", formulas.layer_rule(layer))
+        units = layer.units[: limits.units]
+        texts = [formulas.unit_texts(layer, j, limits) for j in range(len(units))]
+        fits = all(len(SEPARATOR.join(three)) + LABEL <= WIDTH for three in texts)
+        for unit, (weighted_sum, *others) in zip(units, texts, strict=True):
+            if fits:
+                lines += _fitted(f"  {unit.name} ", [weighted_sum, *others])
+            else:
+                lines += _fitted(f"  {unit.name} ", [weighted_sum]) + _fitted("", others)
+        lines += ["    " + line for line in more(len(layer.units) - len(units), "units")]
+    return lines
+
+
+def _loss(trace: Trace, row: Row, limits: Limits) -> list[str]:
+    lines = [_title("LOSS"), *wrapped("  target ", formulas.target_text(trace, row, limits))]
+    mean = LOSS_RULES[trace.loss.name].mean
+    parts = formulas.loss_parts(trace, row, limits.digits)
+    total = number(row.loss_before, limits.digits)
+    if len(parts) == 1 and (len(row.target) == 1 or not mean):
+        return [*lines, *wrapped("  ", equation("L", parts[0][1], total))]
+    for name, formula, value in parts[: limits.units]:
+        lines += wrapped(f"  {name} ".ljust(LABEL), equation("", formula, number(value, limits.digits)))
+    lines += ["    " + line for line in more(len(parts) - limits.units, "outputs")]
+    return [*lines, f"  L = {'mean' if mean else 'sum'} = {total}"]
+
+
+def _backward(trace: Trace, row: Row, limits: Limits) -> list[str]:
+    lines = [_title("BACKWARD: delta δ = ∂L/∂s, how fast the loss grows with the sum s")]
+    for k in range(len(row.layers) - 1, -1, -1):
+        layer = row.layers[k]
+        lines += wrapped("  ", f"{formulas.layer_name(row, k)}: {formulas.delta_rule(trace, row, k)}")
+        for j, unit in enumerate(layer.units[: limits.units]):
+            texts = formulas.delta_texts(trace, row, k, j, limits)
+            lines += _fitted(f"  {unit.name} ", [*texts, *filter(None, [DIRECTIONS.get(unit.direction)])])
+        lines += ["    " + line for line in more(len(layer.units) - limits.units, "units")]
+        lines += [""] if k else []
+    return lines
+
+
+def _step(trace: Trace, limits: Limits) -> list[str]:
+    mean = ", mean over the rows" if len(trace.rows) > 1 else ""
+    lines = [_title(f"STEP: gradient g = δ of the unit · value of the source{mean}")]
+    for rule in formulas.update_rules(trace):
+        lines += wrapped("  ", rule)
+    example = formulas.example_parameter(trace)
+    lines += [f"  For example {example.source} → {example.unit}:"]
+    for text in formulas.update_texts(trace, example, limits):
+        lines += wrapped("    ", text)
+    for k in range(len(trace.rows[0].layers)):
+        lines += ["", *_connections(trace, k, limits)]
+    return lines
+
+
+def _connections(trace: Trace, k: int, limits: Limits) -> list[str]:
+    """The table of layer k: connections with gradient, before, after, and state after."""
+    parameters, left_out = formulas.shown_parameters(trace, k, limits)
+    slots = [f"{slot} {formulas.SYMBOLS[slot]}" for slot in trace.optimizer.slots]
+    rows, short = [], []
+    for p in parameters:
+        numbers = [number(v, limits.digits) for v in (p.before, p.after, *p.state_after.values())]
+        gradient = number(p.gradient, limits.digits)
+        formula = equation("", formulas.gradient_text(trace, p, limits), gradient)
+        cells = [numbers[0], formulas.change(p), *numbers[1:]]
+        rows.append([f"{p.source} → {p.unit}", formula, *cells])
+        short.append([f"{p.source} → {p.unit}", gradient, *cells])
+    head = ["connection", "gradient", "before", "", "after", *slots]
+    lines = table(head, rows, "    ")
+    if max(map(len, lines)) > WIDTH:
+        lines = table(head, short, "    ")
+    note = ", the largest gradients" if left_out else ""
+    tail = ["    " + line for line in more(left_out, "connections")]
+    return [f"  {formulas.layer_name(trace.rows[0], k)}{note}", *lines, *tail]
+
+
+def _result(trace: Trace, limits: Limits) -> list[str]:
+    cells = []
+    for r, row in enumerate(trace.rows[: limits.rows]):
+        for j, unit in enumerate(row.layers[-1].units[: limits.units]):
+            name = f"row {r + 1}, {unit.name}" if len(trace.rows) > 1 else unit.name
+            values = [number(v, limits.digits) for v in (row.target[j], row.output_before[j], row.output_after[j])]
+            cells.append([name, DIRECTIONS[unit.direction], *values])
+    left_out = len(trace.rows) * len(trace.rows[0].target) - len(cells)
+    before, after = (number(v, limits.digits) for v in (trace.loss_before, trace.loss_after))
+    penalty = " (penalty included)" if trace.l1 or trace.l2 else ""
+    return [
+        _title("RESULT of the step"),
+        *table(["output", "", "target", "before", "after"], cells, "  "),
+        *["  " + line for line in more(left_out, "outputs")],
+        f"  loss {before} → {after}{penalty}",
+    ]
