@@ -1,13 +1,19 @@
-"""Checks of single values that specifications share: each returns the value or says what would be right."""
+"""Checks that specifications and data share: each returns the value or says what would be right."""
 
 from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from decimal import Decimal
+from numbers import Real
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+
+from cbp._cpu import core as _core
+
+Array = npt.NDArray[Any]
 
 
 def integer(argument: str, value: object, *, minimum: int = 1, below: int = 2**63) -> int:
@@ -39,7 +45,7 @@ def real(
     wanted = " and ".join(part for part in parts if part)
     wanted = f"a finite number {wanted}".rstrip()
     try:
-        if isinstance(value, (bool, str, bytes)):
+        if isinstance(value, (bool, np.bool_, str, bytes, np.complexfloating)) or np.ndim(cast(Any, value)) > 0:
             raise TypeError
         number = float(value)  # type: ignore[arg-type]
     except OverflowError:
@@ -64,6 +70,51 @@ def boolean(argument: str, value: object) -> bool:
     if type(value).__name__ in ("bool", "bool_"):
         return bool(value)
     raise TypeError(f"{argument} must be True or False, got {value!r}")
+
+
+def numbers(argument: str, values: object, dtype: np.dtype[Any]) -> Array:
+    """``values`` as a C-contiguous array of ``dtype`` without NaN or infinity; not copied where it is one already."""
+    given = rectangular(argument, values)
+    if given.dtype.kind not in "fiub":
+        given = _from_objects(argument, given)
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(given, dtype=dtype).reshape(given.shape)
+    place = _core.first_not_finite(array.reshape(-1))
+    if place >= 0:
+        index = tuple(int(i) for i in np.unravel_index(place, given.shape))
+        value = given[index]
+        reason = f"too large for {dtype.name}" if np.isfinite(value) else "every value must be finite"
+        where = f"at index {index if len(index) > 1 else index[0]}" if index else "as its value"
+        raise ValueError(f"{argument} holds {value} {where}; {reason}")
+    return array
+
+
+def rectangular(argument: str, values: Any) -> Array:
+    """``values`` as an array of any dtype."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        raise ValueError(f"{argument} is a masked array with masked values; fill them first")
+    if hasattr(values, "toarray") and not hasattr(values, "__array__"):
+        raise TypeError(f"{argument} must be an array of numbers, got the sparse {type(values).__name__}; pass its .toarray()")
+    try:
+        return np.asarray(values)
+    except ValueError as problem:
+        raise ValueError(f"{argument} must be a rectangular array of numbers ({problem})") from None
+
+
+def _from_objects(argument: str, given: Array) -> Array:
+    """Arrays of Python objects are fine when they hold real numbers; text, dates and complex numbers are not converted."""
+    if given.dtype.kind != "O":
+        raise TypeError(f"{argument} must hold numbers, got an array of dtype {given.dtype}")
+    converted = np.empty(given.shape)
+    for index, value in np.ndenumerate(given):
+        where = f"at index {index if len(index) > 1 else index[0]}" if index else "as its value"
+        if not isinstance(value, (Real, Decimal, np.bool_)) or isinstance(value, np.timedelta64):
+            raise TypeError(f"{argument} must hold numbers, got the object {value!r} {where}")
+        try:
+            converted[index] = float(value)
+        except OverflowError:
+            raise ValueError(f"{argument} holds a number {where} that is too large for float64") from None
+    return converted
 
 
 def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

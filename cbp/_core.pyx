@@ -7,7 +7,7 @@ here, nothing is allocated, and the loops run without the GIL. Kernels are in ``
 from cython cimport floating
 from libc.math cimport isfinite
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import numpy as np
@@ -15,9 +15,10 @@ import numpy as np
 from cbp._structs cimport Op, Run
 from cbp.kernels cimport activations, losses, optimizers, random, tile
 from cbp.kernels.dense cimport (
+    dense_backward_bias,
     dense_backward_input,
     dense_backward_naive,
-    dense_backward_parameters,
+    dense_backward_weight,
     dense_forward,
     dense_forward_naive,
 )
@@ -26,6 +27,10 @@ from cbp.kernels.dense cimport (
 
 cdef enum OpKind:
     DENSE
+
+cdef enum:
+    GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they fit the first-level cache
+
 
 cdef enum Mode:
     TRAIN
@@ -133,12 +138,13 @@ cdef void forward(
 
 
 cdef void backward(
-    const Op* ops, Py_ssize_t count, const floating* parameters, floating* gradient, Py_ssize_t rows,
+    const Op* ops, Py_ssize_t count, floating* parameters, floating* gradient, Py_ssize_t rows,
     const floating* first_x, Py_ssize_t first_ldx, floating* first_dx, Py_ssize_t first_lddx, floating* arena, floating* mirror,
-    bint accumulate, bint last_is_done,
+    bint accumulate, bint last_is_done, const optimizers.Rule* rule, floating* state1, floating* state2,
 ) noexcept nogil:
     """From the gradient of the last output, in the last delta slot, to the gradients of all parameters and (unless first_dx is
-    NULL) of the input. With last_is_done that slot already holds the gradient of the weighted sums, from a fused loss."""
+    NULL) of the input. With last_is_done that slot already holds the gradient of the weighted sums, from a fused loss. With a
+    rule the parameters of each layer are updated at once."""
     cdef Py_ssize_t index
     cdef const Op* op
     cdef const floating* x
@@ -157,34 +163,65 @@ cdef void backward(
             dx = arena + rows * ops[index - 1].delta
         else:
             x, ldx, dx, lddx = first_x, first_ldx, first_dx, first_lddx
-        dense_backward_parameters(rows, op.inputs, op.width, accumulate, x, ldx, dz, gradient + op.weight,
-                                  gradient + op.bias if op.bias >= 0 else NULL)
         if dx is not NULL:
-            dense_backward_input(rows, op.inputs, op.units, op.width, parameters + op.weight, mirror, dz,
-                                 dx, lddx)
+            dense_backward_input(rows, op.inputs, op.units, op.width, parameters + op.weight, mirror, dz, dx, lddx)
+        backward_parameters(op, parameters, gradient, rows, x, ldx, dz, accumulate, rule, state1, state2)
+
+
+cdef void backward_parameters(
+    const Op* op, floating* parameters, floating* gradient, Py_ssize_t rows, const floating* x, Py_ssize_t ldx,
+    const floating* dz, bint accumulate, const optimizers.Rule* rule, floating* state1, floating* state2,
+) noexcept nogil:
+    """The gradients of one layer's weights and biases; with a rule also their update.
+
+    The update then follows block by block, while the block of the gradient is still in the first-level cache: in a large
+    network that saves two of seven passes over arrays as long as the parameters.
+    """
+    cdef Py_ssize_t block = op.inputs
+    cdef Py_ssize_t first = 0
+    cdef Py_ssize_t n, offset
+    cdef floating* g
+    if rule is not NULL:
+        block = max(1, GRADIENT_BLOCK // op.width // tile.TILE_ROWS) * tile.TILE_ROWS
+    while first < op.inputs:
+        n = min(block, op.inputs - first)
+        offset = op.weight + first * op.width
+        g = gradient + (op.weight if rule is not NULL else offset)
+        dense_backward_weight(rows, n, op.width, accumulate, x + first, ldx, dz, g)
+        if rule is not NULL:
+            update(rule, True, n * op.width, offset, parameters, g, state1, state2)
+        first += n
+    if op.bias >= 0:
+        dense_backward_bias(rows, op.width, accumulate, dz, gradient + op.bias)
+        if rule is not NULL:
+            update(rule, False, op.width, op.bias, parameters, gradient + op.bias, state1, state2)
 
 
 cdef void update(
-    const Op* ops, Py_ssize_t count, const Run* run, floating* w, floating* g, floating* first, floating* second, double step,
+    const optimizers.Rule* rule, bint is_weight, Py_ssize_t n, Py_ssize_t offset, floating* parameters, floating* g,
+    floating* state1, floating* state2,
 ) noexcept nogil:
-    """One step of the optimizer over all layers: penalties and decay on weights, not on biases."""
+    """One step of the n parameters from `offset` on."""
+    optimizers.update(rule, is_weight, n, parameters + offset, g, state1 + offset if state1 is not NULL else NULL,
+                      state2 + offset if state2 is not NULL else NULL)
+
+
+cdef void end_gradient(
+    const Op* ops, Py_ssize_t count, const Run* run, floating* parameters, floating* gradient,
+    const optimizers.Rule* rule, floating* state1, floating* state2,
+) noexcept nogil:
+    """What comes after a gradient that was gathered in pieces: the update or, without a rule, the gradient of the penalties."""
     cdef Py_ssize_t index, n
     cdef const Op* op
     for index in range(count):
         op = &ops[index]
         n = op.inputs * op.width
-        if run.l1 != 0 or run.l2 != 0:
-            optimizers.add_penalty(n, w + op.weight, g + op.weight, <floating>run.l1, <floating>run.l2)
-        if run.mode == GRADIENT:
+        if rule is NULL:
+            optimizers.add_penalty(n, parameters + op.weight, gradient + op.weight, <floating>run.l1, <floating>run.l2)
             continue
-        optimizers.update(
-            <int>run.optimizer, n, w + op.weight, g + op.weight, first + op.weight if first is not NULL else NULL,
-            second + op.weight if second is not NULL else NULL, run.rate, run.rate * run.weight_decay,
-            run.memory1, run.memory2, run.epsilon, step)
+        update(rule, True, n, op.weight, parameters, gradient + op.weight, state1, state2)
         if op.bias >= 0:
-            optimizers.update(
-                <int>run.optimizer, op.width, w + op.bias, g + op.bias, first + op.bias if first is not NULL else NULL,
-                second + op.bias if second is not NULL else NULL, run.rate, 0, run.memory1, run.memory2, run.epsilon, step)
+            update(rule, False, op.width, op.bias, parameters, gradient + op.bias, state1, state2)
 
 
 cdef double penalty(const Op* ops, Py_ssize_t count, const Run* run, const floating* w) noexcept nogil:
@@ -224,7 +261,7 @@ cdef void epochs_loop(
     Py_ssize_t last_epoch, double patience,
 ) noexcept nogil:
     cdef Py_ssize_t samples = x.shape[0]
-    cdef Py_ssize_t batch, piece, unwatched = 0
+    cdef Py_ssize_t piece, unwatched = 0
     cdef double clock = now()
     cdef double deadline = clock + patience
     cdef random.Philox generator
@@ -235,17 +272,16 @@ cdef void epochs_loop(
             if run.shuffle:
                 random.philox_start(&generator, run.seed, random.SHUFFLE, <uint32_t>run.epoch)
                 random.shuffle(&generator, samples, &order[0])
-        batch = min(run.batch_size, samples - run.position)
         if run.row == 0:
-            begin_batch(run, batch, weights, order)
-        piece = min(run.piece, batch - run.row)
-        one_piece(ops, count, run, piece, parameters, gradient, x, targets, labels, weights, order, arena, mirror)
+            begin_batch(run, min(run.batch_size, samples - run.position), weights, order)
+        piece = min(run.piece, run.batch_rows - run.row)
+        one_piece(ops, count, run, piece, parameters, gradient, state, x, targets, labels, weights, order, arena, mirror)
+        if run.diverged:
+            return
         run.row += piece
         unwatched += piece
-        if run.row == batch:
-            end_batch(ops, count, run, batch, parameters, gradient, state)
-            if run.diverged:
-                return
+        if run.row == run.batch_rows:
+            end_batch(run)
         if unwatched >= 64:
             unwatched = 0
             clock = now()
@@ -274,6 +310,7 @@ cdef void end_epoch(Run* run, double clock, double[:, ::1] curves) noexcept nogi
 cdef void begin_batch(Run* run, Py_ssize_t batch, const floating[::1] weights, const Py_ssize_t[::1] order) noexcept nogil:
     """The weight that the gradients of a batch are divided by must be known before its first piece."""
     cdef Py_ssize_t i
+    run.batch_rows = batch
     run.batch_loss = 0
     run.batch_weight = batch
     if weights.shape[0] > 0:
@@ -282,58 +319,76 @@ cdef void begin_batch(Run* run, Py_ssize_t batch, const floating[::1] weights, c
             run.batch_weight += weights[order[i] if order.shape[0] > 0 else i]
 
 
+cdef void end_batch(Run* run) noexcept nogil:
+    run.epoch_loss += run.batch_loss
+    run.epoch_weight += run.batch_weight
+    run.position += run.batch_rows
+    run.row = 0
+
+
 cdef void one_piece(
     const Op* ops, Py_ssize_t count, Run* run, Py_ssize_t rows, floating[::1] parameters, floating[::1] gradient,
-    const floating[:, ::1] x, const floating[:, ::1] targets, const Py_ssize_t[::1] labels, const floating[::1] weights,
-    const Py_ssize_t[::1] order, floating[::1] arena, floating[::1] mirror,
+    floating[:, ::1] state, const floating[:, ::1] x, const floating[:, ::1] targets, const Py_ssize_t[::1] labels,
+    const floating[::1] weights, const Py_ssize_t[::1] order, floating[::1] arena, floating[::1] mirror,
 ) noexcept nogil:
-    """Forward, loss and (unless evaluating) backward for some rows of a batch."""
-    cdef const Op* last = &ops[count - 1]
-    cdef bint fused = losses.is_fused(<int>run.loss, <int>last.activation)
+    """Forward, loss and (unless evaluating) backward for some rows of a batch, and the update after its last ones.
+
+    A batch whose loss is not finite changes nothing.
+    """
+    cdef bint fused = losses.is_fused(<int>run.loss, <int>ops[count - 1].activation)
+    cdef bint whole = run.row == 0 and rows == run.batch_rows
     cdef Py_ssize_t first = run.position + run.row
     cdef const floating* piece = &x[first, 0] if order.shape[0] == 0 else &arena[0]
-    cdef Py_ssize_t r, sample, label = 0
-    cdef double weight, scale, loss
-    cdef floating* y_hat
-    cdef const floating* y
+    cdef Py_ssize_t r
+    cdef optimizers.Rule rule
+    cdef floating* state1 = &state[0, 0] if state.shape[0] > 0 else NULL
+    cdef floating* state2 = &state[1, 0] if state.shape[0] > 1 else NULL
+    cdef bint last_piece = run.row + rows == run.batch_rows
+    cdef bint updating = run.mode == TRAIN and last_piece and run.batch_weight > 0
     if order.shape[0] > 0:
         for r in range(rows):
             memcpy(&arena[r * x.shape[1]], &x[order[first + r], 0], x.shape[1] * sizeof(floating))
     forward(ops, count, &parameters[0], rows, piece, x.shape[1], &arena[0], fused)
-    losses.begin_rows(<int>run.loss, fused, rows, last.units, last.width, &arena[rows * last.output],
-                      &arena[rows * last.delta])
-    scale = 1 / run.batch_weight if run.batch_weight > 0 else 0
+    loss_of_piece(&ops[count - 1], run, rows, fused, targets, labels, weights, order, &arena[0])
+    run.diverged = run.mode == TRAIN and not isfinite(run.batch_loss + run.penalty)
+    if run.diverged or run.mode == EVALUATE:
+        return
+    if updating:
+        run.step += 1
+        optimizers.begin_step(&rule, <int>run.optimizer, run.rate, run.weight_decay, run.memory1, run.memory2, run.epsilon,
+                              run.l1, run.l2, <double>run.step)
+    backward(ops, count, &parameters[0], &gradient[0], rows, piece, x.shape[1], <floating*>NULL, 0, &arena[0], &mirror[0],
+             run.row > 0, fused, &rule if updating and whole else NULL, state1, state2)
+    if last_piece and not (updating and whole):
+        end_gradient(ops, count, run, &parameters[0], &gradient[0], &rule if updating else NULL, state1, state2)
+
+
+cdef void loss_of_piece(
+    const Op* last, Run* run, Py_ssize_t rows, bint fused, const floating[:, ::1] targets, const Py_ssize_t[::1] labels,
+    const floating[::1] weights, const Py_ssize_t[::1] order, floating* arena,
+) noexcept nogil:
+    """Add the loss and the metric of some rows to the run's, and leave the gradient of the outputs in the last delta slot."""
+    cdef Py_ssize_t first = run.position + run.row
+    cdef Py_ssize_t r, sample, label = 0
+    cdef double weight, loss
+    cdef double scale = 1 / run.batch_weight if run.batch_weight > 0 else 0
+    cdef floating* y_hat
+    cdef const floating* y
+    losses.begin_rows(<int>run.loss, fused, rows, last.units, last.width, arena + rows * last.output, arena + rows * last.delta)
     for r in range(rows):
         sample = order[first + r] if order.shape[0] > 0 else first + r
         weight = weights[sample] if weights.shape[0] > 0 else 1
+        if weight == 0:
+            # Not 0 times the gradient: that would be NaN where the row's outputs overflow.
+            memset(arena + rows * last.delta + r * last.width, 0, last.width * sizeof(floating))
+            continue
         y = &targets[sample, 0] if targets.shape[0] > 0 else NULL
         label = labels[sample] if labels.shape[0] > 0 else 0
-        y_hat = &arena[rows * last.output + r * last.width]
+        y_hat = arena + rows * last.output + r * last.width
         run.epoch_metric += weight * losses.metric_row(<int>run.loss, fused, last.units, y_hat, y, label)
         loss = losses.loss_row(<int>run.loss, fused, run.delta, last.units, last.width, weight * scale, y_hat, y, label,
-                               &arena[rows * last.delta + r * last.width])
-        run.batch_loss += weight * loss if weight != 0 else 0
-    if run.mode != EVALUATE:
-        backward(ops, count, &parameters[0], &gradient[0], rows, piece, x.shape[1], <floating*>NULL, 0, &arena[0], &mirror[0],
-                 run.row > 0, fused)
-
-
-cdef void end_batch(
-    const Op* ops, Py_ssize_t count, Run* run, Py_ssize_t batch, floating[::1] parameters, floating[::1] gradient,
-    floating[:, ::1] state,
-) noexcept nogil:
-    """Update with the batch's gradient, unless its loss is not finite: then nothing more is touched."""
-    run.diverged = run.mode == TRAIN and not isfinite(run.batch_loss)
-    if run.diverged:
-        return
-    if run.mode != EVALUATE and run.batch_weight > 0:
-        run.step += run.mode == TRAIN
-        update(ops, count, run, &parameters[0], &gradient[0], &state[0, 0] if state.shape[0] > 0 else NULL,
-               &state[1, 0] if state.shape[0] > 1 else NULL, <double>run.step)
-    run.epoch_loss += run.batch_loss
-    run.epoch_weight += run.batch_weight
-    run.position += batch
-    run.row = 0
+                               arena + rows * last.delta + r * last.width)
+        run.batch_loss += weight * loss
 
 
 def predict(
@@ -358,7 +413,7 @@ def predict(
 
 
 def vector_jacobian(
-    const Op[::1] ops not None, const floating[::1] parameters not None, floating[::1] gradient not None,
+    const Op[::1] ops not None, floating[::1] parameters not None, floating[::1] gradient not None,
     const floating[:, ::1] x not None, const floating[:, ::1] d_output not None, floating[:, ::1] d_input not None,
     floating[::1] arena not None, floating[::1] mirror not None, floating[::1] padded not None,
     Py_ssize_t piece, Py_ssize_t first, double patience,
@@ -379,7 +434,7 @@ def vector_jacobian(
                 for j in range(last.width):
                     d[j] = d_output[first + r, j] if j < last.units else 0
             backward(&ops[0], ops.shape[0], &parameters[0], &gradient[0], rows, &x[first, 0], x.shape[1], &padded[0], ld,
-                     &arena[0], &mirror[0], first > 0, False)
+                     &arena[0], &mirror[0], first > 0, False, NULL, <floating*>NULL, <floating*>NULL)
             for r in range(rows):
                 memcpy(&d_input[first + r, 0], &padded[r * ld], x.shape[1] * sizeof(floating))
             first += rows
@@ -420,37 +475,34 @@ def philox(uint64_t key, uint64_t low, uint64_t high):
 
 def first_not_finite(const floating[::1] x not None):
     """Index of the first NaN or infinity, -1 if there is none."""
-    cdef Py_ssize_t i, j, n = x.shape[0], found = -1
-    cdef floating lanes[16]
-    cdef floating total
+    cdef Py_ssize_t n = x.shape[0], found = -1
+    cdef Py_ssize_t i = 0, j
     with nogil:
-        for i in range(0, n, 1024):
-            for j in range(16):
-                lanes[j] = 0
-            for j in range(0, min(<Py_ssize_t>1024, n - i) // 16):
-                add_zeros(&x[i + 16 * j], lanes)
-            total = 0
-            for j in range(16):
-                total += lanes[j]
-            for j in range(min(<Py_ssize_t>1024, n - i) // 16 * 16, min(<Py_ssize_t>1024, n - i)):
-                total += x[i + j] * 0
-            if total != 0:
-                for j in range(i, min(i + 1024, n)):
-                    if not isfinite(x[j]):
-                        found = j
-                        break
+        while n - i >= 1024 and all_finite(&x[i]):
+            i += 1024
+        for j in range(i, n):
+            if not isfinite(x[j]):
+                found = j
                 break
     return found
 
 
-cdef inline void add_zeros(const floating* x, floating* lanes) noexcept nogil:
-    """lanes += 0 x: 0 for a finite x, NaN for any other."""
-    cdef int k
-    for k in range(16):
-        lanes[k] += x[k] * 0
+cdef inline bint all_finite(const floating* x) noexcept nogil:
+    """Whether 1024 numbers are finite: the sum of 0 x is 0, else NaN. With 64 sums at once no addition waits for another."""
+    cdef floating lanes[64]
+    cdef floating total = 0
+    cdef Py_ssize_t j, k
+    for k in range(64):
+        lanes[k] = 0
+    for j in range(0, 1024, 64):
+        for k in range(64):
+            lanes[k] += x[j + k] * 0
+    for k in range(64):
+        total += lanes[k]
+    return total == 0
 
 
-# --- the kernels one by one, for tests and the benchmark ------------------------------------------------------------------------
+# --- the kernels one by one, for tests and the benchmark ---
 
 def matmul(const floating[:, ::1] a not None, const floating[:, ::1] b not None, floating[:, ::1] c not None):
     """c = a b with the register tile; the columns of b are a multiple of 16."""

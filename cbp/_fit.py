@@ -70,7 +70,9 @@ class Fit:
                 if self._validate is not None:
                     self._validation.append(self._validate())
                 self._keep(force=done == epochs)
-        except KeyboardInterrupt:
+        except DivergedError:
+            raise
+        except BaseException:
             self._settle()
             raise
         finally:
@@ -120,14 +122,16 @@ class Fit:
             f"The network holds the weights from before that epoch. Try a lower rate, or standardise X and y.", self.history)
 
     def _settle(self) -> None:
-        """After an interruption: no numbers that are not finite, and the shuffle of a begun epoch is not used again."""
-        self._numbers.epoch += self._runner.inside_epoch
+        """After an interruption: finite numbers, curves that belong to them, and no shuffle of a begun epoch twice."""
         if not self._numbers.finite:
             self._numbers.assign(self._safe)
-            self._trim()
+        self._trim()
+        self._numbers.epoch += self._runner.inside_epoch
 
     def _trim(self) -> None:
-        """Forget the curves of epochs that were taken back."""
+        """Forget the curves of epochs that were taken back or not validated."""
         keep = self._numbers.epoch - self._first
+        if self._validate is not None:
+            keep = min(keep, len(self._validation))
         self._curves = [np.concatenate([*self._curves, np.empty((0, 3))])[:keep]]
         self._validation = self._validation[:keep]

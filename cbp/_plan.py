@@ -2,7 +2,7 @@
 
 All parameters lie in one flat vector, padded: each row of a weight array is filled up with zeros to a multiple of ``LANES``,
 so that the kernels need no tails. Activations and deltas of a batch lie in an arena, whose slots the plan hands out too. To
-add a layer, add its row to ``_ROWS``.
+add a layer, add its kind to ``KINDS``.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Plan:
                 raise ValueError(f"layers[{index}]: {problem}") from None
             for name, parameter_shape in layer.parameter_shapes(shape).items():
                 self._place(f"{index}.{name}", parameter_shape)
-            _ROWS[type(layer)](self, index, layer, shape)
+            KINDS[type(layer)](self, index, layer, shape)
             shape = output_shape
         self.output_shape = shape
 
@@ -80,6 +80,9 @@ class Plan:
         self.shapes[name] = shape
         self._offsets[name] = self.size
         self.size += prod(shape[:-1]) * padded(shape[-1])
+        if self.size >= 2**48:
+            raise ValueError(f"{name} has the shape {shape}; the network would have {self.size:,} parameters, more than any "
+                             f"machine holds")
 
     def slot(self, width: int) -> int:
         """A new slot of the arena."""
@@ -129,4 +132,4 @@ def _dense(plan: Plan, index: int, layer: Dense, input_shape: Shape) -> None:
     plan.mirror = max(plan.mirror, layer.units * padded(input_shape[0]))
 
 
-_ROWS: Mapping[type[Layer], Callable[..., None]] = {Dense: _dense}
+KINDS: Mapping[type[Layer], Callable[..., None]] = {Dense: _dense}

@@ -18,7 +18,7 @@ class Progress:
 
     def __init__(self, epochs: int, wanted: bool | None):
         self._epochs = epochs
-        self._wanted = _somebody_watches() if wanted is None else wanted
+        self._wanted = _stderr_works() and (_somebody_watches() if wanted is None else wanted)
         self._patience = QUIET_SECONDS if wanted is None else 0.0
         self._started = self._shown_at = time.monotonic()
         self._bar: Any = None
@@ -60,9 +60,14 @@ class Progress:
         self._bar, self._line = None, ""
 
 
+def _stderr_works() -> bool:
+    """Not so in a program without a console, or after somebody closed it."""
+    return sys.stderr is not None and not getattr(sys.stderr, "closed", False)
+
+
 def _somebody_watches() -> bool:
     in_notebook = "ipykernel" in sys.modules
-    return in_notebook or (sys.stderr is not None and sys.stderr.isatty())
+    return in_notebook or (hasattr(sys.stderr, "isatty") and sys.stderr.isatty())
 
 
 def _tqdm_bar(epochs: int) -> Any:

@@ -44,7 +44,7 @@ class Numbers:
 
     @property
     def finite(self) -> bool:
-        return bool(_core.first_not_finite(self.parameters) < 0)
+        return bool(_core.first_not_finite(self.parameters) < 0 and _core.first_not_finite(self.state.reshape(-1)) < 0)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ cdef packed struct Run:
     int64_t epoch
     int64_t step
     int64_t position       # rows of the epoch that have been used for complete batches
+    int64_t batch_rows     # rows of the current batch
     int64_t row            # rows of the current batch that are already in the gradient
     double batch_weight
     double batch_loss      # of the current batch, not yet divided by its weight

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from numbers import Number
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +74,13 @@ class Initializer:
     name: str
     values: Array | None = None
 
+    def __post_init__(self) -> None:
+        given = self.name in ("constant", "array")
+        if not given and self.name not in INITIALIZERS:
+            raise unknown_name("init", self.name, INITIALIZERS)
+        if given == (self.values is None):
+            raise ValueError(f"init {self.name!r} takes {'its values' if given else 'no values'}")
+
     def __call__(self, shape: tuple[int, ...], draw: Draw) -> Array:
         """The values for a weight array of this shape; raises ValueError where given values have another."""
         if self.values is None:
@@ -99,12 +108,7 @@ def constant(value: float) -> Initializer:
 
 def array(values: npt.ArrayLike | Sequence[object]) -> Initializer:
     """The weights start at ``values``, which have their shape; the values are copied."""
-    try:
-        copy = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
-        raise TypeError(f"init: the array must hold numbers ({problem})") from None
-    if not np.isfinite(copy).all():
-        raise ValueError("init: the array holds a value that is not finite")
+    copy = _check.numbers("init", values, np.dtype(np.float64)).copy()
     copy.flags.writeable = False
     return Initializer("array", copy)
 
@@ -117,4 +121,5 @@ def get(init: str | float | Initializer | npt.ArrayLike) -> Initializer:
         if init not in INITIALIZERS:
             raise unknown_name("init", init, INITIALIZERS)
         return Initializer(init)
-    return constant(init) if isinstance(init, (int, float)) else array(init)
+    is_number = isinstance(init, (Number, np.number)) or (isinstance(init, np.ndarray) and init.ndim == 0)
+    return constant(cast(float, init)) if is_number else array(cast(npt.ArrayLike, init))

@@ -65,7 +65,7 @@ class Dense(Layer):
     init: str | float | Initializer | npt.ArrayLike | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "units", _check.integer("units", self.units))
+        object.__setattr__(self, "units", _check.integer("units", self.units, below=2**48))
         if not isinstance(self.activation, str):
             raise TypeError(f"activation must be a name, got {self.activation!r}")
         if self.activation not in ACTIVATIONS:

@@ -76,20 +76,23 @@ class Loss:
     delta: float = 1.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"loss must be a name, got {self.name!r}")
         if self.name not in LOSSES:
             raise unknown_name("loss", self.name, LOSSES)
         object.__setattr__(self, "delta", _check.real("delta", self.delta, above=0))
 
     @property
     def traits(self) -> LossTraits:
+        """What the loss is defined for."""
         return LOSSES[self.name]
 
     def check_output(self, activation: str, outputs: int) -> None:
         """Raise ValueError unless the last activation gives what the loss takes the logarithm of."""
         suitable = _SUITABLE.get(self.traits.outputs)
         if suitable and activation not in suitable:
-            raise ValueError(f"loss {self.name!r} needs {' or '.join(map(repr, suitable))} as the activation of the last layer, "
-                             f"got {activation!r}")
+            raise ValueError(f"loss {self.name!r} needs {' or '.join(map(repr, suitable))} as the activation of the last "
+                             f"layer, got {activation!r}")
         if self.name == "cross_entropy" and outputs == 1:
             raise ValueError("loss 'cross_entropy' needs one output per class, at least 2; for a single output take "
                              "'sigmoid' and 'binary_cross_entropy'")

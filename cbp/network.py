@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cbp import _arrays, _check, losses, optimizers
 from cbp._cpu import core as _core
 from cbp._fit import Fit
-from cbp._plan import Plan, aligned
+from cbp._plan import KINDS, Plan, aligned
 from cbp._runner import Numbers, Objective, Runner, predict, vector_jacobian
 from cbp.errors import DivergedError
 from cbp.history import History
@@ -76,11 +76,12 @@ class Network:
         seed: int | None = None, l1: float = 0.0, l2: float = 0.0,
     ):
         sizes = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
-        self.input_shape = tuple(_check.integer("inputs", size) for size in sizes)
+        self.input_shape = tuple(_check.integer("inputs", size, below=2**48) for size in sizes)
         self.layers = _checked_layers(layers)
         self.loss = losses.get(loss)
         self.dtype = _check.float_dtype(dtype)
-        self.seed = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else _check.integer("seed", seed, minimum=0, below=2**63)
+        chosen = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else seed
+        self.seed = _check.integer("seed", chosen, minimum=0)
         self.l1 = _check.real("l1", l1, minimum=0)
         self.l2 = _check.real("l2", l2, minimum=0)
         self._plan = Plan(self.layers, self.input_shape)
@@ -109,7 +110,7 @@ class Network:
                 return values
 
             try:
-                view[...] = init(view.shape, draw)
+                view[...] = _check.numbers("init", init(view.shape, draw), self.dtype)
             except ValueError as problem:
                 raise ValueError(f"layers[{index}]: {problem}") from None
 
@@ -177,8 +178,8 @@ class Network:
             try:
                 run.run(epochs, progress)
             finally:
-                self.history = run.history
-        return run.history
+                self.history = history = run.history
+        return history
 
     def train_on_batch(
         self, X: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: str | Optimizer | None = None,
@@ -191,15 +192,20 @@ class Network:
         data = self._data(X, y, sample_weight)
         chosen = self._chosen(optimizer)
         with self._training():
-            self._hold(chosen)
-            before, epoch = self._numbers.copy(), self._numbers.epoch
-            runner = self._runner(self._numbers, data, mode="train", optimizer=chosen)
-            curves = runner.epochs(1)
-            self._numbers.epoch = epoch  # a batch is no epoch: the shuffles to come stay the same
-            if runner.diverged or not self._numbers.finite:
+            before, optimizer_before = self._numbers.copy(), self.optimizer
+            try:
+                self._hold(chosen)
+                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen)
+                curves = runner.epochs(1)
+                if runner.diverged or not self._numbers.finite:
+                    raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as "
+                                        f"it was before this batch. Try a lower rate, or standardise X.")
+            except BaseException:
+                self._numbers.state, self.optimizer = before.state, optimizer_before
                 self._numbers.assign(before)
-                raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as it "
-                                    f"was before this batch. Try a lower rate, or standardise X.")
+                raise
+            finally:
+                self._numbers.epoch = before.epoch  # a batch is no epoch: the shuffles to come stay the same
         return float(curves[0, 0])
 
     def set_optimizer(self, optimizer: str | Optimizer) -> None:
@@ -238,15 +244,13 @@ class Network:
 
         Safe to call from several threads at once. Raises ValueError or TypeError where X is wrong.
         """
-        return predict(self._plan, self._numbers.parameters, _arrays.features("X", X, self.input_shape, self.dtype))
+        x = _arrays.features("X", X, self.input_shape, self.dtype, "predict_one")
+        return predict(self._plan, self._numbers.parameters, x)
 
     def predict_one(self, x: npt.ArrayLike) -> Array:
         """Outputs (outputs,) for one sample x (features,). Raises ValueError or TypeError where x is wrong."""
-        shape = _arrays.shape_of("x", x)
-        if shape != self.input_shape:
-            raise ValueError(f"x must have the shape {self.input_shape}, got {shape}; several rows go to predict")
-        row = _arrays.numbers("x", x, self.dtype)
-        outputs: Array = predict(self._plan, self._numbers.parameters, row[None])[0]
+        row = _arrays.row("x", x, self.input_shape, self.dtype)
+        outputs: Array = predict(self._plan, self._numbers.parameters, row)[0]
         return outputs
 
     def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> dict[str, float]:
@@ -333,7 +337,7 @@ class Network:
 
     def set_vector(self, vector: npt.ArrayLike) -> None:
         """Set all parameters from one flat vector, as :meth:`get_vector` gives it; raises ValueError for a wrong length."""
-        values = _arrays.numbers("vector", vector, self.dtype)
+        values = _check.numbers("vector", vector, self.dtype)
         if values.shape != (self._plan.count,):
             raise ValueError(f"vector must have the shape ({self._plan.count},), got {values.shape}")
         start = 0
@@ -383,7 +387,8 @@ class Network:
 
     # --- helpers --------------------------------------------------------------------------------------------------------------
 
-    def _data(self, X: object, y: object, sample_weight: object, names: tuple[str, str] = ("X", "y")) -> _arrays.Data:
+    def _data(self, *given: object, names: tuple[str, str, str] = ("X", "y", "sample_weight")) -> _arrays.Data:
+        X, y, sample_weight = given
         return _arrays.data(X, y, sample_weight, self.input_shape, self.output_shape[0], self.loss, self.dtype, names)
 
     def _validation(self, given: tuple[Any, ...]) -> _arrays.Data:
@@ -391,7 +396,8 @@ class Network:
             raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight), got "
                             f"{type(given).__name__}{f' of {len(given)}' if isinstance(given, (tuple, list)) else ''}")
         weight = given[2] if len(given) == 3 else None
-        return self._data(given[0], given[1], weight, ("validation_data[0]", "validation_data[1]"))
+        names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
+        return self._data(given[0], given[1], weight, names=names)
 
     def _still(self) -> Numbers:
         """The parameters with counters of their own, for a pass that changes nothing."""
@@ -411,7 +417,7 @@ def _checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     if not layers:
         raise ValueError("layers is empty; a network needs at least one, for example cbp.Dense(1)")
     for index, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
+        if type(layer) not in KINDS:
             raise TypeError(f"layers[{index}] must be a layer such as cbp.Dense(8, 'relu'), got {layer!r}")
     return tuple(layers)
 
@@ -440,7 +446,8 @@ def mlp(
         raise ValueError(f"sizes must list inputs, hidden layers and outputs, for example [64, 32, 10], got {sizes!r}")
     layers = [Dense(units, hidden) for units in sizes[1:-1]]
     layers.append(Dense(sizes[-1], output))
-    return Network(sizes[0], layers, loss=loss or _LOSS_OF_OUTPUT.get(output, "mean_squared_error"), **options)
+    chosen = _LOSS_OF_OUTPUT.get(output, "mean_squared_error") if loss is None else loss
+    return Network(sizes[0], layers, loss=chosen, **options)
 
 
 def load(path: str | os.PathLike[str]) -> Network:

@@ -29,6 +29,8 @@ class Optimizer:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        if type(self) is Optimizer:
+            raise TypeError("Optimizer is what the optimizers share; take one of them, for example cbp.Adam(1e-3)")
         self._set("rate", _check.real("rate", self.rate, above=0))
         self._set("weight_decay", _check.real("weight_decay", self.weight_decay, minimum=0))
 

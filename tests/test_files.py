@@ -134,7 +134,7 @@ def interrupted(*args, **kwargs):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("step", ["os.fsync", "os.replace", "cbp.files._compare"])
+@pytest.mark.parametrize("step", ["os.fsync", "os.replace", "cbp.modelfile.files._compare"])
 @pytest.mark.parametrize(("problem", "error"), [(failing, OSError), (interrupted, KeyboardInterrupt)])
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(step, problem, error, tmp_path, monkeypatch):
     net = network()

@@ -167,7 +167,7 @@ WRONG = {
     "layer unknown key": (put(1, *LAYER, "x"), "layer 1 has the unknown key 'x'"),
     "units 0": (put(0, *LAYER, "units"), "layer 1: units must be a whole number"),
     "units '4'": (put("4", *LAYER, "units"), "layer 1: units must be a whole number"),
-    "units 2**62": (put(2**62, *LAYER, "units"), "truncated: the arrays take more than 2"),
+    "units 2**62": (put(2**62, *LAYER, "units"), "layer 1: units must be a whole number below"),
     "units 10**300": (put(10**300, *LAYER, "units"), "layer 1: units must be a whole number below"),
     "units of 401 digits": (put(10**400, *LAYER, "units"), "an integer of more than 400 digits"),
     "activation": (put("exec", *LAYER, "activation"), "layer 1: activation: unknown name 'exec'"),

@@ -259,7 +259,7 @@ cdef inline floating sigmoid_slope(floating a) noexcept nogil:
 
 
 cdef inline floating hard_sigmoid(floating z) noexcept nogil:
-    cdef floating line = z * <floating>(1.0 / 6) + <floating>0.5
+    cdef floating line = (z + 3) * <floating>(1.0 / 6)   # in this order 3 gives 1 and -3 gives 0 to the last bit
     line = 0 if line < 0 else line
     return 1 if line > 1 else line
 

@@ -24,19 +24,23 @@ cdef inline void dense_forward(
     product(rows, width, inputs, x, ldx, 1, weight, width, bias, 0, z, width)
 
 
-cdef inline void dense_backward_parameters(
+cdef inline void dense_backward_weight(
     Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t width, bint accumulate,
-    const floating* x, Py_ssize_t ldx, const floating* dz, floating* d_weight, floating* d_bias,
+    const floating* x, Py_ssize_t ldx, const floating* dz, floating* d_weight,
 ) noexcept nogil:
-    """dW and, unless d_bias is NULL, db: the same product with a column of ones for x."""
-    cdef const floating* one
     product(inputs, width, rows, x, 1, ldx, dz, width, d_weight if accumulate else NULL, width, d_weight, width)
-    if d_bias is not NULL:
-        if floating is float:
-            one = &ONE32
-        else:
-            one = &ONE64
-        product(1, width, rows, one, 0, 0, dz, width, d_bias if accumulate else NULL, 0, d_bias, width)
+
+
+cdef inline void dense_backward_bias(
+    Py_ssize_t rows, Py_ssize_t width, bint accumulate, const floating* dz, floating* d_bias,
+) noexcept nogil:
+    """The same product with a column of ones for x."""
+    cdef const floating* one
+    if floating is float:
+        one = &ONE32
+    else:
+        one = &ONE64
+    product(1, width, rows, one, 0, 0, dz, width, d_bias if accumulate else NULL, 0, d_bias, width)
 
 
 cdef inline void transpose(
@@ -63,18 +67,29 @@ cdef inline void transpose(
 
 cdef inline void dense_backward_input(
     Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t units, Py_ssize_t width,
-    const floating* weight, floating* mirror, const floating* dz, floating* dx, Py_ssize_t lddx,
+    const floating* weight, floating* scratch, const floating* dz, floating* dx, Py_ssize_t lddx,
 ) noexcept nogil:
-    """dx (rows, lddx) through a fresh mirror (units, lddx) of W, so that the product reads contiguous rows.
+    """dx (rows, lddx). The product reads its second factor by contiguous rows, so something must be transposed first: W, or,
+    where that is less, dz before and dx after the product dxᵀ = W dzᵀ. `scratch` has room for Wᵀ (units, lddx)."""
+    cdef Py_ssize_t across = (rows + 15) // 16 * 16
+    if rows < 4:
+        dense_backward_few(rows, inputs, width, weight, dz, dx, lddx)
+    elif across * (units + inputs) < units * inputs:
+        transpose(rows, units, dz, width, scratch, across)
+        product(inputs, across, units, weight, width, 1, scratch, across, NULL, 0, scratch + units * across, across)
+        transpose(inputs, rows, scratch + units * across, across, dx, lddx)
+    else:
+        transpose(inputs, units, weight, width, scratch, lddx)
+        product(rows, lddx, units, dz, width, 1, scratch, lddx, NULL, 0, dx, lddx)
 
-    For fewer than four rows the mirror costs more than the product: then dot products of dz with the rows of W.
-    """
+
+cdef inline void dense_backward_few(
+    Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t width, const floating* weight, const floating* dz, floating* dx,
+    Py_ssize_t lddx,
+) noexcept nogil:
+    """dx as dot products of dz with the rows of W: for a few rows a transpose costs more than the product."""
     cdef Py_ssize_t r, i, j, k
     cdef floating lanes[16]
-    if rows >= 4:
-        transpose(inputs, units, weight, width, mirror, lddx)
-        product(rows, lddx, units, dz, width, 1, mirror, lddx, NULL, 0, dx, lddx)
-        return
     for r in range(rows):
         for i in range(inputs):
             for k in range(16):

@@ -2,7 +2,8 @@
 # cbp/optimizers.py. Pad lanes have w = g = state = 0 and stay 0 under every rule.
 
 from cython cimport floating
-from libc.math cimport pow, sqrt
+from libc.float cimport FLT_MIN
+from libc.math cimport expm1, log, sqrt
 
 
 cdef enum OptimizerKind:
@@ -34,46 +35,76 @@ cdef inline double penalty(Py_ssize_t n, const floating* w, double l1, double l2
     return l1 * absolute + l2 / 2 * squares
 
 
-cdef inline void update(
-    int kind, Py_ssize_t n, floating* w, const floating* g, floating* first, floating* second,
-    double rate, double decay, double memory1, double memory2, double epsilon, double step,
-) noexcept nogil:
-    """One step over n parameters.
+cdef struct Rule:
+    # One step of an optimizer, its numbers worked out: the same for all parameters.
+    int kind
+    double rate      # Adam: divided by 1 - beta1^t
+    double keep      # what weight decay leaves of a weight
+    double memory1   # momentum or beta1
+    double memory2   # beta2 or rho
+    double grow      # Adam: 1 / sqrt(1 - beta2^t)
+    double epsilon
+    double l1
+    double l2
 
-    `first` and `second` are the state arrays (unused ones may be NULL), memory1 and memory2 the momentum or the betas (rho in
-    memory2), decay the factor rate * weight_decay, step the number of this update, from 1.
+
+cdef inline void begin_step(
+    Rule* rule, int kind, double rate, double weight_decay, double memory1, double memory2, double epsilon,
+    double l1, double l2, double step,
+) noexcept nogil:
+    """The rule of update number `step`, counted from 1."""
+    rule.kind = kind
+    rule.rate = rate
+    rule.grow = 1
+    if kind == ADAM:
+        # 1 - beta^t as -expm1(t log beta): pow() is slow where beta^t underflows, which is most of a long run.
+        rule.rate = -rate / expm1(step * log(memory1))
+        rule.grow = 1 / sqrt(-expm1(step * log(memory2)))
+    rule.keep = 1 - rate * weight_decay
+    rule.memory1 = memory1
+    rule.memory2 = memory2
+    rule.epsilon = epsilon
+    rule.l1 = l1
+    rule.l2 = l2
+
+
+cdef inline void update(
+    const Rule* rule, bint is_weight, Py_ssize_t n, floating* w, floating* g, floating* first, floating* second,
+) noexcept nogil:
+    """w, of n parameters, one step on; `first` and `second` are the state arrays, NULL where the rule has none.
+
+    Penalties, which are added to g, and decay act on weights, not on biases.
     """
     cdef Py_ssize_t i
-    cdef floating eta = <floating>rate
-    cdef floating keep = <floating>(1 - decay)
-    cdef floating eps = <floating>epsilon
-    cdef floating b1 = <floating>memory1, c1 = <floating>(1 - memory1)
-    cdef floating b2 = <floating>memory2, c2 = <floating>(1 - memory2)
-    cdef floating grow
-    if kind == SGD:
+    cdef floating eta = <floating>rule.rate
+    cdef floating keep = <floating>(rule.keep if is_weight else 1)
+    cdef floating eps = <floating>max(rule.epsilon, FLT_MIN)   # in float32 a smaller one is 0, and a pad becomes 0 / 0
+    cdef floating b1 = <floating>rule.memory1, c1 = <floating>(1 - rule.memory1)
+    cdef floating b2 = <floating>rule.memory2, c2 = <floating>(1 - rule.memory2)
+    cdef floating grow = <floating>rule.grow
+    if is_weight and (rule.l1 != 0 or rule.l2 != 0):
+        add_penalty(n, w, g, <floating>rule.l1, <floating>rule.l2)
+    if rule.kind == SGD:
         for i in range(n):
             w[i] = keep * w[i] - eta * g[i]
-    elif kind == MOMENTUM:
+    elif rule.kind == MOMENTUM:
         for i in range(n):
             first[i] = b1 * first[i] + g[i]
             w[i] = keep * w[i] - eta * first[i]
-    elif kind == NESTEROV:
+    elif rule.kind == NESTEROV:
         for i in range(n):
             first[i] = b1 * first[i] + g[i]
             w[i] = keep * w[i] - eta * (g[i] + b1 * first[i])
-    elif kind == ADAM:
-        # The two bias corrections are the same for all parameters: one goes into the rate, one under the root.
-        eta = <floating>(rate / (1 - pow(memory1, step)))
-        grow = <floating>(1 / sqrt(1 - pow(memory2, step)))
+    elif rule.kind == ADAM:
         for i in range(n):
             first[i] = b1 * first[i] + c1 * g[i]
             second[i] = b2 * second[i] + c2 * g[i] * g[i]
             w[i] = keep * w[i] - eta * first[i] / (<floating>sqrt(second[i]) * grow + eps)
-    elif kind == RMSPROP:
+    elif rule.kind == RMSPROP:
         for i in range(n):
             first[i] = b2 * first[i] + c2 * g[i] * g[i]
             w[i] = keep * w[i] - eta * g[i] / (<floating>sqrt(first[i]) + eps)
-    elif kind == ADAGRAD:
+    elif rule.kind == ADAGRAD:
         for i in range(n):
             first[i] += g[i] * g[i]
             w[i] = keep * w[i] - eta * g[i] / (<floating>sqrt(first[i]) + eps)

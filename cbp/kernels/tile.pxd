@@ -27,7 +27,6 @@ cdef extern from *:
 
 cdef enum:
     MAX_TILE = 12 * 2 * 16   # accumulators of the largest tile: rows x vectors x lanes
-    DEPTH_BLOCK = 384        # rows of b that stay in the second-level cache while the rows of a pass
 
 
 cdef inline void tile(

@@ -65,7 +65,8 @@ def read_samples(network: Network, x: Any, y: Any, sample_weight: Any) -> list[S
         x, y = (value[np.newaxis] if isinstance(value, np.ndarray) else [value] for value in (x, y))
         sample_weight = None if sample_weight is None else np.reshape(sample_weight, -1)
     outputs = network.output_shape[0]
-    data = _arrays.data(x, y, sample_weight, network.input_shape, outputs, network.loss, network.dtype, ("x", "y"))
+    names = ("x", "y", "sample_weight")
+    data = _arrays.data(x, y, sample_weight, network.input_shape, outputs, network.loss, network.dtype, names)
     targets = data.targets.tolist()
     if data.labels.size:
         targets = [[float(label == k) for k in range(outputs)] for label in data.labels.tolist()]

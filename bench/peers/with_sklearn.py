@@ -1,0 +1,40 @@
+"""scikit-learn's multilayer perceptron, by its public interface."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from bench.workloads import Array, Targets, Workload
+
+
+class Trainer:
+    def __init__(self, workload: Workload, X: Array, y: Targets, weights: list[Array]):
+        self.X = X
+        self.y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+        # its loss is a mean over the outputs, its gradient that of the sum over them
+        self.factor = 1 if workload.classifies else workload.sizes[-1]
+        self.model = (MLPClassifier if workload.classifies else MLPRegressor)(
+            hidden_layer_sizes=workload.sizes[1:-1], activation=workload.hidden, solver=workload.optimizer, alpha=0.0,
+            batch_size=workload.batch, learning_rate_init=workload.rate, momentum=0.0, shuffle=False,
+            max_iter=1, tol=0.0, n_iter_no_change=10**9, warm_start=True,
+        )
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        self.model.fit(X, self.y)
+        # A warm start keeps the weights and makes a new optimizer, so these weights are where training begins.
+        for mine, weight in zip(self.model.coefs_, weights, strict=True):
+            mine[...] = weight
+        for bias in self.model.intercepts_:
+            bias[...] = 0
+        if any(array.dtype != np.float32 for array in self.model.coefs_):
+            raise RuntimeError("scikit-learn does not train in float32 here")
+
+    def train(self, epochs: int) -> None:
+        self.losses(epochs)
+
+    def losses(self, epochs: int) -> list[float]:
+        self.model.set_params(max_iter=epochs).fit(self.X, self.y)
+        return [float(loss) * self.factor for loss in self.model.loss_curve_[-epochs:]]

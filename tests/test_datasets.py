@@ -1,0 +1,86 @@
+"""The bundled and generated data, and the split."""
+
+import numpy as np
+import pytest
+
+from cbp import datasets
+
+
+def test_digits_are_the_published_ones():
+    X, y = datasets.digits()
+    assert X.shape == (1797, 64)
+    assert X.dtype == np.float32
+    assert y.shape == (1797,)
+    assert y.dtype == np.int64
+    assert X.min() == 0
+    assert X.max() == 1
+    assert np.array_equal(X * 16, np.rint(X * 16))
+    # Counts of the file's own description, and the first image.
+    assert np.bincount(y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert (X[0, :16] * 16).tolist() == [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0]
+    assert int((X.astype(np.float64) * 16).sum()) == 561718
+
+
+def test_digits_are_a_fresh_copy():
+    X, _ = datasets.digits()
+    X[:] = 0
+    assert datasets.digits()[0].any()
+
+
+def test_xor():
+    X, y = datasets.xor()
+    assert X.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert y.tolist() == [[0], [1], [1], [0]]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 1000])
+@pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
+def test_permutation_holds_every_number_once(n, seed):
+    assert sorted(datasets.permutation(n, seed).tolist()) == list(range(n))
+
+
+def test_permutation_depends_on_the_seed_alone():
+    first = datasets.permutation(100, 3).tolist()
+    assert datasets.permutation(100, 3).tolist() == first
+    assert datasets.permutation(100, 4).tolist() != first
+    assert datasets.permutation(8, 0).tolist() == GOLDEN_PERMUTATION
+
+
+GOLDEN_PERMUTATION = [3, 0, 2, 7, 6, 1, 4, 5]
+
+
+def test_split_takes_every_row_once_and_keeps_pairs_together():
+    X = np.arange(40).reshape(20, 2)
+    y = np.arange(20)
+    X_train, X_test, y_train, y_test = datasets.split(X, y, test=0.25, seed=1)
+    assert len(X_test) == len(y_test) == 5
+    assert len(X_train) == len(y_train) == 15
+    assert sorted([*y_train, *y_test]) == list(range(20))
+    assert (X_train[:, 0] == 2 * y_train).all()
+    assert (X_test[:, 0] == 2 * y_test).all()
+    assert X_test.dtype == X.dtype
+
+
+def test_split_gives_either_side_a_row():
+    for test in (0.001, 0.999):
+        parts = datasets.split([[1.0], [2.0]], [1, 2], test=test)
+        assert [len(part) for part in parts] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "options", "error", "message"),
+    [
+        ([[1], [2]], [1], {}, ValueError, "same number of rows"),
+        ([[1]], [1], {}, ValueError, "at least 2 rows"),
+        (1, [1], {}, ValueError, "same number of rows"),
+        ([[1], [2]], [1, 2], {"test": 0}, ValueError, "test must be"),
+        ([[1], [2]], [1, 2], {"test": 1}, ValueError, "test must be"),
+        ([[1], [2]], [1, 2], {"test": "a"}, TypeError, "test must be"),
+        ([[1], [2]], [1, 2], {"seed": -1}, ValueError, "seed must be"),
+        ([[1], [2]], [1, 2], {"seed": 2**63}, ValueError, "seed must be"),
+        ([[1], [2]], [1, 2], {"seed": 0.5}, TypeError, "seed must be"),
+    ],
+)
+def test_split_refuses(X, y, options, error, message):
+    with pytest.raises(error, match=message):
+        datasets.split(X, y, **options)
