@@ -181,7 +181,7 @@ cdef void backward_parameters(
     cdef Py_ssize_t first = 0
     cdef Py_ssize_t n, offset
     cdef floating* g
-    if rule is not NULL:
+    if rule is not NULL and op.inputs * op.width > GRADIENT_BLOCK:
         block = max(1, GRADIENT_BLOCK // op.width // tile.TILE_ROWS) * tile.TILE_ROWS
     while first < op.inputs:
         n = min(block, op.inputs - first)

@@ -651,7 +651,7 @@ def test_layer_options_are_named():
     (True, TypeError, "True"),
     ([[NAN, 1.0]], ValueError, "finite"),
     ([[INF, 1.0]], ValueError, "finite"),
-    ([[1.0], [1.0, 2.0]], TypeError, "numbers"),
+    ([[1.0], [1.0, 2.0]], ValueError, "rectangular"),
     ([["a", "b"]], TypeError, "numbers"),
     ([[1j, 2]], TypeError, "numbers"),
     (np.ones((3, 2)) * 1j, TypeError, "numbers"),

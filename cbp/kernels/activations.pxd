@@ -4,8 +4,11 @@
 # suffices, else the weighted sum `z` (gelu and silu: KEEPS_SUM). Loops run over whole padded rows; a pad lane of `a` is read by
 # nobody, and a pad lane of dz is 0 because da is.
 #
-# exp, tanh, erf and log1p are polynomials in plain loops, so that they vectorise: within 2 ulp in float64, NaN and inf kept.
-# Their coefficients are those of S. L. Moshier's Cephes library (netlib); the arrangement is ours.
+# exp, tanh, erf and log1p are polynomials in plain loops, so that they vectorise; exp, tanh and log1p within 2 ulp, erf within
+# 3, the activations made of them within 5 (selu), gelu below 0 within 1.5 eps absolute. NaN and inf are kept, but for the
+# products of 0 and inf in gelu, silu and softsign at -inf. Coefficients are those of S. L. Moshier's Cephes library (netlib); the
+# arrangement is ours. Constants are written <floating>1: a plain 1 is a double in the C that Cython writes, and a float32 loop
+# then converts back and forth, at half the speed.
 
 from cython cimport floating
 from libc.math cimport INFINITY
@@ -96,13 +99,13 @@ cdef inline floating exponential(floating x) noexcept nogil:
 
 cdef inline floating logistic(floating x) noexcept nogil:
     """1 / (1 + e^-x)"""
-    return 1 / (1 + exponential(-x))
+    return <floating>1 / (<floating>1 + exponential(-x))
 
 
 cdef inline floating hyperbolic_tangent(floating x) noexcept nogil:
     """Near 0 an odd polynomial (float32) or rational function (float64), elsewhere 1 - 2 / (e^2|x| + 1)."""
     cdef floating size = x if x > 0 else -x
-    cdef floating far = 1 - 2 / (exponential(size + size) + 1)
+    cdef floating far = <floating>1 - <floating>2 / (exponential(size + size) + <floating>1)
     cdef floating s = x * x
     cdef floating near
     far = -far if x < 0 else far
@@ -154,18 +157,18 @@ cdef inline floating error_function(floating x) noexcept nogil:
     q = q * size + <floating>2.24633760818710981792e3
     q = q * size + <floating>1.65666309194161350182e3
     q = q * size + <floating>5.57535340817727675546e2
-    far = 1 - exponential(-size * size) * (p / q)
+    far = <floating>1 - exponential(-size * size) * (p / q)
     far = -far if x < 0 else far
     return near if s <= 1 else far
 
 
 cdef inline floating log1p_of_fraction(floating u) noexcept nogil:
     """log(1 + u) for 0 <= u <= 1, as 2 artanh(u / (2 + u)): s <= 1/3, so the series loses a digit a term."""
-    cdef floating s = u / (2 + u)
+    cdef floating s = u / (<floating>2 + u)
     cdef floating q = s * s
     cdef floating p
     if floating is float:
-        p = <float>1 / 15
+        p = <float>(1.0 / 15)
     else:
         p = 1.0 / 33
         p = p * q + 1.0 / 31
@@ -183,41 +186,41 @@ cdef inline floating log1p_of_fraction(floating u) noexcept nogil:
     p = p * q + <floating>(1.0 / 7)
     p = p * q + <floating>(1.0 / 5)
     p = p * q + <floating>(1.0 / 3)
-    return 2 * (s + s * q * p)
+    return <floating>2 * (s + s * q * p)
 
 
 # --- activations, each above its derivative --------------------------------------------------------------------------------
 
 cdef inline floating relu(floating z) noexcept nogil:
-    return 0 if z < 0 else z
+    return <floating>0 if z < 0 else z
 
 cdef inline floating relu_slope(floating a) noexcept nogil:
-    return 1 if a > 0 else 0
+    return <floating>1 if a > 0 else <floating>0
 
 
 cdef inline floating leaky_relu(floating z) noexcept nogil:
     return z if z > 0 else <floating>0.01 * z
 
 cdef inline floating leaky_relu_slope(floating a) noexcept nogil:
-    return 1 if a > 0 else <floating>0.01
+    return <floating>1 if a > 0 else <floating>0.01
 
 
 cdef inline floating expm1_of_negative(floating z) noexcept nogil:
     """e^z - 1 for z <= 0, without the cancellation near 0: e^z - 1 = 2 t / (1 - t), t = tanh(z / 2)."""
-    cdef floating t = hyperbolic_tangent(z / 2)
-    return 2 * t / (1 - t)
+    cdef floating t = hyperbolic_tangent(z * <floating>0.5)
+    return <floating>2 * t / (<floating>1 - t)
 
 cdef inline floating elu(floating z) noexcept nogil:
-    return z if z > 0 else expm1_of_negative(0 if z > 0 else z)
+    return z if z > 0 else expm1_of_negative(<floating>0 if z > 0 else z)
 
 cdef inline floating elu_slope(floating a) noexcept nogil:
-    return 1 if a > 0 else a + 1
+    return <floating>1 if a > 0 else a + <floating>1
 
 
 cdef inline floating selu(floating z) noexcept nogil:
     """Klambauer et al., 2017, Self-normalizing neural networks"""
     return <floating>1.0507009873554804934 * (
-        z if z > 0 else <floating>1.6732632423543772848 * expm1_of_negative(0 if z > 0 else z))
+        z if z > 0 else <floating>1.6732632423543772848 * expm1_of_negative(<floating>0 if z > 0 else z))
 
 cdef inline floating selu_slope(floating a) noexcept nogil:
     return <floating>1.0507009873554804934 if a > 0 else a + <floating>(1.0507009873554804934 * 1.6732632423543772848)
@@ -225,11 +228,11 @@ cdef inline floating selu_slope(floating a) noexcept nogil:
 
 cdef inline floating gelu(floating z) noexcept nogil:
     """z Φ(z), Hendrycks & Gimpel, 2016, Gaussian error linear units"""
-    return z * <floating>0.5 * (1 + error_function(z * <floating>0.70710678118654752440))
+    return z * <floating>0.5 * (<floating>1 + error_function(z * <floating>0.70710678118654752440))
 
 cdef inline floating gelu_slope(floating z) noexcept nogil:
     """Φ(z) + z φ(z)"""
-    return (<floating>0.5 * (1 + error_function(z * <floating>0.70710678118654752440))
+    return (<floating>0.5 * (<floating>1 + error_function(z * <floating>0.70710678118654752440))
             + z * <floating>0.39894228040143267794 * exponential(<floating>-0.5 * z * z))
 
 
@@ -238,7 +241,7 @@ cdef inline floating silu(floating z) noexcept nogil:
 
 cdef inline floating silu_slope(floating z) noexcept nogil:
     cdef floating s = logistic(z)
-    return s * (1 + z * (1 - s))
+    return s * (<floating>1 + z * (<floating>1 - s))
 
 
 cdef inline floating softplus(floating z) noexcept nogil:
@@ -251,27 +254,27 @@ cdef inline floating softplus_slope(floating a) noexcept nogil:
 
 
 cdef inline floating tanh_slope(floating a) noexcept nogil:
-    return 1 - a * a
+    return <floating>1 - a * a
 
 
 cdef inline floating sigmoid_slope(floating a) noexcept nogil:
-    return a * (1 - a)
+    return a * (<floating>1 - a)
 
 
 cdef inline floating hard_sigmoid(floating z) noexcept nogil:
-    cdef floating line = (z + 3) * <floating>(1.0 / 6)   # in this order 3 gives 1 and -3 gives 0 to the last bit
-    line = 0 if line < 0 else line
-    return 1 if line > 1 else line
+    cdef floating line = (z + <floating>3) * <floating>(1.0 / 6)   # in this order 3 gives 1 and -3 gives 0 to the last bit
+    line = <floating>0 if line < 0 else line
+    return <floating>1 if line > 1 else line
 
 cdef inline floating hard_sigmoid_slope(floating a) noexcept nogil:
-    return <floating>(1.0 / 6) if (a > 0) & (a < 1) else 0
+    return <floating>(1.0 / 6) if (a > 0) & (a < 1) else <floating>0
 
 
 cdef inline floating softsign(floating z) noexcept nogil:
-    return z / (1 + (z if z > 0 else -z))
+    return z / (<floating>1 + (z if z > 0 else -z))
 
 cdef inline floating softsign_slope(floating a) noexcept nogil:
-    cdef floating rest = 1 - (a if a > 0 else -a)
+    cdef floating rest = <floating>1 - (a if a > 0 else -a)
     return rest * rest
 
 
@@ -334,7 +337,7 @@ cdef inline void softmax_rows(
         for j in range(16, width, 16):
             for k in range(16):
                 lanes[k] += row[j + k]
-        scale = 1 / lanes_sum(lanes)
+        scale = <floating>1 / lanes_sum(lanes)
         for j in range(width):
             row[j] *= scale
 

@@ -46,7 +46,7 @@ cdef inline floating absolute(floating e) noexcept nogil:
 
 
 cdef inline floating sign(floating e) noexcept nogil:
-    return 1 if e > 0 else (-1 if e < 0 else 0)
+    return <floating>1 if e > 0 else (<floating>-1 if e < 0 else <floating>0)
 
 
 # --- the loss of one output, each above its derivative -----------------------------------------------------------------------
@@ -58,11 +58,11 @@ cdef inline floating loss_term(const int kind, floating y_hat, floating y, float
     if kind == MEAN_SQUARED_ERROR:
         return e * e
     elif kind == HALF_SQUARED_ERROR:
-        return e * e / 2
+        return e * e * <floating>0.5
     elif kind == MEAN_ABSOLUTE_ERROR:
         return absolute(e)
     elif kind == HUBER:
-        return e * e / 2 if absolute(e) <= delta else delta * (absolute(e) - delta / 2)
+        return e * e * <floating>0.5 if absolute(e) <= delta else delta * (absolute(e) - delta * <floating>0.5)
     elif kind == BINARY_CROSS_ENTROPY:
         p = clip(y_hat)
         return <floating>(-y * log(p) - (1 - y) * log(1 - p))
@@ -72,14 +72,14 @@ cdef inline floating loss_term(const int kind, floating y_hat, floating y, float
         p = tiny(y_hat) if y_hat < tiny(y_hat) else y_hat
         return <floating>(p - y * log(p))
     else:
-        return relu(1 - y_hat * y)   # HINGE
+        return relu(<floating>1 - y_hat * y)   # HINGE
 
 
 cdef inline floating loss_slope(const int kind, floating y_hat, floating y, floating delta) noexcept nogil:
     cdef floating e = y_hat - y
     cdef floating p
     if kind == MEAN_SQUARED_ERROR:
-        return 2 * e
+        return <floating>2 * e
     elif kind == HALF_SQUARED_ERROR:
         return e
     elif kind == MEAN_ABSOLUTE_ERROR:
@@ -88,20 +88,20 @@ cdef inline floating loss_slope(const int kind, floating y_hat, floating y, floa
         return e if absolute(e) <= delta else delta * sign(e)
     elif kind == BINARY_CROSS_ENTROPY:
         p = clip(y_hat)
-        return (p - y) / (p * (1 - p))
+        return (p - y) / (p * (<floating>1 - p))
     elif kind == FUSED_BINARY_CROSS_ENTROPY:
         return logistic(y_hat) - y
     elif kind == POISSON:
         p = tiny(y_hat) if y_hat < tiny(y_hat) else y_hat
-        return 1 - y / p
+        return <floating>1 - y / p
     else:
-        return -y if 1 - y_hat * y > 0 else 0
+        return -y if <floating>1 - y_hat * y > 0 else <floating>0
 
 
 cdef inline floating clip(floating p) noexcept nogil:
     cdef floating least = tiny(p)
     p = least if p < least else p
-    return 1 - least if p > 1 - least else p
+    return <floating>1 - least if p > <floating>1 - least else p
 
 
 cdef inline double loss_terms(

@@ -21,7 +21,7 @@ cdef inline void add_penalty(
     """g += gradient of l1 |w| + l2 w² / 2"""
     cdef Py_ssize_t i
     for i in range(n):
-        g[i] += l2 * w[i] + (l1 if w[i] > 0 else (-l1 if w[i] < 0 else 0))
+        g[i] += l2 * w[i] + (l1 if w[i] > 0 else (-l1 if w[i] < 0 else <floating>0))
 
 
 cdef inline double penalty(Py_ssize_t n, const floating* w, double l1, double l2) noexcept nogil:
@@ -39,7 +39,7 @@ cdef struct Rule:
     # One step of an optimizer, its numbers worked out: the same for all parameters.
     int kind
     double rate      # Adam: divided by 1 - beta1^t
-    double keep      # what weight decay leaves of a weight
+    double decay     # rate * weight_decay
     double memory1   # momentum or beta1
     double memory2   # beta2 or rho
     double grow      # Adam: 1 / sqrt(1 - beta2^t)
@@ -60,7 +60,7 @@ cdef inline void begin_step(
         # 1 - beta^t as -expm1(t log beta): pow() is slow where beta^t underflows, which is most of a long run.
         rule.rate = -rate / expm1(step * log(memory1))
         rule.grow = 1 / sqrt(-expm1(step * log(memory2)))
-    rule.keep = 1 - rate * weight_decay
+    rule.decay = rate * weight_decay
     rule.memory1 = memory1
     rule.memory2 = memory2
     rule.epsilon = epsilon
@@ -77,7 +77,7 @@ cdef inline void update(
     """
     cdef Py_ssize_t i
     cdef floating eta = <floating>rule.rate
-    cdef floating keep = <floating>(rule.keep if is_weight else 1)
+    cdef floating decay = <floating>(rule.decay if is_weight else 0)
     cdef floating eps = <floating>max(rule.epsilon, FLT_MIN)   # in float32 a smaller one is 0, and a pad becomes 0 / 0
     cdef floating b1 = <floating>rule.memory1, c1 = <floating>(1 - rule.memory1)
     cdef floating b2 = <floating>rule.memory2, c2 = <floating>(1 - rule.memory2)
@@ -86,25 +86,25 @@ cdef inline void update(
         add_penalty(n, w, g, <floating>rule.l1, <floating>rule.l2)
     if rule.kind == SGD:
         for i in range(n):
-            w[i] = keep * w[i] - eta * g[i]
+            w[i] -= decay * w[i] + eta * g[i]
     elif rule.kind == MOMENTUM:
         for i in range(n):
             first[i] = b1 * first[i] + g[i]
-            w[i] = keep * w[i] - eta * first[i]
+            w[i] -= decay * w[i] + eta * first[i]
     elif rule.kind == NESTEROV:
         for i in range(n):
             first[i] = b1 * first[i] + g[i]
-            w[i] = keep * w[i] - eta * (g[i] + b1 * first[i])
+            w[i] -= decay * w[i] + eta * (g[i] + b1 * first[i])
     elif rule.kind == ADAM:
         for i in range(n):
             first[i] = b1 * first[i] + c1 * g[i]
             second[i] = b2 * second[i] + c2 * g[i] * g[i]
-            w[i] = keep * w[i] - eta * first[i] / (<floating>sqrt(second[i]) * grow + eps)
+            w[i] -= decay * w[i] + eta * first[i] / (<floating>sqrt(second[i]) * grow + eps)
     elif rule.kind == RMSPROP:
         for i in range(n):
             first[i] = b2 * first[i] + c2 * g[i] * g[i]
-            w[i] = keep * w[i] - eta * g[i] / (<floating>sqrt(first[i]) + eps)
+            w[i] -= decay * w[i] + eta * g[i] / (<floating>sqrt(first[i]) + eps)
     elif rule.kind == ADAGRAD:
         for i in range(n):
             first[i] += g[i] * g[i]
-            w[i] = keep * w[i] - eta * g[i] / (<floating>sqrt(first[i]) + eps)
+            w[i] -= decay * w[i] + eta * g[i] / (<floating>sqrt(first[i]) + eps)
