@@ -23,7 +23,8 @@ assert "cbp/_core.pyi" in names
 assert "cbp/data/digits.npz" in names
 assert not [name for name in names if name.endswith((".c", ".pyx", ".pxd"))]
 
-inside = {"/".join(name.split("/")[1:]) for name in tarfile.open(sdist).getnames()}
+with tarfile.open(sdist) as archive:
+    inside = {"/".join(name.split("/")[1:]) for name in archive.getnames()}
 print(f"{sdist.name}: {sdist.stat().st_size / 1e6:.2f} MB, {len(inside)} files")
 tracked = subprocess.run(["git", "ls-files", "cbp", "tests", "docs", "bench"], capture_output=True, text=True, check=True)
 missing = set(tracked.stdout.split()) - inside

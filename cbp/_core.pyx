@@ -29,7 +29,7 @@ cdef enum OpKind:
     DENSE
 
 cdef enum:
-    GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they fit the first-level cache
+    GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
 
 
 cdef enum Mode:

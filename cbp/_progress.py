@@ -38,7 +38,7 @@ class Progress:
 
     def _draw(self, done: int, loss: str, remaining: float) -> None:
         if not self._bar and not self._line:
-            self._bar = _tqdm_bar(self._epochs)
+            self._bar = _tqdm_bar(self._epochs, done)
         if self._bar:
             self._bar.set_postfix_str(loss, refresh=False)
             self._bar.update(done - self._bar.n)
@@ -70,9 +70,9 @@ def _somebody_watches() -> bool:
     return in_notebook or (hasattr(sys.stderr, "isatty") and sys.stderr.isatty())
 
 
-def _tqdm_bar(epochs: int) -> Any:
+def _tqdm_bar(epochs: int, done: int) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError:
         return None
-    return tqdm(total=epochs, unit="epoch", desc="training", dynamic_ncols=True)
+    return tqdm(total=epochs, initial=done, unit="epoch", desc="training", dynamic_ncols=True)

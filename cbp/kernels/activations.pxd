@@ -6,9 +6,9 @@
 #
 # exp, tanh, erf and log1p are polynomials in plain loops, so that they vectorise; exp, tanh and log1p within 2 ulp, erf within
 # 3, the activations made of them within 5 (selu), gelu below 0 within 1.5 eps absolute. NaN and inf are kept, but for the
-# products of 0 and inf in gelu, silu and softsign at -inf. Coefficients are those of S. L. Moshier's Cephes library (netlib); the
-# arrangement is ours. Constants are written <floating>1: a plain 1 is a double in the C that Cython writes, and a float32 loop
-# then converts back and forth, at half the speed.
+# products of 0 and inf in gelu, silu and softsign at -inf. Coefficients are those of S. L. Moshier's Cephes library (netlib);
+# the arrangement is ours. Constants are written <floating>1: a plain 1 is a double in the C that Cython writes, and a float32
+# loop then converts back and forth, at half the speed.
 
 from cython cimport floating
 from libc.math cimport INFINITY
