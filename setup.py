@@ -70,6 +70,7 @@ def extension(suffix: str) -> Extension:
             "cdivision": True,
             "initializedcheck": DEBUG,
             "embedsignature": True,
+            "autotestdict": False,
             "freethreading_compatible": True,
         },
     )

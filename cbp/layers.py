@@ -1,8 +1,7 @@
 """Layers: what a network is made of.
 
 A layer is a specification: given the shape of its input it tells the shape of its output and of its parameters. It owns
-no numbers; those lie in the network's flat vector. To add a layer: its class here, its row in ``_plan.py``, its kernel in
-``kernels/``, its rule in ``trace.py``, its case in the tests' lists.
+no numbers; those lie in the network's flat vector. CONTRIBUTING.md says what belongs to a new layer.
 """
 
 from __future__ import annotations

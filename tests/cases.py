@@ -80,3 +80,12 @@ def close(actual, expected, tolerance):
     assert actual.shape == expected.shape
     scale = np.abs(expected).max(initial=0)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * scale)
+
+
+def small_trained_classifier():
+    """A network with optimizer state and notes, always the same."""
+    rng = np.random.default_rng(0)
+    net = cbp.mlp([3, 4, 4, 2], hidden="tanh", output="softmax", seed=1)
+    net.fit(rng.normal(size=(8, 3)), rng.integers(0, 2, 8), epochs=2, batch_size=4)
+    net.metadata["names"] = ["ä", "b"]
+    return net

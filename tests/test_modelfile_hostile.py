@@ -16,20 +16,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import safetensors.numpy
+from cases import small_trained_classifier
 
 import cbp
 from cbp import modelfile
 
-
-def trained():
-    rng = np.random.default_rng(0)
-    net = cbp.mlp([3, 4, 4, 2], hidden="tanh", output="softmax", seed=1)
-    net.fit(rng.normal(size=(8, 3)), rng.integers(0, 2, 8), epochs=2, batch_size=4)
-    net.metadata["names"] = ["ä", "b"]
-    return net
-
-
-DATA = modelfile.dumps(trained())
+DATA = modelfile.dumps(small_trained_classifier())
 
 
 def parts(data=DATA):

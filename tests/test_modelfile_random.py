@@ -4,24 +4,15 @@ import json
 import random
 import struct
 
-import numpy as np
 import pytest
+from cases import small_trained_classifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cbp
 from cbp import modelfile
 
-
-def trained():
-    rng = np.random.default_rng(0)
-    net = cbp.mlp([3, 4, 4, 2], hidden="tanh", output="softmax", seed=1)
-    net.fit(rng.normal(size=(8, 3)), rng.integers(0, 2, 8), epochs=2, batch_size=4)
-    net.metadata["names"] = ["ä", "b"]
-    return net
-
-
-DATA = modelfile.dumps(trained())
+DATA = modelfile.dumps(small_trained_classifier())
 
 
 def refused(data, message=None):
