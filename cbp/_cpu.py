@@ -10,7 +10,12 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from cbp import _core
+try:
+    from cbp import _core
+except ImportError as problem:
+    raise ImportError(
+        f"cbp's compiled core cannot be imported from {os.path.dirname(__file__)}. If that is the source folder: run Python in "
+        f"another folder, or install with pip install -e . ({problem})") from None
 
 if TYPE_CHECKING:
     from types import ModuleType

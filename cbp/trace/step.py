@@ -109,7 +109,7 @@ def read_network(network: Network) -> Plain:
 
 
 def _names(inputs: int, units: list[int]) -> list[list[str]]:
-    """Of the inputs, then of the units of every layer; see the head of trace.py."""
+    """Of the inputs, then of the units of every layer; see the head of ``__init__.py``."""
     hidden = ["h"] if len(units) == 2 else [f"h{k + 1}." for k in range(len(units) - 1)]
     prefixes = ["x", *hidden, "ŷ"]
     names = [[f"{prefix}{i + 1}" for i in range(n)] for prefix, n in zip(prefixes, [inputs, *units], strict=True)]
