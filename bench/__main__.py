@@ -64,7 +64,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options.seconds = options.seconds or (0.05 if options.quick else 0.3)
     if options.rounds < 1 or options.seconds <= 0 or options.steps < 1:
         parser.error("--rounds, --seconds and --steps must be above 0")
-    options.peers = list(dict.fromkeys(["cbp", *(name for name in options.peers.split(",") if name)]))
+    options.peers = [name for name in options.peers.split(",") if name]
     for name in options.peers:
         if name not in PEERS:
             parser.error(f"unknown peer {name!r}; there are {', '.join(PEERS)}")

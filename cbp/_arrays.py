@@ -134,4 +134,5 @@ def _weights(name: str, given: object, samples: int, dtype: np.dtype[Any]) -> Ar
     with np.errstate(over="ignore"):
         if not np.isfinite(weights.sum(dtype=np.float64)):
             raise ValueError(f"{name} sums to more than a float64 can hold; scale the weights down")
-    return weights
+    largest = weights.max()
+    return weights if 1e-30 < largest < 1e30 else weights / largest  # or their sum, or its inverse, would overflow

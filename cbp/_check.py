@@ -78,7 +78,7 @@ def numbers(argument: str, values: object, dtype: np.dtype[Any]) -> Array:
     if given.dtype.kind not in "fiub":
         given = _from_objects(argument, given)
     with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(given, dtype=dtype).reshape(given.shape)
+        array = np.require(given, dtype, ["C", "A"])
     place = _core.first_not_finite(array.reshape(-1))
     if place >= 0:
         index = tuple(int(i) for i in np.unravel_index(place, given.shape))

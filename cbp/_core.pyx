@@ -279,7 +279,7 @@ cdef void epochs_loop(
         if run.diverged:
             return
         run.row += piece
-        unwatched += piece
+        unwatched += piece + (parameters.shape[0] >> 14)   # a step of a large network takes long even with one row
         if run.row == run.batch_rows:
             end_batch(run)
         if unwatched >= 64:
@@ -349,7 +349,7 @@ cdef void one_piece(
         for r in range(rows):
             memcpy(&arena[r * x.shape[1]], &x[order[first + r], 0], x.shape[1] * sizeof(floating))
     forward(ops, count, &parameters[0], rows, piece, x.shape[1], &arena[0], fused)
-    loss_of_piece(&ops[count - 1], run, rows, fused, targets, labels, weights, order, &arena[0])
+    loss_of_piece(ops, count, run, rows, fused, targets, labels, weights, order, &arena[0])
     run.diverged = run.mode == TRAIN and not isfinite(run.batch_loss + run.penalty)
     if run.diverged or run.mode == EVALUATE:
         return
@@ -364,10 +364,11 @@ cdef void one_piece(
 
 
 cdef void loss_of_piece(
-    const Op* last, Run* run, Py_ssize_t rows, bint fused, const floating[:, ::1] targets, const Py_ssize_t[::1] labels,
-    const floating[::1] weights, const Py_ssize_t[::1] order, floating* arena,
+    const Op* ops, Py_ssize_t count, Run* run, Py_ssize_t rows, bint fused, const floating[:, ::1] targets,
+    const Py_ssize_t[::1] labels, const floating[::1] weights, const Py_ssize_t[::1] order, floating* arena,
 ) noexcept nogil:
     """Add the loss and the metric of some rows to the run's, and leave the gradient of the outputs in the last delta slot."""
+    cdef const Op* last = &ops[count - 1]
     cdef Py_ssize_t first = run.position + run.row
     cdef Py_ssize_t r, sample, label = 0
     cdef double weight, loss
@@ -379,8 +380,7 @@ cdef void loss_of_piece(
         sample = order[first + r] if order.shape[0] > 0 else first + r
         weight = weights[sample] if weights.shape[0] > 0 else 1
         if weight == 0:
-            # Not 0 times the gradient: that would be NaN where the row's outputs overflow.
-            memset(arena + rows * last.delta + r * last.width, 0, last.width * sizeof(floating))
+            silence_row(ops, count, rows, r, arena)
             continue
         y = &targets[sample, 0] if targets.shape[0] > 0 else NULL
         label = labels[sample] if labels.shape[0] > 0 else 0
@@ -389,6 +389,18 @@ cdef void loss_of_piece(
         loss = losses.loss_row(<int>run.loss, fused, run.delta, last.units, last.width, weight * scale, y_hat, y, label,
                                arena + rows * last.delta + r * last.width)
         run.batch_loss += weight * loss
+
+
+cdef void silence_row(const Op* ops, Py_ssize_t count, Py_ssize_t rows, Py_ssize_t r, floating* arena) noexcept nogil:
+    """Take a row of weight 0 out of the gradient: 0 times an output that overflowed would be NaN."""
+    cdef Py_ssize_t index, size
+    cdef const Op* op
+    for index in range(count):
+        op = &ops[index]
+        size = op.width * sizeof(floating)
+        memset(arena + rows * op.output + r * op.width, 0, size)
+        memset(arena + rows * op.sums + r * op.width, 0, size)
+        memset(arena + rows * op.delta + r * op.width, 0, size)
 
 
 def predict(

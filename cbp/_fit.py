@@ -44,17 +44,22 @@ class Fit:
         self._first = numbers.epoch
         self._curves: list[Curves] = []
         self._validation: list[dict[str, float]] = []
+        self._begun = 0  # 1 after an interruption inside an epoch
+        self._recovering = False
         self._safe = numbers.copy()
         self._safe_since = _core.clock()
 
     @property
     def history(self) -> History:
-        """The complete epochs so far."""
-        curves = np.concatenate([*self._curves, np.empty((0, 3))])
+        """The complete epochs so far, and only those whose numbers the network holds."""
+        complete = self._numbers.epoch - self._begun - self._first
+        if self._validate is not None:
+            complete = min(complete, len(self._validation))
+        curves = np.concatenate([*self._curves, np.empty((0, 3))])[:complete]
         names = {"loss": curves[:, 0], self._metric: curves[:, 1]}
         if self._validate is not None:
             for name in ("loss", self._metric):
-                names[f"val_{name}"] = np.array([values[name] for values in self._validation])
+                names[f"val_{name}"] = np.array([values[name] for values in self._validation[:complete]])
         names["seconds"] = curves[:, 2]
         return History(names)
 
@@ -81,18 +86,17 @@ class Fit:
     def _block(self, count: int, done: int, show: Progress) -> int:
         """Up to ``count`` epochs, ending at a boundary between epochs; returns how many."""
         curves = np.empty((count, 3))
+        self._curves.append(curves)
         first = self._runner.rebase()
         last = first + count
-        try:
-            while self._numbers.epoch < last and not self._runner.diverged:
-                self._runner.slice(curves, last)
-                show.show(done + self._numbers.epoch - first, self._runner.loss_so_far)
-                # A slice that ends inside an epoch is followed by one that ends with it, where the numbers can be kept.
-                last = self._numbers.epoch + self._runner.inside_epoch
-        finally:
-            self._curves.append(curves[: self._numbers.epoch - first])
+        while self._numbers.epoch < last and not self._runner.diverged:
+            self._runner.slice(curves, last)
+            show.show(done + self._numbers.epoch - first, self._runner.loss_so_far)
+            # A slice that ends inside an epoch is followed by one that ends with it, where the numbers can be kept.
+            last = self._numbers.epoch + self._runner.inside_epoch
+        self._curves[-1] = curves[: self._numbers.epoch - first]
         if self._runner.diverged:
-            self._recover()
+            self._recover(self._numbers.epoch)
         return self._numbers.epoch - first
 
     def _keep(self, force: bool) -> None:
@@ -100,38 +104,34 @@ class Fit:
         if not force and _core.clock() - self._safe_since < PATIENCE:
             return
         if not self._numbers.finite:
-            self._recover()
+            self._recover(self._numbers.epoch - 1)
         self._safe.assign(self._numbers)
         self._safe_since = _core.clock()
 
-    def _recover(self) -> None:
-        """Return to the last epoch that ended finite, and raise."""
-        failed = self._numbers.epoch
+    def _recover(self, last: int) -> None:
+        """Return to the last epoch that ended finite, at most to epoch ``last``, and raise."""
+        self._recovering = True
         self._numbers.assign(self._safe)
         self._runner.begin(_core.clock())
         before = self._safe.copy()
-        while self._numbers.epoch < failed:
+        while self._numbers.epoch < last:
             self._runner.epochs(1)
             if self._runner.diverged or not self._numbers.finite:
                 break
             before.assign(self._numbers)
         self._numbers.assign(before)
-        self._trim()
         raise DivergedError(
             f"training diverged in epoch {self._numbers.epoch - self._first + 1}: the loss or a weight is no longer finite. "
             f"The network holds the weights from before that epoch. Try a lower rate, or standardise X and y.", self.history)
 
     def _settle(self) -> None:
-        """After an interruption: finite numbers, curves that belong to them, and no shuffle of a begun epoch twice."""
-        if not self._numbers.finite:
+        """After an interruption: finite numbers, counters that belong to them, and no shuffle of a begun epoch twice."""
+        if self._recovering:
             self._numbers.assign(self._safe)
-        self._trim()
-        self._numbers.epoch += self._runner.inside_epoch
-
-    def _trim(self) -> None:
-        """Forget the curves of epochs that were taken back or not validated."""
-        keep = self._numbers.epoch - self._first
-        if self._validate is not None:
-            keep = min(keep, len(self._validation))
-        self._curves = [np.concatenate([*self._curves, np.empty((0, 3))])[:keep]]
-        self._validation = self._validation[:keep]
+            return
+        self._runner.sync()
+        if self._numbers.finite:
+            self._begun = int(self._runner.inside_epoch)
+            self._numbers.epoch += self._begun
+        else:
+            self._numbers.assign(self._safe)

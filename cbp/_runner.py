@@ -146,8 +146,12 @@ class Runner:
                 data.labels, data.weights, self._order, self._arena, self._mirror, curves, last_epoch, PATIENCE,
             )
         finally:
-            numbers.step = int(self._run["step"])
-            numbers.epoch = int(self._run["epoch"])
+            self.sync()
+
+    def sync(self) -> None:
+        """Let the network's counters be the run's."""
+        self._numbers.step = int(self._run["step"])
+        self._numbers.epoch = int(self._run["epoch"])
 
     def epochs(self, count: int) -> npt.NDArray[np.float64]:
         """Run ``count`` epochs, at most BLOCK, or up to a divergence; the complete ones' curves (loss, metric, seconds)."""

@@ -170,11 +170,16 @@ class Network:
         size = None if batch_size is None else _check.integer("batch_size", batch_size)
         chosen = self._chosen(optimizer)
         with self._training():
-            self._hold(chosen)
-            runner = self._runner(self._numbers, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle,
-                                  seed=self.seed)
-            run = Fit(runner, self._numbers, self.loss.traits.metric, None if validation is None else
-                      lambda: self._measure(validation))
+            held = self._numbers.state, self._numbers.step, self.optimizer
+            try:
+                self._hold(chosen)
+                runner = self._runner(self._numbers, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle,
+                                      seed=self.seed)
+                run = Fit(runner, self._numbers, self.loss.traits.metric, None if validation is None else
+                          lambda: self._measure(validation))
+            except BaseException:  # out of memory
+                self._numbers.state, self._numbers.step, self.optimizer = held
+                raise
             try:
                 run.run(epochs, progress)
             finally:
@@ -233,6 +238,9 @@ class Network:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this network is being trained by another thread; train a copy.deepcopy() of it instead")
         try:
+            for name, values in self.parameters.items():
+                if not np.isfinite(values).all():
+                    raise ValueError(f"parameters[{name!r}] holds a value that is not finite; training cannot mend that")
             yield
         finally:
             self._busy.release()

@@ -178,6 +178,7 @@ def test_help_of_a_command_has_examples_and_fits_a_terminal(command, ok, monkeyp
         (["trace", "m.cbp", "a.csv", "--row", "0"], "--row"),
         (["trace", "xor", "a.csv"], "leave DATA out"),
         (["trace", "xor", "--rate", "1"], "leave --rate out"),
+        (["trace", "xor", "--html", "-", "--json"], "standard output is taken by --json"),
         (["info"], "MODEL"),
     ],
 )
@@ -354,6 +355,25 @@ def test_learning_by_heart_is_remarked_on(ok):
     assert "note: the held-out loss was lowest" in err
 
 
+def test_training_that_goes_astray_is_remarked_on(ok):
+    write("line.csv", ["a", "b", "y"], [[i, i * 7 % 11, i * 3.7] for i in range(40)])
+    arguments = ["train", "line.csv", "--target", "y", "--hidden", "none", "--optimizer", "sgd"]
+    for more in (["--rate", "1.02"], ["--rate", "1.5"], ["--rate", "1.5", "--validation", "0"]):
+        _, err = ok(*arguments, *more, "--epochs", "20")
+        assert re.search(r"note: the training loss went astray, to \S+ at the end: try a lower --rate\n", err), more
+        assert "--hidden" not in err
+    progress = [line for line in err.splitlines() if re.match(r"epoch| *\d+/20", line)]
+    assert len({len(line) for line in progress}) == 1, err
+    assert "note:" not in ok(*arguments, "--rate", "0.01", "--epochs", "20")[1]
+
+
+def test_advice_names_only_options_that_can_help(ok):
+    draw = random.Random(2)
+    write("noise.csv", [*"abcdefghy"], [[draw.random() for _ in range(9)] for _ in range(20)])
+    _, err = ok("train", "noise.csv", "--target", "y", "--hidden", "none", "--epochs", "400", "--rate", "0.01")
+    assert "fewer --epochs or --l2 0.01 may do better" in err
+
+
 def test_quiet(ok):
     houses("houses.csv")
     _, err = ok("train", "houses.csv", "--target", "price", "--epochs", "3", "-q")
@@ -496,6 +516,7 @@ def test_a_class_that_is_new_counts_as_wrong(ok, kind_model):
         ("area,price\n1,2\n", r"a column that the file lacks: 'city'"),
         ("area,city\n1,Rom\n", r"row 1 \(line 2\), column 'city': unknown category 'Rom'.*'Bern', 'Zürich'"),
         ("area,city\n1,Bern\nbig,Bern\n", r"row 2 \(line 3\), column 'area': 'big' is not a number"),
+        ('area,city\n"80,5",Bern\n', r"row 1 \(line 2\), column 'area': '80,5' has a decimal comma; write '80\.5'"),
         ("area,city\n1,Bern\n,Bern\n", r"row 2 \(line 3\), column 'area': missing value"),
     ],
 )
@@ -510,7 +531,7 @@ def test_models_that_cannot_predict_tables_are_1(refused, price_model):
     refused("predict", price_model, "houses.csv", "--proba", match="has no classes", code=2)
     net = cbp.mlp([2, 1])
     net.save("python.cbp")
-    refused("predict", "python.cbp", "houses.csv", match="knows no columns")
+    refused("predict", "python.cbp", "houses.csv", match="knows no columns, since it was not made by cbp train or cbp demo")
     net.metadata["table"] = cbp.load(price_model).metadata["table"]
     net.save("python.cbp")
     refused("predict", "python.cbp", "houses.csv", match="do not fit its network")
@@ -564,6 +585,45 @@ def test_trace_as_a_page(ok, refused, price_model):
     refused("trace", price_model, "houses.csv", "--html", price_model, match="would be replaced", code=2)
 
 
+def test_trace_as_a_page_says_what_its_names_stand_for(ok):
+    write("a<b>.csv", ["<i>", "kind"], [[i, "a&b" if i % 2 else "<c>"] for i in range(30)])
+    ok("train", "a<b>.csv", "--target", "kind", "--epochs", "1")
+    ok("trace", "model.cbp", "a<b>.csv", "--row", "2", "--html", "t.html")
+    page = Path("t.html").read_text("utf-8")
+    assert "<title>row 2 (line 3) of a&lt;b&gt;.csv - cbp trace</title>" in page
+    assert "Row 2 (line 3) of a&lt;b&gt;.csv: kind is a&amp;b" in page
+    for entry in ("<code>x1</code> &lt;i&gt;", "<code>ŷ1</code> &lt;c&gt;", "<code>ŷ2</code> a&amp;b"):
+        assert page.index(entry) < page.index("<summary>The row")
+
+
+def test_trace_as_a_page_on_standard_output(ok, price_model):
+    out, _ = ok("trace", price_model, "houses.csv", "--html", "-")
+    assert not Path("-").exists()
+    ok("trace", price_model, "houses.csv", "--html", "t.html")
+    assert out == Path("t.html").read_text("utf-8")
+
+
+def test_trace_as_json_says_what_its_names_stand_for(ok, kind_model, price_model):
+    document = json.loads(ok("trace", kind_model, "flowers.csv", "--row", "3", "--json")[0])
+    assert document["row"] == {"source": "flowers.csv", "number": 3, "line": 4}
+    assert document["inputs"] == {"x1": "length", "x2": "width", "x3": "colour=blue", "x4": "colour=red"}
+    assert document["outputs"] == {"ŷ1": "iris", "ŷ2": "poppy", "ŷ3": "tulip"}
+    assert list(document["inputs"]) == list(document["rows"][0]["inputs"])
+    document = json.loads(ok("trace", price_model, "houses.csv", "--json")[0])
+    assert document["outputs"] == {"ŷ": "price"}
+
+
+def test_trace_of_large_layers(ok, price_model):
+    short, _ = ok("trace", price_model, "houses.csv")
+    assert "more units" in short
+    everything, _ = ok("trace", price_model, "houses.csv", "--all")
+    assert " more " not in everything
+    assert "h16" in everything
+    ok("trace", price_model, "houses.csv", "--html", "short.html")
+    ok("trace", price_model, "houses.csv", "--html", "all.html", "--all")
+    assert Path("all.html").stat().st_size > Path("short.html").stat().st_size
+
+
 def test_trace_of_what_is_not_there_is_1(refused, price_model):
     refused("trace", price_model, "houses.csv", "--row", "81", match="--row 81: houses.csv has 80 rows")
     write("new.csv", ["area", "city"], [["50", "Bern"], ["60", "Rom"]])
@@ -576,10 +636,10 @@ def test_info(ok, kind_model):
     out, err = ok("info", kind_model)
     assert err == ""
     assert cbp.load(kind_model).summary() in out
-    for part in ("cross_entropy", "Adam(rate=0.01", "30 epochs", "90 steps", "iris, poppy, tulip", "accuracy"):
+    for part in ("cross_entropy", "Adam(rate=0.01", "30 epochs", "90 steps", "'iris', 'poppy', 'tulip'", "accuracy"):
         assert part in out
     assert re.search(r"^length +number: \(value - \d", out, re.MULTILINE)
-    assert re.search(r"^colour +one of blue, red$", out, re.MULTILINE)
+    assert re.search(r"^colour +one of 'blue', 'red'$", out, re.MULTILINE)
     assert re.search(r"^place +left out$", out, re.MULTILINE)
 
 
@@ -626,6 +686,17 @@ def test_a_closed_pipe_is_quiet(arguments, tmp_path):
     assert done.returncode in (0, 141)
 
 
+def test_remarks_that_nobody_reads_do_not_stop_the_work(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "cbp", "demo", "--epochs", "2"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=writer, timeout=120)
+    os.close(writer)
+    assert done.returncode == 0
+    assert b"held-out accuracy" in done.stdout
+    assert (tmp_path / "digits.cbp").exists()
+
+
 def test_ctrl_c_ends_a_process_quietly(tmp_path):
     houses(tmp_path / "houses.csv")
     command = [sys.executable, "-m", "cbp", "train", "houses.csv", "--target", "price", "--epochs", "99999999"]
@@ -653,3 +724,58 @@ def test_text_that_standard_output_cannot_show(tmp_path):
     done = process("predict", "model.cbp", "a.csv", env=plain, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.decode("utf-8").split()) <= {"art", "süß", "säuer"}
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path, capsys, monkeypatch):
+    """A folder that takes no new files; being root, the test has to say so itself."""
+    table = tmp_path / "a.csv"
+    table.write_text("x,y\n" + "".join(f"{i},{2 * i}\n" for i in range(40)))
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied, while making a temporary file beside it", "m.cbp")
+
+    monkeypatch.setattr("cbp.modelfile.files._write", refuse)
+    monkeypatch.setattr("cbp.Network.fit", lambda *_, **__: pytest.fail("trained"))
+    assert cli.main(["train", str(table), "--target", "y", "-o", str(tmp_path / "m.cbp")]) == 1
+    assert "cbp: error: m.cbp: Permission denied" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv"]
+
+
+def test_predictions_that_cannot_be_written_leave_the_old_file(tmp_path, capsys, monkeypatch):
+    table, model, out = (tmp_path / name for name in ("a.csv", "m.cbp", "out.csv"))
+    table.write_text("x,y\n" + "".join(f"{i},{2 * i}\n" for i in range(40)))
+    assert cli.main(["train", str(table), "--target", "y", "--epochs", "1", "-q", "-o", str(model)]) == 0
+    out.write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cbp.modelfile.files._compare", full)
+    assert cli.main(["predict", str(model), str(table), "-o", str(out)]) == 1
+    assert f"cbp: error: {out}: No space left on device" in capsys.readouterr().err
+    assert out.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "m.cbp", "out.csv"]
+
+
+def test_control_characters_in_names_do_not_reach_the_terminal(tmp_path, capsys):
+    table, model = tmp_path / "a.csv", tmp_path / "m.cbp"
+    table.write_text("x\x1b[2J,y\n" + "".join(f"{i},{2 * i}\n" for i in range(40)))
+    assert cli.main(["train", str(table), "--target", "y", "--epochs", "1", "-o", str(model)]) == 0
+    assert cli.main(["info", str(model)]) == 0
+    printed = capsys.readouterr()
+    assert "\x1b" not in printed.out + printed.err
+    assert r"x\x1b[2J" in printed.out
+
+
+@pytest.mark.parametrize("option", ["--ignore", "--text"])
+def test_names_on_two_lines_are_a_wrong_command_line(option, capsys):
+    assert cli.main(["train", "a.csv", "--target", "y", option, "a\nb"]) == 2
+    assert "separated by commas" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_closed_streams(closed, tmp_path):
+    command = f'"{sys.executable}" -m cbp info nowhere.cbp {closed}'
+    run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr

@@ -143,7 +143,7 @@ def test_numbers(read, cell):
         ("1e999", "not a finite number"),
         ("1_000", "is not a number"),
         ("abc", "is not a number"),
-        ("1,5", "is not a number"),
+        ("1,5", r"'1,5' has a decimal comma; write '1\.5'"),
     ],
 )
 def test_a_cell_that_is_no_number_is_named(read, cell, problem):
@@ -164,6 +164,12 @@ def test_a_missing_text_is_named(read, cell):
 def test_a_decimal_comma_is_explained(read):
     table = read("a;b\n1,5;1\n2,5;2\n")
     with pytest.raises(TableError, match=r"'1,5' has a decimal comma; write '1\.5'"):
+        learn(table, all_rows(table), target="b", task="regression")
+
+
+def test_a_decimal_comma_among_whole_numbers_is_no_category(read):
+    table = read("a;b\n1;1\n2,5;2\n3,5;3\n")
+    with pytest.raises(TableError, match=r"row 2 .*'2,5' has a decimal comma"):
         learn(table, all_rows(table), target="b", task="regression")
 
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from cbp.cli import options as command_line
-from cbp.cli.output import UsageError, say
+from cbp.cli.output import UsageError, discard, open_streams, say
 
 __all__ = ["main"]
 
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 after success; 1 after a failure (a file, its data, a training that diverged); 2 for a wrong command line; 130
         after Ctrl-C; 141 where the reader of the output went away.
     """
+    open_streams()
     try:
         options = command_line.build().parse_args(arguments)
         _run(options)
@@ -76,11 +77,8 @@ def _fail(message: str, code: int) -> int:
 
 
 def _close_output() -> None:
-    """Print what is still in the buffer of standard output, or where that fails let it go nowhere.
-
-    Python flushes standard output once more at exit, and would complain then.
-    """
+    """Print what is still in the buffer of standard output, or where that fails let it go nowhere."""
     try:
         sys.stdout.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)

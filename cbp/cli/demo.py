@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import cbp
 from cbp import datasets
 from cbp.cli.columns import METADATA, Encoding, Number, Target
 from cbp.cli.fit import fit
-from cbp.cli.output import aligned, can_show, check_output, emit, emit_json, say
+from cbp.cli.output import aligned, can_show, check_output, emit, emit_json, say, write_file
 
 __all__ = ["demo"]
 
@@ -137,10 +137,11 @@ def _column_names() -> list[str]:
 
 def _write_csv(path: str, X: Array, y: Array) -> None:
     pixels = np.rint(X * 16).astype(int).tolist()
-    with Path(path).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_column_names(), "digit"])
-        writer.writerows([*row, digit] for row, digit in zip(pixels, y.tolist(), strict=True))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_column_names(), "digit"])
+    writer.writerows([*row, digit] for row, digit in zip(pixels, y.tolist(), strict=True))
+    write_file(path, text.getvalue())
 
 
 def _next_steps(options: Namespace) -> None:

@@ -52,7 +52,7 @@ def fit(
         done += piece
         if not quiet and (done in marks or now - said > _SILENCE):
             said = now
-            numbers = [f"{values[-1]:.4f}".rjust(len(_label(name))) for name, values in curves.items()]
+            numbers = [_figure(values[-1], len(_label(name))) for name, values in curves.items()]
             say("  ".join([f"{done}/{epochs}".rjust(_width(epochs)), *numbers]))
     return curves
 
@@ -61,6 +61,12 @@ def _label(name: str) -> str:
     measure = name.removeprefix("val_")
     label = _LABELS.get(measure, measure)
     return (f"held-out {label}" if name.startswith("val_") else label).rjust(6)
+
+
+def _figure(value: float, width: int) -> str:
+    """A number in a column: with four decimals, and where it is too large for that with as many digits as fit."""
+    forms = [f"{value:{form}}" for form in (".4f" if value < 1e6 else ".4g", ".4g", ".0f", ".0e")]
+    return next((form for form in forms if len(form) <= width), forms[-1]).rjust(width)
 
 
 def _width(epochs: int) -> int:

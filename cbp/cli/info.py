@@ -10,6 +10,7 @@ import numpy as np
 from cbp.cli import scores
 from cbp.cli.columns import METADATA, Category, Encoding
 from cbp.cli.output import aligned, emit, emit_json
+from cbp.cli.table import listed
 from cbp.modelfile import load
 from cbp.network import Network
 
@@ -47,7 +48,7 @@ def info(options: Namespace) -> None:
 
 def _about_table(encoding: Encoding, entry: dict[str, Any]) -> list[list[str]]:
     target, score = encoding.target, entry.get("score")
-    kind = f"one of {_shortened(list(map(str, target.classes)))}" if target.classes else "a number"
+    kind = f"one of {listed(target.classes)}" if target.classes else "a number"
     rows = [["predicts", f"{target.name}: {kind}"]]
     if isinstance(score, dict) and all(isinstance(value, float) for value in score.values()):
         rows.append(["score", f"{scores.text(score)}, on the {entry.get('scored_on')}"])
@@ -58,15 +59,10 @@ def _columns(encoding: Encoding) -> list[list[str]]:
     rows = [["column", "read as"]]
     for column in encoding.columns:
         if isinstance(column, Category):
-            rows.append([column.name, f"one of {_shortened(column.categories)}"])
+            rows.append([column.name, f"one of {listed(column.categories)}"])
         else:
             rows.append([column.name, f"number: (value - {column.mean:.6g}) / {column.scale:.6g}".replace("- -", "+ ")])
     return rows + [[name, "left out"] for name in encoding.left_out]
-
-
-def _shortened(names: list[str] | tuple[str, ...]) -> str:
-    shown = ", ".join(names[:12])
-    return shown if len(names) <= 12 else f"{shown} and {len(names) - 12} more"
 
 
 def _document(path: str, net: Network) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections.abc import Collection
 
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.cli.columns import Category, Encoding, Label, Number, Target, tidy
-from cbp.cli.table import MISSING, Table, TableError, counted, to_number, to_numbers
+from cbp.cli.table import MISSING, Table, TableError, counted, has_decimal_comma, to_number, to_numbers
 
 __all__ = ["MAX_CATEGORIES", "guess_task", "learn"]
 
@@ -20,8 +19,6 @@ MAX_CATEGORIES = 256
 
 MAX_CLASSES_GUESSED = 20
 """A target with more different whole numbers is taken for a quantity unless the user says otherwise."""
-
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 Rows = npt.NDArray[np.intp]
 
@@ -108,8 +105,8 @@ def _is_text(table: Table, name: str) -> bool:
     cells = table.column(name)
     if to_numbers(cells) is not None:
         return False
-    if all(_DECIMAL_COMMA.fullmatch(cell) for cell in cells):
-        raise table.error(0, name, f"{cells[0]!r} has a decimal comma; write {cells[0].replace(',', '.')!r}")
+    if all(has_decimal_comma(cell) or to_number(cell) is not None for cell in cells):
+        table.numbers(name)  # raises for the first comma
     strays = [row for row, cell in enumerate(cells) if to_number(cell) is None]
     if 2 * len(strays) > len(cells):
         return True

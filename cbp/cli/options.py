@@ -58,8 +58,9 @@ examples:
 
 _TRACE = """For every unit: its incoming terms, weighted sum, activation, derivative and
 delta. For every weight: its gradient, and its value before and after the step.
-The model is not changed. The trace of a large network is long: look at it with
---html, or with "cbp trace ... | less -S".
+Of large layers the first units and the largest terms and weights are shown, the
+rest counted; --all shows all of them, and --json holds them in any case. The
+model is not changed.
 
 examples:
   cbp trace xor
@@ -154,7 +155,8 @@ def _add_trace(commands: Any) -> None:
     add("data", metavar="DATA", nargs="?", help="the table, target included; - for standard input")
     add("--row", metavar="N", type=_whole(1), help="the row of the table, from 1 (default: 1)")
     _add_optimizer(add, None)
-    add("--html", metavar="FILE", help="write the trace there, as a page for a browser")
+    add("--all", action="store_true", help="show every unit, term and weight, of large layers too")
+    add("--html", metavar="FILE", help="write the trace there, as a page for a browser; - for standard output")
 
 
 def _add_info(commands: Any) -> None:
@@ -223,4 +225,7 @@ def _sizes(text: str) -> list[int]:
 
 def _names(text: str) -> list[str]:
     """Names separated by commas; one that holds a comma stands in double quotes, as in a CSV file."""
-    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()]
+    try:
+        return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()]
+    except csv.Error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of names separated by commas") from None

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["UsageError", "aligned", "can_show", "check_output", "emit", "emit_csv", "emit_json", "say"]
+from cbp.modelfile import files
+
+__all__ = [
+    "UsageError", "aligned", "can_show", "check_output", "discard", "emit", "emit_file", "emit_json", "open_streams", "say",
+    "write_file",
+]
 
 # For terminals and pipes that cannot show what traces and tables are written with; what is not here becomes "?".
 _PLAIN = str.maketrans(
@@ -18,6 +24,9 @@ _PLAIN = str.maketrans(
     | {"β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "η": "eta", "λ": "lambda", "μ": "mu", "ρ": "rho"}
     | {"σ": "sigma", "α": "alpha", "₁": "1", "₂": "2", "Φ": "Phi", "φ": "phi", "π": "pi", "∞": "inf", "±": "+-"}
 )
+
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 
 class UsageError(Exception):
@@ -34,7 +43,16 @@ def can_show(text: str, stream: TextIO | None = None) -> bool:
     return True
 
 
+def open_streams() -> None:
+    """A closed standard stream is None, and printing to it an error: let it be empty, or go nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for the rest of the process
+
+
 def _write(text: str, stream: TextIO) -> None:
+    # A name from a stranger's file may hold control characters, which would act on the terminal.
+    text = text.translate(_CONTROL)
     if not can_show(text, stream):
         text = text.translate(_PLAIN).encode(stream.encoding, "replace").decode(stream.encoding)
     stream.write(text)
@@ -51,8 +69,8 @@ def emit_json(document: dict[str, Any]) -> None:
     sys.stdout.write("{\n" + ",\n".join(entries) + "\n}\n")
 
 
-def emit_csv(text: str) -> None:
-    """A result that programs read: in UTF-8 where standard output's encoding cannot hold it, never with a "?" in it."""
+def emit_file(text: str) -> None:
+    """A result for programs: in UTF-8 where standard output's encoding cannot hold it, never with a "?" in it."""
     if can_show(text):
         sys.stdout.write(text)
     else:
@@ -61,9 +79,17 @@ def emit_csv(text: str) -> None:
 
 
 def say(text: str = "") -> None:
-    """A line of progress or a remark."""
-    _write(text + "\n", sys.stderr)
-    sys.stderr.flush()
+    """A line of progress or a remark; where nobody reads them any more, the work goes on without."""
+    try:
+        _write(text + "\n", sys.stderr)
+        sys.stderr.flush()
+    except BrokenPipeError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let a standard stream go nowhere from now on: Python flushes it once more at exit, and would complain then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def aligned(rows: list[list[str]], *, left: int = 1) -> list[str]:
@@ -89,3 +115,18 @@ def check_output(path: str, *inputs: str) -> None:
         with suppress(OSError):
             if given != "-" and Path(given).samefile(path):
                 raise UsageError(f"{path} is read from and would be replaced: give another name for the result")
+    if _is_replaced(path):
+        files.check_writable(path)
+
+
+def write_file(path: str, text: str) -> None:
+    """A result into a file: all of it, or the old content stays. A device or a pipe is written to as it is."""
+    data = text.encode("utf-8")
+    if _is_replaced(path):
+        files.replace(path, [data])
+    else:
+        Path(path).write_bytes(data)
+
+
+def _is_replaced(path: str) -> bool:
+    return not Path(path).exists() or Path(path).is_file()

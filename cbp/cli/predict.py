@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from cbp.cli import scores, table
 from cbp.cli.columns import METADATA, Encoding, Label, significant
-from cbp.cli.output import UsageError, check_output, emit_csv, emit_json, say
+from cbp.cli.output import UsageError, check_output, emit_file, emit_json, say, write_file
 from cbp.cli.table import Table, counted, listed
 from cbp.errors import ModelFileError
 from cbp.modelfile import load
@@ -36,7 +35,7 @@ def predict(options: Namespace) -> None:
     score = scores.of_known(target, data, outputs)
     as_csv = _as_csv(encoding, predictions, outputs if options.proba else None)
     if options.output != "-":
-        Path(options.output).write_text(as_csv, encoding="utf-8", newline="")
+        write_file(options.output, as_csv)
         say(f"{counted(len(predictions), 'prediction')} written to {options.output}")
     if options.json:
         document: dict[str, Any] = {
@@ -47,7 +46,7 @@ def predict(options: Namespace) -> None:
             document["probabilities"] = [[significant(value) for value in row] for row in outputs.tolist()]
         emit_json(document | {"score": score})
     elif options.output == "-":
-        emit_csv(as_csv)
+        emit_file(as_csv)
     if score:
         say(f"compared with the column {target.name!r} of {data.source}: {scores.text(score)}")
 
@@ -56,8 +55,8 @@ def load_model(path: str) -> tuple[Network, Encoding]:
     """A network and how it reads a table; raises ModelFileError where it knows none."""
     net = load(path)
     if METADATA not in net.metadata:
-        raise ModelFileError(f"{path}: this model knows no columns, since it was not made by cbp train; use it from "
-                             f"Python, with cbp.load")  # fmt: skip
+        why = "since it was not made by cbp train or cbp demo"
+        raise ModelFileError(f"{path}: this model knows no columns, {why}; use it from Python, with cbp.load")
     encoding = Encoding.from_dict(net.metadata[METADATA], path)
     if net.input_shape != (len(encoding.inputs),) or net.output_shape != (encoding.target.outputs,):
         raise ModelFileError(f"{path}: the columns that the model describes do not fit its network")

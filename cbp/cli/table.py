@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import re
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from _csv import Reader
 
-__all__ = ["MISSING", "Table", "TableError", "counted", "listed", "read", "to_number", "to_numbers"]
+__all__ = ["MISSING", "Table", "TableError", "counted", "has_decimal_comma", "listed", "read", "to_number", "to_numbers"]
 
 DELIMITERS = ",;\t"
 MISSING = frozenset(["", "?", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL"])
@@ -78,6 +79,8 @@ class Table:
             row = next(row for row, cell in enumerate(cells) if to_number(cell) is None)
             if cells[row] in MISSING:
                 raise self.error(row, name, _missing(cells[row]))
+            if has_decimal_comma(cells[row]):
+                raise self.error(row, name, f"{cells[row]!r} has a decimal comma; write {cells[row].replace(',', '.')!r}")
             raise self.error(row, name, f"{cells[row]!r} is not a number")
         finite = np.isfinite(values)
         if not finite.all():
@@ -116,6 +119,11 @@ def to_number(cell: str) -> float | None:
         return None if "_" in cell else float(cell)  # float() takes "1_000"
     except ValueError:
         return None
+
+
+def has_decimal_comma(cell: str) -> bool:
+    """Whether a cell would be a number if its comma were a point."""
+    return re.fullmatch(r"[+-]?\d+,\d+", cell) is not None
 
 
 def to_numbers(cells: list[str]) -> npt.NDArray[np.float64] | None:

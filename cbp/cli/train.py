@@ -29,6 +29,10 @@ HELD_OUT = 0.2
 FEW_ROWS = 20
 """Below this many rows none are held out unless the user asks for it: a score on three rows says nothing."""
 
+HOPELESS = 10.0
+"""A training loss that only a diverging run ends with: standardised numbers that are all guessed to be 0 give 1, and
+so do, or little more, classes that are all guessed to be as likely."""
+
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.intp]
 
@@ -51,7 +55,7 @@ def train(options: Namespace) -> None:
     started = time.perf_counter()
     curves = _fit(net, X, y, rows, held_out, encoding, options)
     seconds = time.perf_counter() - started
-    _remark(curves)
+    _remark(curves, hidden=bool(options.hidden))
 
     scored_on, scored = ("held-out rows", held_out) if len(held_out) else ("training rows", rows)
     score = scores.of_outputs(encoding.target, net.predict(X[scored]), y[scored], y[rows])
@@ -133,12 +137,20 @@ def _fit(
         raise DivergedError(f"training diverged: the loss or a weight is no longer finite; {advice}") from None
 
 
-def _remark(curves: dict[str, list[float]]) -> None:
-    """Say so where the network got worse on the held-out rows while it went on learning the others by heart."""
-    losses = curves.get("val_loss", [])
-    if not losses:
-        return
-    best, end = int(np.argmin(losses)), float(np.median(losses[-max(1, len(losses) // 10) :]))
-    if losses[best] < 0.8 * end:
-        where = f"{losses[best]:.4f}, after epoch {best + 1} of {len(losses)}"
-        say(f"note: the held-out loss was lowest, {where}: fewer --epochs, --l2 0.01 or smaller --hidden may do better")
+def _remark(curves: dict[str, list[float]], *, hidden: bool) -> None:
+    """Say so where training went astray, or learnt by heart: then the network gets worse on the held-out rows alone."""
+    training, held_out = curves["loss"], curves.get("val_loss", [])
+    watched = held_out or training
+    best = int(np.argmin(held_out)) if held_out else 0
+    worse = watched[best] < 0.8 * _end(watched)
+    if _end(training) > HOPELESS or (worse and _end(training) > training[best]):
+        say(f"note: the training loss went astray, to {training[-1]:.4g} at the end: try a lower --rate")
+    elif worse:
+        advice = "fewer --epochs, --l2 0.01 or smaller --hidden" if hidden else "fewer --epochs or --l2 0.01"
+        where = f"{held_out[best]:.4f}, after epoch {best + 1} of {len(held_out)}"
+        say(f"note: the held-out loss was lowest, {where}: {advice} may do better")
+
+
+def _end(losses: list[float]) -> float:
+    """Where a curve ends: the median of its last tenth."""
+    return float(np.median(losses[-max(1, len(losses) // 10) :]))

@@ -12,7 +12,7 @@
 
 from cython cimport floating
 from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 
 cdef enum Activation:
@@ -46,7 +46,7 @@ cdef inline float exp32(float x) noexcept nogil:
     """e^x = 2^n e^r with |r| <= log(2) / 2; n is read from the low bits of x log2(e) + 1.5 2^23."""
     cdef Bits32 shifted, low, high
     cdef float n, r, p
-    cdef int32_t exponent
+    cdef uint32_t exponent, half   # unsigned: they wrap for NaN, which p carries on
     x = <float>89.0 if x > <float>89.0 else x
     x = <float>-104.0 if x < <float>-104.0 else x
     shifted.value = x * <float>1.44269504088896341 + <float>12582912.0
@@ -61,9 +61,10 @@ cdef inline float exp32(float x) noexcept nogil:
     p = p * r + <float>5.0000001201e-1
     p = p * r * r + r + <float>1.0
     # 2^n in two factors, so that subnormal results and overflow come out right.
-    exponent = <int32_t>(shifted.bits - <uint32_t>0x4B400000)
-    low.bits = <uint32_t>((exponent >> 1) + 127) << 23
-    high.bits = <uint32_t>(exponent - (exponent >> 1) + 127) << 23
+    exponent = shifted.bits - <uint32_t>0x4B400000
+    half = ((exponent + <uint32_t>256) >> 1) - <uint32_t>128
+    low.bits = (half + <uint32_t>127) << 23
+    high.bits = (exponent - half + <uint32_t>127) << 23
     return p * low.value * high.value
 
 
@@ -71,7 +72,7 @@ cdef inline double exp64(double x) noexcept nogil:
     """As exp32, with e^r = 1 + 2 r P(r²) / (Q(r²) - r P(r²))."""
     cdef Bits64 shifted, low, high
     cdef double n, r, s, p, q
-    cdef int64_t exponent, half
+    cdef uint64_t exponent, half   # unsigned: they wrap for NaN, which p carries on
     x = 710.0 if x > 710.0 else x
     x = -746.0 if x < -746.0 else x
     shifted.value = x * 1.4426950408889634073599 + 6755399441055744.0
@@ -83,10 +84,10 @@ cdef inline double exp64(double x) noexcept nogil:
     q = ((3.00198505138664455042e-6 * s + 2.52448340349684104192e-3) * s + 2.27265548208155028766e-1) * s + 2.0
     p = 1.0 + 2.0 * (p / (q - p))
     # An arithmetic shift of 64-bit integers does not vectorise below AVX-512: halve n + 2048, which is positive.
-    exponent = <int64_t>(shifted.bits - <uint64_t>0x4338000000000000)
-    half = <int64_t>(<uint64_t>(exponent + 2048) >> 1) - 1024
-    low.bits = <uint64_t>(half + 1023) << 52
-    high.bits = <uint64_t>(exponent - half + 1023) << 52
+    exponent = shifted.bits - <uint64_t>0x4338000000000000
+    half = ((exponent + <uint64_t>2048) >> 1) - <uint64_t>1024
+    low.bits = (half + <uint64_t>1023) << 52
+    high.bits = (exponent - half + <uint64_t>1023) << 52
     return p * low.value * high.value
 
 

@@ -206,18 +206,19 @@ cdef inline double metric_row(
             label = 0
             for j in range(1, units):
                 label = j if y[j] > y[label] else label
-        # The first of the largest is the answer; counted without a branch, so that the loop vectorises.
+        # The first of the largest is the answer; counted without a branch, so that the loop vectorises, and
+        # so that NaN is never right.
         chosen = y_hat[label]
         for j in range(units):
-            count += (y_hat[j] > chosen) | ((y_hat[j] == chosen) & (j < label))
+            count += (not y_hat[j] <= chosen) | ((y_hat[j] == chosen) & (j < label))
         return count == 0
     if kind == BINARY_CROSS_ENTROPY:
         for j in range(units):
-            count += (y_hat[j] > middle) == (y[j] > <floating>0.5)
+            count += y_hat[j] > middle if y[j] > <floating>0.5 else y_hat[j] <= middle
         return count / <double>units
     if kind == HINGE:
         for j in range(units):
-            count += (y_hat[j] > 0) == (y[j] > 0)
+            count += y_hat[j] > 0 if y[j] > 0 else y_hat[j] <= 0
         return count / <double>units
     return absolute_error(units, y_hat, y) / units
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from cbp.errors import ModelFileError
 
-__all__ = ["name_of", "open_regular", "replace"]
+__all__ = ["check_writable", "name_of", "open_regular", "replace"]
 
 _CHUNK = 1 << 20
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -68,11 +68,24 @@ def replace(path: str, parts: Sequence[bytes | bytearray]) -> None:
         _write(temporary, parts, old, path)
         _compare(temporary, parts)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as problem:
         with suppress(OSError):
             os.unlink(temporary)
+        if isinstance(problem, OSError) and problem.filename is None:  # a full disk
+            raise OSError(problem.errno, problem.strerror, path) from None
         raise
     _sync_folder(folder)
+
+
+def check_writable(path: str) -> None:
+    """Raise, before any work, what ``replace`` would raise for this path."""
+    target, old = _target(path)
+    temporary = os.path.join(os.path.dirname(target), f".cbp-{os.urandom(8).hex()}.tmp")
+    try:
+        _write(temporary, [b""], old, path)
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
 
 
 def _target(path: str) -> tuple[str, os.stat_result | None]:
