@@ -3,7 +3,7 @@
 Environment variables, read at build time:
 
 CBP_DEBUG=1
-    Bounds checks, no optimisation, assertions.
+    Bounds checks, little optimisation, symbols.
 CBP_SANITIZE=address|thread|undefined
     Compile and link with that sanitizer.
 """
@@ -46,7 +46,7 @@ def flags(march: list[str]) -> tuple[list[str], list[str]]:
         # Python's own flags hold -fwrapv, which would hide signed overflow from UBSan.
         return [*march, "-O1", "-g", "-fno-wrapv", *sanitizer], sanitizer
     if DEBUG:
-        return [*march, "-O0", "-g"], []
+        return [*march, "-O1", "-g"], []
     link = ["-Wl,--strip-all"] if sys.platform == "linux" else []
     return [*march, *OPTIMISE, *(GCC_ONLY if compiler_is_gcc() else [])], link
 
