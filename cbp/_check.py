@@ -84,9 +84,12 @@ def numbers(argument: str, values: object, dtype: np.dtype[Any]) -> Array:
         index = tuple(int(i) for i in np.unravel_index(place, given.shape))
         value = given[index]
         reason = f"too large for {dtype.name}" if np.isfinite(value) else "every value must be finite"
-        where = f"at index {index if len(index) > 1 else index[0]}" if index else "as its value"
-        raise ValueError(f"{argument} holds {value} {where}; {reason}")
+        raise ValueError(f"{argument} holds {value} {_where(index)}; {reason}")
     return array
+
+
+def _where(index: tuple[int, ...]) -> str:
+    return f"at index {index if len(index) > 1 else index[0]}" if index else "as its value"
 
 
 def rectangular(argument: str, values: Any) -> Array:
@@ -107,13 +110,12 @@ def _from_objects(argument: str, given: Array) -> Array:
         raise TypeError(f"{argument} must hold numbers, got an array of dtype {given.dtype}")
     converted = np.empty(given.shape)
     for index, value in np.ndenumerate(given):
-        where = f"at index {index if len(index) > 1 else index[0]}" if index else "as its value"
         if not isinstance(value, (Real, Decimal, np.bool_)) or isinstance(value, np.timedelta64):
-            raise TypeError(f"{argument} must hold numbers, got the object {value!r} {where}")
+            raise TypeError(f"{argument} must hold numbers, got the object {value!r} {_where(index)}")
         try:
             converted[index] = float(value)
         except OverflowError:
-            raise ValueError(f"{argument} holds a number {where} that is too large for float64") from None
+            raise ValueError(f"{argument} holds a number {_where(index)} that is too large for float64") from None
     return converted
 
 

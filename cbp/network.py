@@ -238,9 +238,9 @@ class Network:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this network is being trained by another thread; train a copy.deepcopy() of it instead")
         try:
-            for name, values in self.parameters.items():
-                if not np.isfinite(values).all():
-                    raise ValueError(f"parameters[{name!r}] holds a value that is not finite; training cannot mend that")
+            if _core.first_not_finite(self._numbers.parameters) >= 0:
+                name = next(name for name, values in self.parameters.items() if not np.isfinite(values).all())
+                raise ValueError(f"parameters[{name!r}] holds a value that is not finite; training cannot mend that")
             yield
         finally:
             self._busy.release()

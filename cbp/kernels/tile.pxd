@@ -113,21 +113,3 @@ cdef inline void product(
     if columns - j >= lanes:
         strip(1, rows, depth, a, row_stride, column_stride, b + j, ldb,
               start + j if start is not NULL else NULL, start_stride, c + j, ldc)
-
-
-cdef inline void product_naive(
-    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
-    const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
-    const floating* b, Py_ssize_t ldb,
-    const floating* start, Py_ssize_t start_stride,
-    floating* c, Py_ssize_t ldc,
-) noexcept nogil:
-    """The definition of product(), one number at a time: its test oracle, for any number of columns."""
-    cdef Py_ssize_t i, j, k
-    cdef floating total
-    for i in range(rows):
-        for j in range(columns):
-            total = start[i * start_stride + j] if start is not NULL else 0
-            for k in range(depth):
-                total += a[i * row_stride + k * column_stride] * b[k * ldb + j]
-            c[i * ldc + j] = total
