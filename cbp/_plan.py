@@ -53,7 +53,7 @@ class Plan:
     arena : int
         Numbers that one row of a batch needs in the arena.
     mirror : int
-        Numbers that the transpose of the largest weight array needs.
+        Numbers of scratch that the widest layer's gradient of the input needs.
     """
 
     def __init__(self, layers: tuple[Layer, ...], input_shape: Shape):
@@ -129,7 +129,7 @@ def _dense(plan: Plan, index: int, layer: Dense, input_shape: Shape) -> None:
         output,
         plan.slot(width),
     )
-    plan.mirror = max(plan.mirror, layer.units * padded(input_shape[0]))
+    plan.mirror = max(plan.mirror, _core.STRIP * (layer.units + input_shape[0]))
 
 
 KINDS: Mapping[type[Layer], Callable[..., None]] = {Dense: _dense}
