@@ -26,9 +26,9 @@ LAYERS = {
     "the compiled core": ["_core", "_core_v*", "_cpu"],
     "checks, errors and what is shown": ["_check", "errors", "history", "_progress"],
     "specifications": ["initializers", "layers", "losses", "optimizers"],
-    "from specifications to numbers": ["_arrays", "_plan", "_runner", "_fit"],
+    "from specifications to numbers": ["_arrays", "_plan", "_team", "_runner", "_fit"],
     "the network": ["network"],
-    "beside the network": ["check", "datasets", "modelfile", "modelfile.*", "trace", "trace.*"],
+    "beside the network": ["_profile", "check", "datasets", "modelfile", "modelfile.*", "trace", "trace.*"],
     "the package": ["__init__"],
     "the command line": ["cli", "cli.*", "__main__"],
 }

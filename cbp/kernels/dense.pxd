@@ -66,13 +66,15 @@ cdef inline void transpose(
 
 
 cdef inline void dense_backward_input(
-    Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t units, Py_ssize_t width,
+    Py_ssize_t batch, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t units, Py_ssize_t width,
     const floating* weight, floating* scratch, const floating* dz, floating* dx, Py_ssize_t lddx,
 ) noexcept nogil:
     """dx (rows, lddx). The product reads its second factor by contiguous rows, so something must be transposed first: W, or,
-    where that is less, dz before and dx after the product dxᵀ = W dzᵀ. `scratch` has room for Wᵀ (units, lddx)."""
+    where that is less, dz before and dx after the product dxᵀ = W dzᵀ. `scratch` has room for Wᵀ (units, lddx).
+
+    The batch, of which these may be a thread's rows, decides the way: the dot products sum in another order."""
     cdef Py_ssize_t across = (rows + 15) // 16 * 16
-    if rows < 4:
+    if batch < 4:
         dense_backward_few(rows, inputs, width, weight, dz, dx, lddx)
     elif across * (units + inputs) < units * inputs:
         transpose(rows, units, dz, width, scratch, across)
