@@ -90,7 +90,7 @@ class Crew:
     def __init__(self, threads: Threads, *, step: float = 0.0, run: float = 0.0):
         self.tempo: Tempo | None = None
         if threads == "auto":
-            threads = min(cores(), int(step / LEAST_STEP * 2)) if step >= LEAST_STEP and run >= LEAST_RUN else 1
+            threads = min(cores(), round(step / LEAST_STEP * 2)) if step >= LEAST_STEP and run >= LEAST_RUN else 1
             self.tempo = Tempo() if threads > 1 else None
         self.threads = threads
         self._team = _core.Team(threads) if threads > 1 else None
