@@ -81,7 +81,7 @@ def extension(suffix: str) -> Extension:
     if sys.platform != "win32":
         # Without forced inlining the tile's literal sizes are not constants and it runs 6 times slower.
         built.define_macros.append(("CYTHON_INLINE", "__inline__ __attribute__((always_inline))"))
-        built.libraries = ["m"]
+        built.libraries = ["m", "pthread"]
     return built
 
 

@@ -17,23 +17,29 @@ OPTIMIZERS: Final[dict[str, int]]
 STREAMS: Final[dict[str, int]]
 KEEPS_SUM: Final[frozenset[str]]
 STRIP: Final[int]
+PHASES: Final[tuple[str, ...]]
 BUILD: Final[str]
 OP: Final[np.dtype[np.void]]
 RUN: Final[np.dtype[np.void]]
+
+class Team:
+    def __init__(self, members: int) -> None: ...
+    def work(self, member: int) -> None: ...
+    def close(self) -> None: ...
 
 def cpu_level() -> str: ...
 def clock() -> float: ...
 def run_epochs(
     ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, state: _Numbers, x: _Numbers, targets: _Numbers,
-    labels: _Indices, weights: _Numbers, order: _Indices, arena: _Numbers, mirror: _Numbers, curves: _Doubles,
-    last_epoch: int, patience: float,
+    labels: _Indices, weights: _Numbers, order: _Indices, arena: _Numbers, scratch: _Numbers, row_results: _Doubles,
+    row_labels: _Indices, curves: _Doubles, last_epoch: int, patience: float, team: Team | None, laps: _Doubles,
 ) -> None: ...
 def predict(
     ops: _Records, parameters: _Numbers, x: _Numbers, out: _Numbers, arena: _Numbers, piece: int, first: int, patience: float,
 ) -> int: ...
 def vector_jacobian(
-    ops: _Records, parameters: _Numbers, gradient: _Numbers, x: _Numbers, d_output: _Numbers, d_input: _Numbers,
-    arena: _Numbers, mirror: _Numbers, padded: _Numbers, piece: int, first: int, patience: float,
+    ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, x: _Numbers, d_output: _Numbers, d_input: _Numbers,
+    arena: _Numbers, scratch: _Numbers, padded: _Numbers, first: int, patience: float,
 ) -> int: ...
 def draw(seed: int, stream: int, counter: int, kind: str, out: _Doubles) -> None: ...
 def permutation(seed: int, counter: int, order: _Indices) -> None: ...
