@@ -188,20 +188,20 @@ cdef inline Py_ssize_t share(Py_ssize_t n, int part, int parts, Py_ssize_t step)
 
 # --- phase one: every thread takes some rows through the network, to the deltas of all layers ----------------------------------
 
-cdef void rows_task_float32(void* context, int part, int parts) noexcept nogil:
+cdef void rows_task_float32(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
-    rows_task(batch, part, parts, <float*>batch.arena)
+    rows_task(batch, part, parts, member, <float*>batch.arena)
 
-cdef void rows_task_float64(void* context, int part, int parts) noexcept nogil:
+cdef void rows_task_float64(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
-    rows_task(batch, part, parts, <double*>batch.arena)
+    rows_task(batch, part, parts, member, <double*>batch.arena)
 
 
-cdef void rows_task(Pass* batch, int part, int parts, floating* arena) noexcept nogil:
+cdef void rows_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
     cdef Py_ssize_t first = share(batch.rows, part, parts, 4)
     cdef Py_ssize_t rows = share(batch.rows, part + 1, parts, 4) - first
     cdef const floating* x = <const floating*>batch.x + first * batch.ldx
-    cdef Laps* laps = batch.laps if part == 0 else NULL
+    cdef Laps* laps = batch.laps if member == 0 else NULL
     cdef Py_ssize_t index
     if rows <= 0:
         return
@@ -214,15 +214,15 @@ cdef void rows_task(Pass* batch, int part, int parts, floating* arena) noexcept 
     lap(laps, LOSS)
     if parts > 1 and batch.run.mode != EVALUATE:
         for index in range(batch.count - 1, -1, -1):
-            deltas_of_layer(batch, index, first, rows, arena, part)
+            deltas_of_layer(batch, index, first, rows, arena, member)
 
 
 cdef inline void deltas_of_layer(
-    Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, int part,
+    Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, int member,
 ) noexcept nogil:
     backward_rows(batch.ops, index, <const floating*>batch.parameters, batch.rows, first, rows, <floating*>NULL, 0, arena,
-                  <floating*>batch.scratch + part * batch.scratch_size, batch.fused and index == batch.count - 1,
-                  batch.laps if part == 0 else NULL)
+                  <floating*>batch.scratch + member * batch.scratch_size, batch.fused and index == batch.count - 1,
+                  batch.laps if member == 0 else NULL)
 
 
 cdef void gather(Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena) noexcept nogil:
@@ -322,17 +322,17 @@ cdef void backward_rows(
 
 # --- phase two: every thread takes some rows of the weights, over the whole piece ----------------------------------------------
 
-cdef void weights_task_float32(void* context, int part, int parts) noexcept nogil:
+cdef void weights_task_float32(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
-    weights_task(batch, part, parts, <float*>batch.arena)
+    weights_task(batch, part, parts, member, <float*>batch.arena)
 
-cdef void weights_task_float64(void* context, int part, int parts) noexcept nogil:
+cdef void weights_task_float64(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
-    weights_task(batch, part, parts, <double*>batch.arena)
+    weights_task(batch, part, parts, member, <double*>batch.arena)
 
 
-cdef void weights_task(Pass* batch, int part, int parts, floating* arena) noexcept nogil:
-    """Gradients of all parameters, and their update; a thread's part is a stretch of all weights laid end to end."""
+cdef void weights_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
+    """Gradients of all parameters, and their update; a part is a stretch of all weights laid end to end."""
     cdef Py_ssize_t total = 0, before = 0
     cdef Py_ssize_t index, first, end
     cdef const Op* op
@@ -344,7 +344,7 @@ cdef void weights_task(Pass* batch, int part, int parts, floating* arena) noexce
         end = op.inputs if part + 1 == parts else row_at(total * (part + 1) // parts - before, op)
         before += op.inputs * op.width
         if first < end:
-            backward_weights(batch, index, first, end, arena, batch.laps if part == 0 else NULL)
+            backward_weights(batch, index, first, end, arena, batch.laps if member == 0 else NULL)
 
 
 cdef inline Py_ssize_t row_at(Py_ssize_t offset, const Op* op) noexcept nogil:
