@@ -181,9 +181,9 @@ cdef struct Pass:
     Laps* laps                  # of the calling thread; NULL: nobody looks
 
 
-cdef inline Py_ssize_t share(Py_ssize_t n, int part, int parts, Py_ssize_t step) noexcept nogil:
-    """Where part number `part` of n things begins, at a multiple of `step`; n for the part after the last one."""
-    return n if part == parts else (n * part // parts + step // 2) // step * step if n > step else (n if part else 0)
+cdef inline Py_ssize_t share(Py_ssize_t rows, int part, int parts) noexcept nogil:
+    """The first row of part number `part`; the tile likes multiples of four."""
+    return min(rows, (rows * part // parts + 3) // 4 * 4)
 
 
 # --- phase one: every thread takes some rows through the network, to the deltas of all layers ----------------------------------
@@ -198,8 +198,8 @@ cdef void rows_task_float64(void* context, int part, int parts, int member) noex
 
 
 cdef void rows_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
-    cdef Py_ssize_t first = share(batch.rows, part, parts, 4)
-    cdef Py_ssize_t rows = share(batch.rows, part + 1, parts, 4) - first
+    cdef Py_ssize_t first = share(batch.rows, part, parts)
+    cdef Py_ssize_t rows = share(batch.rows, part + 1, parts) - first
     cdef const floating* x = <const floating*>batch.x + first * batch.ldx
     cdef Laps* laps = batch.laps if member == 0 else NULL
     cdef Py_ssize_t index
