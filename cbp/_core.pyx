@@ -5,6 +5,7 @@ here, nothing is allocated, and the loops run without the GIL. Kernels are in ``
 """
 
 from cython cimport floating
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport isfinite
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -12,8 +13,8 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import numpy as np
 
-from cbp._structs cimport Op, Run
-from cbp.kernels cimport activations, losses, optimizers, random, tile
+from cbp._structs cimport Op, Run, Source
+from cbp.kernels cimport activations, gather, losses, optimizers, random, tile
 from cbp.kernels.dense cimport (
     dense_backward_bias,
     dense_backward_input,
@@ -72,6 +73,20 @@ OPTIMIZERS = {
     "rmsprop": optimizers.RMSPROP,
     "adagrad": optimizers.ADAGRAD,
 }
+SOURCES = {
+    "bool": gather.BOOL,
+    "int8": gather.INT8,
+    "int16": gather.INT16,
+    "int32": gather.INT32,
+    "int64": gather.INT64,
+    "uint8": gather.UINT8,
+    "uint16": gather.UINT16,
+    "uint32": gather.UINT32,
+    "uint64": gather.UINT64,
+    "float16": gather.FLOAT16,
+    "float32": gather.FLOAT32,
+    "float64": gather.FLOAT64,
+}
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
@@ -102,6 +117,40 @@ cdef Op _op
 cdef Run _run
 OP = np.asarray(<Op[:1]>&_op).dtype
 RUN = np.asarray(<Run[:1]>&_run).dtype
+
+
+# --- the data ---------------------------------------------------------------------------------------------------------------
+
+def source(array not None, int kind):
+    """The `Source` of a two-dimensional array whose dtype has that kind in SOURCES. It points at the array's memory, so who
+    keeps it must keep the array."""
+    cdef Py_buffer view
+    cdef Source record
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    record.address = <uint64_t>view.buf
+    record.kind = kind
+    record.rows, record.columns = view.shape[0], view.shape[1]
+    record.row_stride, record.column_stride = view.strides[0], view.strides[1]
+    PyBuffer_Release(&view)
+    return (<const char*>&record)[:sizeof(Source)]
+
+
+cdef void gather_rows(
+    const Source* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t rows, floating* out, Py_ssize_t ld,
+) noexcept nogil:
+    """gather() once for all callers: its loops for every dtype are long when inlined."""
+    gather.gather(data, order, first, rows, out, ld)
+
+
+cdef const floating* rows_of(
+    const Source* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t rows, floating* scratch,
+) noexcept nogil:
+    """Some rows, `columns` long: as they lie if they lie right and no order is given, else gathered into scratch."""
+    cdef const floating* found = gather.direct(data, first, <const floating*>scratch) if order is NULL else NULL
+    if found is not NULL:
+        return found
+    gather_rows(data, order, first, rows, scratch, data.columns)
+    return scratch
 
 
 # --- one piece of a batch through the network ---------------------------------------------------------------------------------
@@ -238,29 +287,31 @@ cdef double penalty(const Op* ops, Py_ssize_t count, const Run* run, const float
 
 def run_epochs(
     const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] gradient not None,
-    floating[:, ::1] state not None, const floating[:, ::1] x not None, const floating[:, ::1] targets not None,
+    floating[:, ::1] state not None, bytes x not None, bytes targets not None,
     const Py_ssize_t[::1] labels not None, const floating[::1] weights not None, Py_ssize_t[::1] order not None,
     floating[::1] arena not None, floating[::1] mirror not None, double[:, ::1] curves not None,
     Py_ssize_t last_epoch, double patience,
 ):
     """Run epochs until `last_epoch` or, after `patience` seconds, to the next place where Python may look at signals.
 
-    `curves` gets a row (loss, metric, seconds) for every complete epoch. `targets` (samples, outputs) or `labels` (samples)
-    is empty, so may be `weights` (all 1), `order` (no shuffling) and, when nothing is updated, `state`. Where the call
+    `x` and `targets` are what source() gave. `curves` gets a row (loss, metric, seconds) for every complete epoch. `targets`
+    (samples, outputs) or `labels` (samples) is empty, so may be `weights` (all 1), `order` (no shuffling) and, when nothing is updated, `state`. Where the call
     stopped stands in `run`; the same call again goes on from there.
     """
+    cdef const Source* inputs = <const Source*><const char*>x
+    cdef const Source* wanted = <const Source*><const char*>targets
     with nogil:
-        epochs_loop(&ops[0], ops.shape[0], &run[0], parameters, gradient, state, x, targets, labels, weights, order, arena,
+        epochs_loop(&ops[0], ops.shape[0], &run[0], parameters, gradient, state, inputs, wanted, labels, weights, order, arena,
                     mirror, curves, last_epoch, patience)
 
 
 cdef void epochs_loop(
     const Op* ops, Py_ssize_t count, Run* run, floating[::1] parameters, floating[::1] gradient, floating[:, ::1] state,
-    const floating[:, ::1] x, const floating[:, ::1] targets, const Py_ssize_t[::1] labels, const floating[::1] weights,
+    const Source* x, const Source* targets, const Py_ssize_t[::1] labels, const floating[::1] weights,
     Py_ssize_t[::1] order, floating[::1] arena, floating[::1] mirror, double[:, ::1] curves,
     Py_ssize_t last_epoch, double patience,
 ) noexcept nogil:
-    cdef Py_ssize_t samples = x.shape[0]
+    cdef Py_ssize_t samples = x.rows
     cdef Py_ssize_t piece, unwatched = 0
     cdef double clock = now()
     cdef double deadline = clock + patience
@@ -328,7 +379,7 @@ cdef void end_batch(Run* run) noexcept nogil:
 
 cdef void one_piece(
     const Op* ops, Py_ssize_t count, Run* run, Py_ssize_t rows, floating[::1] parameters, floating[::1] gradient,
-    floating[:, ::1] state, const floating[:, ::1] x, const floating[:, ::1] targets, const Py_ssize_t[::1] labels,
+    floating[:, ::1] state, const Source* x, const Source* targets, const Py_ssize_t[::1] labels,
     const floating[::1] weights, const Py_ssize_t[::1] order, floating[::1] arena, floating[::1] mirror,
 ) noexcept nogil:
     """Forward, loss and (unless evaluating) backward for some rows of a batch, and the update after its last ones.
@@ -338,17 +389,14 @@ cdef void one_piece(
     cdef bint fused = losses.is_fused(<int>run.loss, <int>ops[count - 1].activation)
     cdef bint whole = run.row == 0 and rows == run.batch_rows
     cdef Py_ssize_t first = run.position + run.row
-    cdef const floating* piece = &x[first, 0] if order.shape[0] == 0 else &arena[0]
-    cdef Py_ssize_t r
+    cdef const floating* piece
     cdef optimizers.Rule rule
     cdef floating* state1 = &state[0, 0] if state.shape[0] > 0 else NULL
     cdef floating* state2 = &state[1, 0] if state.shape[0] > 1 else NULL
     cdef bint last_piece = run.row + rows == run.batch_rows
     cdef bint updating = run.mode == TRAIN and last_piece and run.batch_weight > 0
-    if order.shape[0] > 0:
-        for r in range(rows):
-            memcpy(&arena[r * x.shape[1]], &x[order[first + r], 0], x.shape[1] * sizeof(floating))
-    forward(ops, count, &parameters[0], rows, piece, x.shape[1], &arena[0], fused)
+    piece = rows_of(x, &order[0] if order.shape[0] > 0 else NULL, first, rows, &arena[0])
+    forward(ops, count, &parameters[0], rows, piece, x.columns, &arena[0], fused)
     loss_of_piece(ops, count, run, rows, fused, targets, labels, weights, order, &arena[0])
     run.diverged = run.mode == TRAIN and not isfinite(run.batch_loss + run.penalty)
     if run.diverged or run.mode == EVALUATE:
@@ -357,14 +405,14 @@ cdef void one_piece(
         run.step += 1
         optimizers.begin_step(&rule, <int>run.optimizer, run.rate, run.weight_decay, run.memory1, run.memory2, run.epsilon,
                               run.l1, run.l2, <double>run.step)
-    backward(ops, count, &parameters[0], &gradient[0], rows, piece, x.shape[1], <floating*>NULL, 0, &arena[0], &mirror[0],
+    backward(ops, count, &parameters[0], &gradient[0], rows, piece, x.columns, <floating*>NULL, 0, &arena[0], &mirror[0],
              run.row > 0, fused, &rule if updating and whole else NULL, state1, state2)
     if last_piece and not (updating and whole):
         end_gradient(ops, count, run, &parameters[0], &gradient[0], &rule if updating else NULL, state1, state2)
 
 
 cdef void loss_of_piece(
-    const Op* ops, Py_ssize_t count, Run* run, Py_ssize_t rows, bint fused, const floating[:, ::1] targets,
+    const Op* ops, Py_ssize_t count, Run* run, Py_ssize_t rows, bint fused, const Source* targets,
     const Py_ssize_t[::1] labels, const floating[::1] weights, const Py_ssize_t[::1] order, floating* arena,
 ) noexcept nogil:
     """Add the loss and the metric of some rows to the run's, and leave the gradient of the outputs in the last delta slot."""
@@ -375,6 +423,10 @@ cdef void loss_of_piece(
     cdef double scale = 1 / run.batch_weight if run.batch_weight > 0 else 0
     cdef floating* y_hat
     cdef const floating* y
+    cdef const floating* table = gather.direct(targets, 0, <const floating*>arena)
+    cdef floating* converted = arena + rows * run.targets
+    if targets.rows > 0 and table is NULL:
+        gather_rows(targets, &order[0] if order.shape[0] > 0 else NULL, first, rows, converted, last.units)
     losses.begin_rows(<int>run.loss, fused, rows, last.units, last.width, arena + rows * last.output, arena + rows * last.delta)
     for r in range(rows):
         sample = order[first + r] if order.shape[0] > 0 else first + r
@@ -382,7 +434,9 @@ cdef void loss_of_piece(
         if weight == 0:
             silence_row(ops, count, rows, r, arena)
             continue
-        y = &targets[sample, 0] if targets.shape[0] > 0 else NULL
+        y = NULL
+        if targets.rows > 0:
+            y = table + sample * last.units if table is not NULL else converted + r * last.units
         label = labels[sample] if labels.shape[0] > 0 else 0
         y_hat = arena + rows * last.output + r * last.width
         run.epoch_metric += weight * losses.metric_row(<int>run.loss, fused, last.units, y_hat, y, label)
@@ -404,18 +458,21 @@ cdef void silence_row(const Op* ops, Py_ssize_t count, Py_ssize_t rows, Py_ssize
 
 
 def predict(
-    const Op[::1] ops not None, const floating[::1] parameters not None, const floating[:, ::1] x not None,
+    const Op[::1] ops not None, const floating[::1] parameters not None, bytes x not None,
     floating[:, ::1] out not None, floating[::1] arena not None, Py_ssize_t piece, Py_ssize_t first, double patience,
 ):
-    """Outputs for the rows of x from `first` on, until `patience` seconds have passed; returns the first row not done."""
+    """Outputs for the rows of x (see source()) from `first` on, until `patience` seconds have passed; returns the first row
+    not done."""
     cdef const Op* last = &ops[ops.shape[0] - 1]
+    cdef const Source* inputs = <const Source*><const char*>x
     cdef Py_ssize_t r, rows
     cdef double deadline
     with nogil:
         deadline = now() + patience
-        while first < x.shape[0]:
-            rows = min(piece, x.shape[0] - first)
-            forward(&ops[0], ops.shape[0], &parameters[0], rows, &x[first, 0], x.shape[1], &arena[0], False)
+        while first < inputs.rows:
+            rows = min(piece, inputs.rows - first)
+            forward(&ops[0], ops.shape[0], &parameters[0], rows, rows_of(inputs, NULL, first, rows, &arena[0]),
+                    inputs.columns, &arena[0], False)
             for r in range(rows):
                 memcpy(&out[first + r, 0], &arena[rows * last.output + r * last.width], last.units * sizeof(floating))
             first += rows
@@ -426,29 +483,32 @@ def predict(
 
 def vector_jacobian(
     const Op[::1] ops not None, floating[::1] parameters not None, floating[::1] gradient not None,
-    const floating[:, ::1] x not None, const floating[:, ::1] d_output not None, floating[:, ::1] d_input not None,
+    bytes x not None, bytes d_output not None, floating[:, ::1] d_input not None,
     floating[::1] arena not None, floating[::1] mirror not None, floating[::1] padded not None,
     Py_ssize_t piece, Py_ssize_t first, double patience,
 ):
     """Gradients of sum(d_output * outputs): `d_input` of the rows from `first` on, and `gradient`, which is overwritten by the
-    first piece and added to by the others. `padded` holds one piece of d_input with padded rows. Returns as predict()."""
+    first piece and added to by the others. `x` and `d_output` are what source() gave; `padded` holds one piece of d_input with padded rows. Returns as predict()."""
     cdef const Op* last = &ops[ops.shape[0] - 1]
-    cdef Py_ssize_t r, j, rows, ld = padded.shape[0] // piece
+    cdef const Source* inputs = <const Source*><const char*>x
+    cdef const Source* wanted = <const Source*><const char*>d_output
+    cdef Py_ssize_t r, rows, ld = padded.shape[0] // piece
     cdef double deadline
+    cdef const floating* rows_x
     cdef floating* d
     with nogil:
         deadline = now() + patience
-        while first < x.shape[0]:
-            rows = min(piece, x.shape[0] - first)
-            forward(&ops[0], ops.shape[0], &parameters[0], rows, &x[first, 0], x.shape[1], &arena[0], False)
-            for r in range(rows):
-                d = &arena[rows * last.delta + r * last.width]
-                for j in range(last.width):
-                    d[j] = d_output[first + r, j] if j < last.units else 0
-            backward(&ops[0], ops.shape[0], &parameters[0], &gradient[0], rows, &x[first, 0], x.shape[1], &padded[0], ld,
+        while first < inputs.rows:
+            rows = min(piece, inputs.rows - first)
+            rows_x = rows_of(inputs, NULL, first, rows, &arena[0])
+            forward(&ops[0], ops.shape[0], &parameters[0], rows, rows_x, inputs.columns, &arena[0], False)
+            d = &arena[rows * last.delta]
+            memset(d, 0, rows * last.width * sizeof(floating))   # the pads
+            gather_rows(wanted, NULL, first, rows, d, last.width)
+            backward(&ops[0], ops.shape[0], &parameters[0], &gradient[0], rows, rows_x, inputs.columns, &padded[0], ld,
                      &arena[0], &mirror[0], first > 0, False, NULL, <floating*>NULL, <floating*>NULL)
             for r in range(rows):
-                memcpy(&d_input[first + r, 0], &padded[r * ld], x.shape[1] * sizeof(floating))
+                memcpy(&d_input[first + r, 0], &padded[r * ld], inputs.columns * sizeof(floating))
             first += rows
             if now() >= deadline:
                 break

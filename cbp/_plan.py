@@ -52,6 +52,8 @@ class Plan:
         Length of the padded flat vector.
     arena : int
         Numbers that one row of a batch needs in the arena.
+    targets : int
+        The arena's slot for targets that are not of the network's dtype or not contiguous.
     mirror : int
         Numbers that the transpose of the largest weight array needs.
     """
@@ -62,7 +64,7 @@ class Plan:
         self._offsets: dict[str, int] = {}
         self.size = 0
         self.mirror = 0
-        self.arena = padded(prod(input_shape))  # rows are gathered here when the data are shuffled
+        self.arena = padded(prod(input_shape))  # rows are gathered here when the data are shuffled or converted
         self.ops = np.zeros(len(layers), dtype=_core.OP)
         shape = input_shape
         for index, layer in enumerate(layers):
@@ -75,6 +77,7 @@ class Plan:
             KINDS[type(layer)](self, index, layer, shape)
             shape = output_shape
         self.output_shape = shape
+        self.targets = self.slot(prod(shape))
 
     def _place(self, name: str, shape: Shape) -> None:
         self.shapes[name] = shape

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp._arrays import Data
+from cbp._arrays import Data, Source
 from cbp._cpu import core as _core
 from cbp._plan import Plan, aligned, padded
 from cbp.losses import Loss
@@ -97,7 +97,7 @@ class Runner:
         run["loss"] = _core.LOSSES[objective.loss.name]
         run["delta"] = objective.loss.delta
         run["l1"], run["l2"] = objective.l1, objective.l2
-        run["batch_size"], run["piece"] = batch, plan.piece(batch)
+        run["batch_size"], run["piece"], run["targets"] = batch, plan.piece(batch), plan.targets
         run["shuffle"], run["seed"] = len(self._order) > 0, seed
         run["epoch"] = run["first_epoch"] = numbers.epoch
         run["step"] = numbers.step
@@ -142,8 +142,8 @@ class Runner:
         data, numbers = self._data, self._numbers
         try:
             _core.run_epochs(
-                self._plan.ops, self._record, numbers.parameters, self._gradient, numbers.state, data.x, data.targets,
-                data.labels, data.weights, self._order, self._arena, self._mirror, curves, last_epoch, PATIENCE,
+                self._plan.ops, self._record, numbers.parameters, self._gradient, numbers.state, data.x.record,
+                data.targets.record, data.labels, data.weights, self._order, self._arena, self._mirror, curves, last_epoch, PATIENCE,
             )
         finally:
             self.sync()
@@ -179,7 +179,7 @@ def _describe(optimizer: Optimizer, run: Any) -> None:
     run["optimizer"] = _core.OPTIMIZERS[kind]
 
 
-def predict(plan: Plan, parameters: Flat, x: Flat) -> Flat:
+def predict(plan: Plan, parameters: Flat, x: Source) -> Flat:
     """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once."""
     samples = len(x)
     out = np.empty((samples, *plan.output_shape), parameters.dtype)
@@ -187,20 +187,21 @@ def predict(plan: Plan, parameters: Flat, x: Flat) -> Flat:
     arena = aligned(plan.arena * piece, parameters.dtype)
     done = 0
     while done < samples:
-        done = _core.predict(plan.ops, parameters, x, out, arena, piece, done, PATIENCE)
+        done = _core.predict(plan.ops, parameters, x.record, out, arena, piece, done, PATIENCE)
     return out
 
 
-def vector_jacobian(plan: Plan, parameters: Flat, x: Flat, d_output: Flat) -> tuple[Flat, Flat]:
+def vector_jacobian(plan: Plan, parameters: Flat, x: Source, d_output: Source) -> tuple[Flat, Flat]:
     """The gradients of ``sum(d_output * outputs)`` with respect to the inputs and to the (padded) parameters."""
     samples = len(x)
-    d_input = np.empty_like(x)
+    dtype = parameters.dtype
+    d_input = np.empty(x.array.shape, dtype)
     piece = plan.piece(samples)
-    width = padded(x.shape[1])
-    gradient, arena = aligned(plan.size, x.dtype), aligned(plan.arena * piece, x.dtype)
-    mirror, rows = aligned(plan.mirror, x.dtype), aligned(piece * width, x.dtype)
+    width = padded(x.array.shape[1])
+    gradient, arena = aligned(plan.size, dtype), aligned(plan.arena * piece, dtype)
+    mirror, rows = aligned(plan.mirror, dtype), aligned(piece * width, dtype)
     done = 0
     while done < samples:
         done = _core.vector_jacobian(
-            plan.ops, parameters, gradient, x, d_output, d_input, arena, mirror, rows, piece, done, PATIENCE)
+            plan.ops, parameters, gradient, x.record, d_output.record, d_input, arena, mirror, rows, piece, done, PATIENCE)
     return d_input, gradient
