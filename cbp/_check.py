@@ -105,9 +105,14 @@ def blocks(rows: Array, dtype: np.dtype[Any]) -> Iterator[tuple[int, Array]]:
     that data which do not fit in memory need not."""
     step = max(1, BLOCK // (rows[0].size * dtype.itemsize))
     for first in range(0, len(rows), step):
-        with np.errstate(over="ignore"):
-            block = np.asarray(rows[first : first + step], dtype, order="C")
-        yield first, block
+        yield first, _converted(rows[first : first + step], dtype)
+
+
+def _converted(rows: Array, dtype: np.dtype[Any]) -> Array:
+    if rows.dtype == dtype:
+        return np.ascontiguousarray(rows)
+    with np.errstate(over="ignore"):  # what overflows is found by who reads the block
+        return np.asarray(rows, dtype, order="C")
 
 
 def _not_finite(argument: str, given: Array, place: int, dtype: np.dtype[Any]) -> ValueError:

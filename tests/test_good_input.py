@@ -293,7 +293,7 @@ def test_data_that_fit_are_not_copied(dtype):
 
 def test_data_that_the_core_can_read_are_not_copied():
     net = regressor()
-    for x in (X, np.asfortranarray(X.astype("f4")), strided(X.astype("f4")), X.astype("f2"), X.astype("u1"), X > 0):
+    for x in (X, strided(X.astype("f4")), X.astype("f4")[::-1], X.astype("f2"), np.abs(X).astype("u1"), X > 0):
         source = net._data(x, Y, None).x
         assert source.array.dtype == x.dtype
         assert np.shares_memory(source.array, x)
@@ -301,7 +301,7 @@ def test_data_that_the_core_can_read_are_not_copied():
 
 def test_data_that_the_core_cannot_read_are_copied_once():
     net = regressor()
-    for x in (X.astype(">f4"), X.astype(np.longdouble), X.astype(object), unaligned(X.astype("f4"))):
+    for x in (np.asfortranarray(X), np.asfortranarray(X.astype("f4")), X.astype(">f4"), X.astype(np.longdouble), X.astype(object), unaligned(X.astype("f4"))):
         converted = net._data(x, Y, None).x.array
         assert converted.dtype == np.float32
         assert converted.flags.c_contiguous
