@@ -30,7 +30,8 @@ OTHER_LEVELS = {"": ([], 16, 6)}
 # product then runs 6 to 25 times slower. -fno-trapping-math lets loops with a condition vectorise; nothing faster is
 # used, because -ffast-math turns subnormal numbers off for the whole process.
 OPTIMISE = ["-O2", "-ftree-vectorize", "-fpeel-loops", "-fno-math-errno", "-fno-trapping-math", "-g0"]
-GCC_ONLY = ["-fvect-cost-model=unlimited"]
+# Loops that copy or clear stay loops: as a call of memset or `rep stos` they would force the tile's accumulators into memory.
+GCC_ONLY = ["-fvect-cost-model=unlimited", "-fno-tree-loop-distribute-patterns"]
 
 
 def compiler_is_gcc() -> bool:

@@ -14,7 +14,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import numpy as np
 
 from cbp._structs cimport Op, Run, Source
-from cbp.kernels cimport activations, gather, losses, optimizers, random, tile
+from cbp.kernels cimport activations, dense, gather, losses, optimizers, random, tile
 from cbp.kernels.dense cimport (
     dense_backward_bias,
     dense_backward_input,
@@ -91,6 +91,7 @@ SOURCES = {
 }
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
+STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
 
 
@@ -816,6 +817,16 @@ def matmul(const floating[:, ::1] a not None, const floating[:, ::1] b not None,
     with nogil:
         tile.product(a.shape[0], b.shape[1], a.shape[1], &a[0, 0], a.shape[1], 1, &b[0, 0], b.shape[1],
                      <floating*>NULL, 0, &c[0, 0], c.shape[1])
+
+
+def backward_input(
+    Py_ssize_t batch, const floating[:, ::1] weight not None, floating[::1] scratch not None,
+    const floating[:, ::1] dz not None, floating[:, ::1] dx not None, Py_ssize_t units,
+):
+    """dx = dz weightᵀ for some rows of a batch, with rows padded to a multiple of 16 (dz from `units`)."""
+    with nogil:
+        dense.dense_backward_input(batch, dz.shape[0], weight.shape[0], units, weight.shape[1], &weight[0, 0], &scratch[0],
+                                   &dz[0, 0], &dx[0, 0], dx.shape[1])
 
 
 def activate(int kind, floating[:, ::1] z not None, Py_ssize_t units):

@@ -55,7 +55,7 @@ class Plan:
     targets, weights : int
         Slots of the arena where targets and sample weights are gathered.
     scratch : int
-        Numbers that a thread needs beside the arena: the transpose of the largest weight array.
+        Numbers that a thread needs beside the arena, for the gradient of the input of the largest layer.
     """
 
     def __init__(self, layers: tuple[Layer, ...], input_shape: Shape):
@@ -133,7 +133,7 @@ def _dense(plan: Plan, index: int, layer: Dense, input_shape: Shape) -> None:
         output,
         plan.slot(width),
     )
-    plan.scratch = max(plan.scratch, layer.units * padded(input_shape[0]))
+    plan.scratch = max(plan.scratch, _core.STRIP * (layer.units + input_shape[0]))
 
 
 KINDS: Mapping[type[Layer], Callable[..., None]] = {Dense: _dense}
