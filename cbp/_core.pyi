@@ -14,6 +14,7 @@ MODES: Final[dict[str, int]]
 ACTIVATIONS: Final[dict[str, int]]
 LOSSES: Final[dict[str, int]]
 OPTIMIZERS: Final[dict[str, int]]
+SOURCES: Final[dict[str, int]]
 STREAMS: Final[dict[str, int]]
 KEEPS_SUM: Final[frozenset[str]]
 STRIP: Final[int]
@@ -29,16 +30,17 @@ class Team:
 
 def cpu_level() -> str: ...
 def clock() -> float: ...
+def source(array: npt.NDArray[Any], kind: int) -> bytes: ...
 def run_epochs(
-    ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, state: _Numbers, x: _Numbers, targets: _Numbers,
+    ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, state: _Numbers, x: bytes, targets: bytes,
     labels: _Indices, weights: _Numbers, order: _Indices, arena: _Numbers, scratch: _Numbers, row_results: _Doubles,
     row_labels: _Indices, curves: _Doubles, last_epoch: int, patience: float, team: Team | None, laps: _Doubles,
 ) -> None: ...
 def predict(
-    ops: _Records, parameters: _Numbers, x: _Numbers, out: _Numbers, arena: _Numbers, piece: int, first: int, patience: float,
+    ops: _Records, parameters: _Numbers, x: bytes, out: _Numbers, arena: _Numbers, piece: int, first: int, patience: float,
 ) -> int: ...
 def vector_jacobian(
-    ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, x: _Numbers, d_output: _Numbers, d_input: _Numbers,
+    ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, x: bytes, d_output: bytes, d_input: _Numbers,
     arena: _Numbers, scratch: _Numbers, padded: _Numbers, first: int, patience: float,
 ) -> int: ...
 def draw(seed: int, stream: int, counter: int, kind: str, out: _Doubles) -> None: ...

@@ -5,6 +5,7 @@ here, nothing is allocated, and the loops run without the GIL. Kernels are in ``
 """
 
 from cython cimport floating
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport isfinite
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -12,8 +13,8 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import numpy as np
 
-from cbp._structs cimport Op, Run
-from cbp.kernels cimport activations, dense, losses, optimizers, random, tile
+from cbp._structs cimport Op, Run, Source
+from cbp.kernels cimport activations, dense, gather, losses, optimizers, random, tile
 from cbp.kernels.dense cimport (
     dense_backward_bias,
     dense_backward_input,
@@ -74,6 +75,20 @@ OPTIMIZERS = {
     "rmsprop": optimizers.RMSPROP,
     "adagrad": optimizers.ADAGRAD,
 }
+SOURCES = {
+    "bool": gather.BOOL,
+    "int8": gather.INT8,
+    "int16": gather.INT16,
+    "int32": gather.INT32,
+    "int64": gather.INT64,
+    "uint8": gather.UINT8,
+    "uint16": gather.UINT16,
+    "uint32": gather.UINT32,
+    "uint64": gather.UINT64,
+    "float16": gather.FLOAT16,
+    "float32": gather.FLOAT32,
+    "float64": gather.FLOAT64,
+}
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
@@ -105,6 +120,38 @@ cdef Op _op
 cdef Run _run
 OP = np.asarray(<Op[:1]>&_op).dtype
 RUN = np.asarray(<Run[:1]>&_run).dtype
+
+
+# --- the data -----------------------------------------------------------------------------------------------------------------
+
+def source(array not None, int kind):
+    """The `Source` of a two-dimensional array whose dtype has that kind in SOURCES. It points at the array's memory, so who
+    keeps it must keep the array."""
+    cdef Py_buffer view
+    cdef Source record
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    record.address = <uint64_t>view.buf
+    record.kind = kind
+    record.rows, record.columns = view.shape[0], view.shape[1]
+    record.row_stride, record.column_stride = view.strides[0], view.strides[1]
+    PyBuffer_Release(&view)
+    return (<const char*>&record)[:sizeof(Source)]
+
+
+cdef void gather_rows(
+    const Source* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t rows, floating* out, Py_ssize_t ld,
+) noexcept nogil:
+    """gather() once for all callers: its loops for every dtype are long when inlined."""
+    gather.gather(data, order, first, rows, out, ld)
+
+
+cdef const floating* rows_of(const Source* data, Py_ssize_t first, Py_ssize_t rows, floating* scratch) noexcept nogil:
+    """Some rows, `columns` long: as they lie if they lie right, else gathered into scratch."""
+    cdef const floating* found = gather.direct(data, first, <const floating*>scratch)
+    if found is not NULL:
+        return found
+    gather_rows(data, NULL, first, rows, scratch, data.columns)
+    return scratch
 
 
 # --- one piece of a batch through the network ---------------------------------------------------------------------------------
@@ -157,17 +204,20 @@ cdef struct Pass:
     Py_ssize_t count
     Run* run
     Py_ssize_t rows             # of the piece
-    const void* x               # its inputs, row length ldx; where `gathered`, filled from the samples first
-    Py_ssize_t ldx
-    const void* targets
-    Py_ssize_t ldy
-    const Py_ssize_t* labels
-    const void* weights
-    const void* all_x           # all samples, for gathering
-    const void* all_targets
+    const Source* all_x         # the samples
+    const Source* all_targets
     const Py_ssize_t* all_labels
     const void* all_weights
-    const Py_ssize_t* order     # of the piece's samples; NULL: as they come
+    const Py_ssize_t* order     # of the samples; NULL: as they come
+    Py_ssize_t first            # place in that order of the piece's first row
+    const void* x               # the piece's rows, as they lie among the samples or gathered in the arena
+    Py_ssize_t ldx
+    bint gather_x
+    const void* targets
+    Py_ssize_t ldy
+    bint gather_targets
+    const Py_ssize_t* labels
+    const void* weights
     double* row_loss
     double* row_metric
     void* parameters
@@ -182,32 +232,31 @@ cdef struct Pass:
     Laps* laps                  # of the calling thread; NULL: nobody looks
 
 
-cdef inline Py_ssize_t share(Py_ssize_t n, int part, int parts, Py_ssize_t step) noexcept nogil:
-    """Where part number `part` of n things begins, at a multiple of `step`; n for the part after the last one."""
-    return n if part == parts else (n * part // parts + step // 2) // step * step if n > step else (n if part else 0)
+cdef inline Py_ssize_t share(Py_ssize_t rows, int part, int parts) noexcept nogil:
+    """The first row of part number `part`; the tile likes multiples of four."""
+    return min(rows, (rows * part // parts + 3) // 4 * 4)
 
 
 # --- phase one: every thread takes some rows through the network, to the deltas of all layers ----------------------------------
 
-cdef void rows_task_float32(void* context, int part, int parts) noexcept nogil:
+cdef void rows_task_float32(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
-    rows_task(batch, part, parts, <float*>batch.arena)
+    rows_task(batch, part, parts, member, <float*>batch.arena)
 
-cdef void rows_task_float64(void* context, int part, int parts) noexcept nogil:
+cdef void rows_task_float64(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
-    rows_task(batch, part, parts, <double*>batch.arena)
+    rows_task(batch, part, parts, member, <double*>batch.arena)
 
 
-cdef void rows_task(Pass* batch, int part, int parts, floating* arena) noexcept nogil:
-    cdef Py_ssize_t first = share(batch.rows, part, parts, 4)
-    cdef Py_ssize_t rows = share(batch.rows, part + 1, parts, 4) - first
+cdef void rows_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
+    cdef Py_ssize_t first = share(batch.rows, part, parts)
+    cdef Py_ssize_t rows = share(batch.rows, part + 1, parts) - first
     cdef const floating* x = <const floating*>batch.x + first * batch.ldx
-    cdef Laps* laps = batch.laps if part == 0 else NULL
+    cdef Laps* laps = batch.laps if member == 0 else NULL
     cdef Py_ssize_t index
     if rows <= 0:
         return
-    if batch.order is not NULL:
-        gather(batch, first, rows, arena)
+    collect(batch, first, rows, arena)
     lap(laps, GATHER)
     forward(batch.ops, batch.count, <const floating*>batch.parameters, batch.rows, first, rows, x, batch.ldx, arena,
             batch.fused, laps)
@@ -215,31 +264,33 @@ cdef void rows_task(Pass* batch, int part, int parts, floating* arena) noexcept 
     lap(laps, LOSS)
     if parts > 1 and batch.run.mode != EVALUATE:
         for index in range(batch.count - 1, -1, -1):
-            deltas_of_layer(batch, index, first, rows, arena, part)
+            deltas_of_layer(batch, index, first, rows, arena, member)
 
 
 cdef inline void deltas_of_layer(
-    Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, int part,
+    Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, int member,
 ) noexcept nogil:
     backward_rows(batch.ops, index, <const floating*>batch.parameters, batch.rows, first, rows, <floating*>NULL, 0, arena,
-                  <floating*>batch.scratch + part * batch.scratch_size, batch.fused and index == batch.count - 1,
-                  batch.laps if part == 0 else NULL)
+                  <floating*>batch.scratch + member * batch.scratch_size, batch.fused and index == batch.count - 1,
+                  batch.laps if member == 0 else NULL)
 
 
-cdef void gather(Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena) noexcept nogil:
-    """Rows of the piece from the samples that the shuffle put there."""
-    cdef Py_ssize_t r, sample
-    for r in range(first, first + rows):
-        sample = batch.order[r]
-        memcpy(<floating*>batch.x + r * batch.ldx, <const floating*>batch.all_x + sample * batch.ldx,
-               batch.ldx * sizeof(floating))
-        if batch.all_targets is not NULL:
-            memcpy(<floating*>batch.targets + r * batch.ldy, <const floating*>batch.all_targets + sample * batch.ldy,
-                   batch.ldy * sizeof(floating))
-        if batch.all_labels is not NULL:
-            (<Py_ssize_t*>batch.labels)[r] = batch.all_labels[sample]
-        if batch.all_weights is not NULL:
-            (<floating*>batch.weights)[r] = (<const floating*>batch.all_weights)[sample]
+cdef void collect(Pass* batch, Py_ssize_t first, Py_ssize_t rows, const floating* like) noexcept nogil:
+    """Rows of the piece that do not lie right among the samples: shuffled, converted, or not contiguous."""
+    cdef Py_ssize_t sample = batch.first + first
+    cdef Py_ssize_t r
+    if batch.gather_x:
+        gather_rows(batch.all_x, batch.order, sample, rows, <floating*>batch.x + first * batch.ldx, batch.ldx)
+    if batch.gather_targets:
+        gather_rows(batch.all_targets, batch.order, sample, rows, <floating*>batch.targets + first * batch.ldy, batch.ldy)
+    if batch.order is NULL:
+        return
+    if batch.all_labels is not NULL:
+        for r in range(rows):
+            (<Py_ssize_t*>batch.labels)[first + r] = batch.all_labels[batch.order[sample + r]]
+    if batch.all_weights is not NULL:
+        for r in range(rows):
+            (<floating*>batch.weights)[first + r] = (<const floating*>batch.all_weights)[batch.order[sample + r]]
 
 
 cdef void forward(
@@ -323,17 +374,17 @@ cdef void backward_rows(
 
 # --- phase two: every thread takes some rows of the weights, over the whole piece ----------------------------------------------
 
-cdef void weights_task_float32(void* context, int part, int parts) noexcept nogil:
+cdef void weights_task_float32(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
-    weights_task(batch, part, parts, <float*>batch.arena)
+    weights_task(batch, part, parts, member, <float*>batch.arena)
 
-cdef void weights_task_float64(void* context, int part, int parts) noexcept nogil:
+cdef void weights_task_float64(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
-    weights_task(batch, part, parts, <double*>batch.arena)
+    weights_task(batch, part, parts, member, <double*>batch.arena)
 
 
-cdef void weights_task(Pass* batch, int part, int parts, floating* arena) noexcept nogil:
-    """Gradients of all parameters, and their update; a thread's part is a stretch of all weights laid end to end."""
+cdef void weights_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
+    """Gradients of all parameters, and their update; a part is a stretch of all weights laid end to end."""
     cdef Py_ssize_t total = 0, before = 0
     cdef Py_ssize_t index, first, end
     cdef const Op* op
@@ -345,7 +396,7 @@ cdef void weights_task(Pass* batch, int part, int parts, floating* arena) noexce
         end = op.inputs if part + 1 == parts else row_at(total * (part + 1) // parts - before, op)
         before += op.inputs * op.width
         if first < end:
-            backward_weights(batch, index, first, end, arena, batch.laps if part == 0 else NULL)
+            backward_weights(batch, index, first, end, arena, batch.laps if member == 0 else NULL)
 
 
 cdef inline Py_ssize_t row_at(Py_ssize_t offset, const Op* op) noexcept nogil:
@@ -441,7 +492,7 @@ cdef class Team:
 
 def run_epochs(
     const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] gradient not None,
-    floating[:, ::1] state not None, const floating[:, ::1] x not None, const floating[:, ::1] targets not None,
+    floating[:, ::1] state not None, bytes x not None, bytes targets not None,
     const Py_ssize_t[::1] labels not None, const floating[::1] weights not None, Py_ssize_t[::1] order not None,
     floating[::1] arena not None, floating[:, ::1] scratch not None, double[:, ::1] row_results not None,
     Py_ssize_t[::1] row_labels not None, double[:, ::1] curves not None,
@@ -449,26 +500,29 @@ def run_epochs(
 ):
     """Run epochs until `last_epoch` or, after `patience` seconds, to the next place where Python may look at signals.
 
-    `curves` gets a row (loss, metric, seconds) for every complete epoch. `targets` (samples, outputs) or `labels` (samples)
-    is empty, so may be `weights` (all 1), `order` (no shuffling) and, when nothing is updated, `state`. Where the call
-    stopped stands in `run`; the same call again goes on from there.
+    `x` (samples, inputs) and `targets` (samples, outputs) are what source() gave. Either `targets` or `labels` (samples) has
+    no rows; empty may be `weights` (all 1), `order` (no shuffling), `laps` (nobody looks at the clock) and, when nothing is
+    updated, `state`. `curves` gets a row (loss, metric, seconds) for every complete epoch, `laps` the seconds of every phase.
+    Every member of the `team` (None: the caller alone) has a row of `scratch`. Where the call stopped stands in `run`; the same
+    call again goes on from there.
     """
     cdef Pass batch
     cdef Laps watch
     cdef Py_ssize_t phase
     cdef uint64_t mode
+    cdef const Source* inputs = <const Source*><const char*>x
+    cdef const Source* wanted = <const Source*><const char*>targets
     cdef TeamState* threads = NULL if team is None else &team.state
     with nogil:
         mode = flush_subnormals()
         batch.ops = &ops[0]
         batch.count = ops.shape[0]
         batch.run = &run[0]
-        batch.ldx = x.shape[1]
-        batch.ldy = targets.shape[1]
-        batch.all_x = &x[0, 0]
-        batch.all_targets = &targets[0, 0] if targets.shape[0] > 0 else NULL
+        batch.all_x, batch.all_targets = inputs, wanted
+        batch.ldx, batch.ldy = inputs.columns, wanted.columns
         batch.all_labels = &labels[0] if labels.shape[0] > 0 else NULL
         batch.all_weights = &weights[0] if weights.shape[0] > 0 else NULL
+        batch.order = &order[0] if order.shape[0] > 0 else NULL
         batch.row_loss = &row_results[0, 0]
         batch.row_metric = &row_results[1, 0]
         batch.parameters = &parameters[0]
@@ -485,7 +539,7 @@ def run_epochs(
             for phase in range(PHASE_COUNT):
                 watch.seconds[phase] = 0
             batch.laps = &watch
-        epochs_loop(&batch, x.shape[0], parameters.shape[0], &arena[0], row_labels, order, curves, last_epoch, patience, threads)
+        epochs_loop(&batch, inputs.rows, parameters.shape[0], &arena[0], &row_labels[0], curves, last_epoch, patience, threads)
         lap(batch.laps, REST)
         for phase in range(laps.shape[0]):
             laps[phase] += watch.seconds[phase]
@@ -493,8 +547,8 @@ def run_epochs(
 
 
 cdef void epochs_loop(
-    Pass* batch, Py_ssize_t samples, Py_ssize_t size, floating* arena, Py_ssize_t[::1] row_labels, Py_ssize_t[::1] order,
-    double[:, ::1] curves, Py_ssize_t last_epoch, double patience, TeamState* team,
+    Pass* batch, Py_ssize_t samples, Py_ssize_t size, floating* arena, Py_ssize_t* row_labels, double[:, ::1] curves,
+    Py_ssize_t last_epoch, double patience, TeamState* team,
 ) noexcept nogil:
     cdef Run* run = batch.run
     cdef Py_ssize_t unwatched = 0
@@ -508,11 +562,11 @@ cdef void epochs_loop(
             run.penalty = penalty(batch.ops, batch.count, run, <const floating*>batch.parameters)
             if run.shuffle:
                 random.philox_start(&generator, run.seed, random.SHUFFLE, <uint32_t>run.epoch)
-                random.shuffle(&generator, samples, &order[0])
+                random.shuffle(&generator, samples, <Py_ssize_t*>batch.order)
         if run.row == 0:
-            begin_batch(run, min(run.batch_size, samples - run.position), <const floating*>batch.all_weights, order)
+            begin_batch(run, min(run.batch_size, samples - run.position), <const floating*>batch.all_weights, batch.order)
         batch.rows = min(run.piece, run.batch_rows - run.row)
-        place_piece(batch, arena, row_labels, order)
+        place_piece(batch, arena, row_labels)
         one_piece(batch, arena, team)
         if run.diverged:
             return
@@ -545,7 +599,7 @@ cdef void end_epoch(Run* run, double clock, double[:, ::1] curves) noexcept nogi
     run.epoch += 1
 
 
-cdef void begin_batch(Run* run, Py_ssize_t rows, const floating* weights, const Py_ssize_t[::1] order) noexcept nogil:
+cdef void begin_batch(Run* run, Py_ssize_t rows, const floating* weights, const Py_ssize_t* order) noexcept nogil:
     """The weight that the gradients of a batch are divided by must be known before its first piece."""
     cdef Py_ssize_t i
     run.batch_rows = rows
@@ -554,7 +608,7 @@ cdef void begin_batch(Run* run, Py_ssize_t rows, const floating* weights, const 
     if weights is not NULL:
         run.batch_weight = 0
         for i in range(run.position, run.position + rows):
-            run.batch_weight += weights[order[i] if order.shape[0] > 0 else i]
+            run.batch_weight += weights[order[i] if order is not NULL else i]
 
 
 cdef void end_batch(Run* run) noexcept nogil:
@@ -564,22 +618,28 @@ cdef void end_batch(Run* run) noexcept nogil:
     run.row = 0
 
 
-cdef void place_piece(Pass* batch, floating* arena, Py_ssize_t[::1] row_labels, Py_ssize_t[::1] order) noexcept nogil:
-    """Where the rows of a piece lie: among the samples or, where an order is given, gathered in the arena."""
+cdef void place_piece(Pass* batch, floating* arena, Py_ssize_t* row_labels) noexcept nogil:
+    """Where the rows of a piece lie: among the samples or, where they must be gathered, in the arena."""
     cdef const Run* run = batch.run
-    cdef Py_ssize_t first = run.position + run.row
-    if order.shape[0] > 0:
-        batch.order = &order[first]
+    cdef bint shuffled = batch.order is not NULL
+    batch.first = run.position + run.row
+    batch.x = gather.direct(batch.all_x, batch.first, <const floating*>arena)
+    batch.gather_x = shuffled or batch.x is NULL
+    if batch.gather_x:
         batch.x = arena
-        batch.targets = arena + batch.rows * run.targets if batch.all_targets is not NULL else NULL
-        batch.labels = &row_labels[0] if batch.all_labels is not NULL else NULL
-        batch.weights = arena + batch.rows * run.weights if batch.all_weights is not NULL else NULL
-    else:
-        batch.order = NULL
-        batch.x = <const floating*>batch.all_x + first * batch.ldx
-        batch.targets = <const floating*>batch.all_targets + first * batch.ldy if batch.all_targets is not NULL else NULL
-        batch.labels = batch.all_labels + first if batch.all_labels is not NULL else NULL
-        batch.weights = <const floating*>batch.all_weights + first if batch.all_weights is not NULL else NULL
+    batch.targets = NULL
+    batch.gather_targets = False
+    if batch.all_targets.rows > 0:
+        batch.targets = gather.direct(batch.all_targets, batch.first, <const floating*>arena)
+        batch.gather_targets = shuffled or batch.targets is NULL
+        if batch.gather_targets:
+            batch.targets = arena + batch.rows * run.targets
+    batch.labels = row_labels
+    if batch.all_labels is NULL or not shuffled:
+        batch.labels = batch.all_labels + batch.first if batch.all_labels is not NULL else NULL
+    batch.weights = arena + batch.rows * run.weights
+    if batch.all_weights is NULL or not shuffled:
+        batch.weights = <const floating*>batch.all_weights + batch.first if batch.all_weights is not NULL else NULL
 
 
 cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
@@ -625,18 +685,21 @@ cdef void add_losses(Pass* batch, const floating* like) noexcept nogil:
 
 
 def predict(
-    const Op[::1] ops not None, const floating[::1] parameters not None, const floating[:, ::1] x not None,
+    const Op[::1] ops not None, const floating[::1] parameters not None, bytes x not None,
     floating[:, ::1] out not None, floating[::1] arena not None, Py_ssize_t piece, Py_ssize_t first, double patience,
 ):
-    """Outputs for the rows of x from `first` on, until `patience` seconds have passed; returns the first row not done."""
+    """Outputs for the rows of x (see source()) from `first` on, until `patience` seconds have passed; returns the first row
+    not done."""
     cdef const Op* last = &ops[ops.shape[0] - 1]
+    cdef const Source* inputs = <const Source*><const char*>x
     cdef Py_ssize_t r, rows
     cdef double deadline
     with nogil:
         deadline = now() + patience
-        while first < x.shape[0]:
-            rows = min(piece, x.shape[0] - first)
-            forward(&ops[0], ops.shape[0], &parameters[0], rows, 0, rows, &x[first, 0], x.shape[1], &arena[0], False, NULL)
+        while first < inputs.rows:
+            rows = min(piece, inputs.rows - first)
+            forward(&ops[0], ops.shape[0], &parameters[0], rows, 0, rows, rows_of(inputs, first, rows, &arena[0]),
+                    inputs.columns, &arena[0], False, NULL)
             for r in range(rows):
                 memcpy(&out[first + r, 0], &arena[rows * last.output + r * last.width], last.units * sizeof(floating))
             first += rows
@@ -647,15 +710,17 @@ def predict(
 
 def vector_jacobian(
     const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] gradient not None,
-    const floating[:, ::1] x not None, const floating[:, ::1] d_output not None, floating[:, ::1] d_input not None,
-    floating[::1] arena not None, floating[:, ::1] scratch not None, floating[::1] padded not None, Py_ssize_t first,
-    double patience,
+    bytes x not None, bytes d_output not None, floating[:, ::1] d_input not None, floating[::1] arena not None,
+    floating[:, ::1] scratch not None, floating[::1] padded not None, Py_ssize_t first, double patience,
 ):
     """Gradients of sum(d_output * outputs): `d_input` of the rows from `first` on, and `gradient`, which is overwritten by the
-    first piece and added to by the others. `padded` holds one piece of d_input with padded rows. Returns as predict()."""
+    first piece and added to by the others. `x` and `d_output` are what source() gave; `padded` holds one piece of d_input with
+    padded rows. Returns as predict()."""
     cdef const Op* last = &ops[ops.shape[0] - 1]
+    cdef const Source* inputs = <const Source*><const char*>x
+    cdef const Source* wanted = <const Source*><const char*>d_output
     cdef Py_ssize_t ld = padded.shape[0] // run[0].piece
-    cdef Py_ssize_t r, j, index
+    cdef Py_ssize_t r, index
     cdef double deadline
     cdef floating* d
     cdef Pass batch
@@ -663,24 +728,23 @@ def vector_jacobian(
         deadline = now() + patience
         memset(&batch, 0, sizeof(Pass))
         batch.ops, batch.count, batch.run = &ops[0], ops.shape[0], &run[0]
-        batch.ldx = x.shape[1]
+        batch.ldx = inputs.columns
         batch.parameters, batch.gradient, batch.arena = &parameters[0], &gradient[0], &arena[0]
-        while first < x.shape[0]:
-            batch.rows = min(run[0].piece, x.shape[0] - first)
-            batch.x = &x[first, 0]
+        while first < inputs.rows:
+            batch.rows = min(run[0].piece, inputs.rows - first)
+            batch.x = rows_of(inputs, first, batch.rows, &arena[0])
             run[0].row = first
-            forward(batch.ops, batch.count, &parameters[0], batch.rows, 0, batch.rows, &x[first, 0], x.shape[1], &arena[0],
-                    False, NULL)
-            for r in range(batch.rows):
-                d = &arena[batch.rows * last.delta + r * last.width]
-                for j in range(last.width):
-                    d[j] = d_output[first + r, j] if j < last.units else 0
+            forward(batch.ops, batch.count, &parameters[0], batch.rows, 0, batch.rows, <const floating*>batch.x, batch.ldx,
+                    &arena[0], False, NULL)
+            d = &arena[batch.rows * last.delta]
+            memset(d, 0, batch.rows * last.width * sizeof(floating))   # the pads
+            gather_rows(wanted, NULL, first, batch.rows, d, last.width)
             for index in range(batch.count - 1, -1, -1):
                 backward_rows(batch.ops, index, &parameters[0], batch.rows, 0, batch.rows, &padded[0], ld, &arena[0],
                               &scratch[0, 0], False, NULL)
                 backward_weights(&batch, index, 0, batch.ops[index].inputs, &arena[0], NULL)
             for r in range(batch.rows):
-                memcpy(&d_input[first + r, 0], &padded[r * ld], x.shape[1] * sizeof(floating))
+                memcpy(&d_input[first + r, 0], &padded[r * ld], inputs.columns * sizeof(floating))
             first += batch.rows
             if now() >= deadline:
                 break

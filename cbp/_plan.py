@@ -53,7 +53,7 @@ class Plan:
     arena : int
         Numbers that one row of a batch needs in the arena.
     targets, weights : int
-        Slots of the arena where targets and sample weights are gathered when the data are shuffled.
+        Slots of the arena where targets and sample weights are gathered.
     scratch : int
         Numbers that a thread needs beside the arena, for the gradient of the input of the largest layer.
     """
@@ -64,7 +64,7 @@ class Plan:
         self._offsets: dict[str, int] = {}
         self.size = 0
         self.scratch = 0
-        self.arena = padded(prod(input_shape))  # rows are gathered here when the data are shuffled
+        self.arena = padded(prod(input_shape))  # rows are gathered here when the data are shuffled or converted
         self.ops = np.zeros(len(layers), dtype=_core.OP)
         shape = input_shape
         for index, layer in enumerate(layers):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp._arrays import Data
+from cbp._arrays import Data, Source
 from cbp._cpu import core as _core
 from cbp._plan import Plan, aligned, padded
 from cbp._team import Crew
@@ -161,9 +161,9 @@ class Runner:
         rows, started = self._rows_done, _core.clock()
         try:
             _core.run_epochs(
-                self._plan.ops, self._record, numbers.parameters, self._gradient, numbers.state, data.x, data.targets,
-                data.labels, data.weights, self._order, self._arena, self._scratch, self._row_results, self._row_labels, curves,
-                last_epoch, patience, None if crew is None else crew.team, self._laps,
+                self._plan.ops, self._record, numbers.parameters, self._gradient, numbers.state, data.x.record,
+                data.targets.record, data.labels, data.weights, self._order, self._arena, self._scratch, self._row_results,
+                self._row_labels, curves, last_epoch, patience, None if crew is None else crew.team, self._laps,
             )
         finally:
             self.sync()
@@ -206,7 +206,7 @@ def _describe(optimizer: Optimizer, run: Any) -> None:
     run["optimizer"] = _core.OPTIMIZERS[kind]
 
 
-def predict(plan: Plan, parameters: Flat, x: Flat) -> Flat:
+def predict(plan: Plan, parameters: Flat, x: Source) -> Flat:
     """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once."""
     samples = len(x)
     out = np.empty((samples, *plan.output_shape), parameters.dtype)
@@ -214,24 +214,24 @@ def predict(plan: Plan, parameters: Flat, x: Flat) -> Flat:
     arena = aligned(plan.arena * piece, parameters.dtype)
     done = 0
     while done < samples:
-        done = _core.predict(plan.ops, parameters, x, out, arena, piece, done, PATIENCE)
+        done = _core.predict(plan.ops, parameters, x.record, out, arena, piece, done, PATIENCE)
     return out
 
 
-def vector_jacobian(plan: Plan, parameters: Flat, x: Flat, d_output: Flat) -> tuple[Flat, Flat]:
+def vector_jacobian(plan: Plan, parameters: Flat, x: Source, d_output: Source) -> tuple[Flat, Flat]:
     """The gradients of ``sum(d_output * outputs)`` with respect to the inputs and to the (padded) parameters."""
-    samples = len(x)
-    d_input = np.empty_like(x)
+    samples, features = x.array.shape
+    dtype = parameters.dtype
+    d_input = np.empty((samples, features), dtype)
     piece = plan.piece(samples)
-    width = padded(x.shape[1])
-    gradient, arena = aligned(plan.size, x.dtype), aligned(plan.arena * piece, x.dtype)
-    scratch, rows = _scratch(plan, 1, x.dtype), aligned(piece * width, x.dtype)
+    gradient, arena = aligned(plan.size, dtype), aligned(plan.arena * piece, dtype)
+    scratch, rows = _scratch(plan, 1, dtype), aligned(piece * padded(features), dtype)
     record = np.zeros(1, dtype=_core.RUN)
     record["piece"] = piece
     done = 0
     while done < samples:
         done = _core.vector_jacobian(
-            plan.ops, record, parameters, gradient, x, d_output, d_input, arena, scratch, rows, done, PATIENCE)
+            plan.ops, record, parameters, gradient, x.record, d_output.record, d_input, arena, scratch, rows, done, PATIENCE)
     return d_input, gradient
 
 

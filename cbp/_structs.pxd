@@ -1,5 +1,6 @@
-# The structs through which Python and the core talk: arrays of them are NumPy structured arrays on the Python side
-# (dtypes OP and RUN of the module). All fields have eight bytes, so no compiler puts gaps between them.
+# The structs through which Python and the core talk: arrays of Op and Run are NumPy structured arrays on the Python side
+# (dtypes OP and RUN of the module), a Source is a bytes object. All fields have eight bytes, so no compiler puts gaps between
+# them.
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -17,6 +18,17 @@ cdef packed struct Op:
     int64_t sums           # weighted sums; the same slot as the output where the derivative does not need them
     int64_t output
     int64_t delta          # gradient of the weighted sums
+
+
+cdef packed struct Source:
+    # A table of numbers in memory that belongs to the user. Strides are in bytes, may be negative or 0, and keep every number
+    # aligned.
+    uint64_t address
+    int64_t kind           # of the numbers: `Kind` in kernels/gather.pxd
+    int64_t rows
+    int64_t columns
+    int64_t row_stride
+    int64_t column_stride
 
 
 cdef packed struct Run:

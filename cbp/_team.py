@@ -34,7 +34,7 @@ def checked(threads: object) -> Threads:
         if threads == "auto":
             return "auto"
         raise ValueError(f"threads must be a whole number of at least 1, or 'auto', got {threads!r}")
-    return _check.integer("threads", threads, below=1025)
+    return _check.integer("threads", threads, below=257)
 
 
 def cores() -> int:

@@ -128,6 +128,12 @@ class Network:
     ) -> History:
         """Train with backpropagation.
 
+        Data may be larger than the memory (``np.memmap``): X, and targets that are not labels, are not copied if they are
+        arrays of bools, integers or floats up to float64 in the byte order of the machine. Where they are not C-contiguous or
+        not of the network's dtype, the rows of a batch are converted when it is their turn. Copied as a whole are lists,
+        objects, other dtypes, columns (Fortran order) in ordinary memory, labels that are not of dtype ``np.intp``, and
+        weights that are not of the network's dtype. Nothing is written to; while ``fit`` runs, nobody else may either.
+
         Parameters
         ----------
         X : array, (samples, features)
@@ -259,6 +265,8 @@ class Network:
 
     def predict(self, X: npt.ArrayLike) -> Array:
         """Outputs for X (samples, features), as (samples, outputs): class probabilities after a softmax.
+
+        X may be larger than the memory, as in :meth:`fit`; the outputs are all that is allocated beyond some rows.
 
         Safe to call from several threads at once. Raises ValueError or TypeError where X is wrong.
         """

@@ -20,7 +20,7 @@ LANES = 16
 # --- names: every one has a kernel ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", ["OPS", "MODES", "ACTIVATIONS", "LOSSES", "OPTIMIZERS", "STREAMS"])
+@pytest.mark.parametrize("table", ["OPS", "MODES", "ACTIVATIONS", "LOSSES", "OPTIMIZERS", "SOURCES", "STREAMS"])
 def test_numbers_of_names_are_distinct(table):
     numbers = getattr(core, table)
     assert sorted(numbers.values()) == list(range(len(numbers)))

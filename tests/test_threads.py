@@ -82,6 +82,14 @@ def test_a_large_network_gives_the_same_bits():
     check_same_bits(lambda: cbp.mlp([300, 260, 150, 10], output="softmax", seed=3), X, y, epochs=2, batch_size=64)
 
 
+def test_every_batch_size_gives_the_same_bits():
+    """However the rows divide among the threads, none is done twice and none beyond the last."""
+    X, y = classes(41, 5, 3)
+    for batch_size in range(1, 42):
+        check_same_bits(lambda: cbp.mlp([5, 7, 3], output="softmax", seed=3), X, y, counts=[2, 3, 5, 9], epochs=4,
+                        batch_size=batch_size)
+
+
 def test_more_threads_than_rows_and_weights():
     X, y = classes(4, 1, 2)
     check_same_bits(lambda: cbp.mlp([1, 1, 2], output="softmax", seed=3), X, y, counts=[40], epochs=5, batch_size=2)
@@ -166,7 +174,7 @@ def test_a_thread_that_cannot_start_stops_the_others(monkeypatch):
 def test_wrong_threads(threads, error):
     net = cbp.mlp([3, 2], output="softmax", seed=1)
     X, y = classes(60, 3, 2)
-    with pytest.raises(error, match="threads must be a whole number of at least 1|threads must be a whole number below 1025"):
+    with pytest.raises(error, match="threads must be a whole number of at least 1|threads must be a whole number below 257"):
         net.fit(X, y, threads=threads)
     assert net.optimizer is None
 
