@@ -49,7 +49,7 @@ cdef inline void tile(
     cdef int width = vecs * (VECTOR_BYTES // <int>sizeof(floating))
     cdef Py_ssize_t k
     cdef int i, j
-    if depth < 1:
+    if depth < 1:   # never, see above
         return
     if start is NULL:
         start_stride = 0
