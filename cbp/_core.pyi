@@ -16,6 +16,7 @@ LOSSES: Final[dict[str, int]]
 OPTIMIZERS: Final[dict[str, int]]
 STREAMS: Final[dict[str, int]]
 KEEPS_SUM: Final[frozenset[str]]
+READY: Final[dict[str, int]]
 BUILD: Final[str]
 OP: Final[np.dtype[np.void]]
 RUN: Final[np.dtype[np.void]]
@@ -30,6 +31,11 @@ def run_epochs(
 def predict(
     ops: _Records, parameters: _Numbers, x: _Numbers, out: _Numbers, arena: _Numbers, piece: int, first: int, patience: float,
 ) -> int: ...
+def predict_ready(ops: _Records, parameters: _Numbers, x: object, dimensions: int, most: int) -> _Numbers | None: ...
+def train_ready(
+    busy: object, numbers: object, ops: _Records, run: _Records, parameters: _Numbers, state: _Numbers, gradient: _Numbers,
+    arena: _Numbers, mirror: _Numbers, before: _Numbers, targets: _Numbers, x: object, y: object, most: int,
+) -> float | None: ...
 def vector_jacobian(
     ops: _Records, parameters: _Numbers, gradient: _Numbers, x: _Numbers, d_output: _Numbers, d_input: _Numbers,
     arena: _Numbers, mirror: _Numbers, padded: _Numbers, piece: int, first: int, patience: float,

@@ -1,9 +1,13 @@
 """The compiled core: a network as a table of operations over flat arrays, and the loops that run it.
 
 Every function expects what ``network.py`` prepares: checked, C-contiguous arrays of the network's dtype. Nothing is checked
-here, nothing is allocated, and the loops run without the GIL. Kernels are in ``cbp/kernels/``, one subject a file.
+here, nothing is allocated, and the loops run without the GIL; ``predict_ready`` and ``train_ready`` do otherwise, and say why.
+Kernels are in ``cbp/kernels/``, one subject a file.
 """
 
+cimport numpy as cnp
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cython cimport floating
 from libc.math cimport isfinite
 from libc.stdint cimport uint32_t, uint64_t
@@ -22,6 +26,8 @@ from cbp.kernels.dense cimport (
     dense_forward,
     dense_forward_naive,
 )
+
+cnp.import_array()
 
 # --- names, as Python sees them ---------------------------------------------------------------------------------------------
 
@@ -265,6 +271,12 @@ cdef void epochs_loop(
     cdef double clock = now()
     cdef double deadline = clock + patience
     cdef random.Philox generator
+    cdef floating* state1 = &state[0, 0] if state.shape[0] > 0 else NULL
+    cdef floating* state2 = &state[1, 0] if state.shape[0] > 1 else NULL
+    cdef const floating* target = &targets[0, 0] if targets.shape[0] > 0 else NULL
+    cdef const Py_ssize_t* label = &labels[0] if labels.shape[0] > 0 else NULL
+    cdef const floating* weight = &weights[0] if weights.shape[0] > 0 else NULL
+    cdef const Py_ssize_t* row = &order[0] if order.shape[0] > 0 else NULL
     while run.epoch < last_epoch:
         if run.position == 0 and run.row == 0:
             begin_epoch(run)
@@ -273,9 +285,10 @@ cdef void epochs_loop(
                 random.philox_start(&generator, run.seed, random.SHUFFLE, <uint32_t>run.epoch)
                 random.shuffle(&generator, samples, &order[0])
         if run.row == 0:
-            begin_batch(run, min(run.batch_size, samples - run.position), weights, order)
+            begin_batch(run, min(run.batch_size, samples - run.position), weight, row)
         piece = min(run.piece, run.batch_rows - run.row)
-        one_piece(ops, count, run, piece, parameters, gradient, state, x, targets, labels, weights, order, arena, mirror)
+        one_piece(ops, count, run, piece, &parameters[0], &gradient[0], state1, state2, &x[0, 0], x.shape[1], target, label,
+                  weight, row, &arena[0], &mirror[0])
         if run.diverged:
             return
         run.row += piece
@@ -307,16 +320,16 @@ cdef void end_epoch(Run* run, double clock, double[:, ::1] curves) noexcept nogi
     run.epoch += 1
 
 
-cdef void begin_batch(Run* run, Py_ssize_t batch, const floating[::1] weights, const Py_ssize_t[::1] order) noexcept nogil:
+cdef void begin_batch(Run* run, Py_ssize_t batch, const floating* weights, const Py_ssize_t* order) noexcept nogil:
     """The weight that the gradients of a batch are divided by must be known before its first piece."""
     cdef Py_ssize_t i
     run.batch_rows = batch
     run.batch_loss = 0
     run.batch_weight = batch
-    if weights.shape[0] > 0:
+    if weights is not NULL:
         run.batch_weight = 0
         for i in range(run.position, run.position + batch):
-            run.batch_weight += weights[order[i] if order.shape[0] > 0 else i]
+            run.batch_weight += weights[order[i] if order is not NULL else i]
 
 
 cdef void end_batch(Run* run) noexcept nogil:
@@ -327,29 +340,28 @@ cdef void end_batch(Run* run) noexcept nogil:
 
 
 cdef void one_piece(
-    const Op* ops, Py_ssize_t count, Run* run, Py_ssize_t rows, floating[::1] parameters, floating[::1] gradient,
-    floating[:, ::1] state, const floating[:, ::1] x, const floating[:, ::1] targets, const Py_ssize_t[::1] labels,
-    const floating[::1] weights, const Py_ssize_t[::1] order, floating[::1] arena, floating[::1] mirror,
+    const Op* ops, Py_ssize_t count, Run* run, Py_ssize_t rows, floating* parameters, floating* gradient,
+    floating* state1, floating* state2, const floating* x, Py_ssize_t inputs, const floating* targets, const Py_ssize_t* labels,
+    const floating* weights, const Py_ssize_t* order, floating* arena, floating* mirror,
 ) noexcept nogil:
     """Forward, loss and (unless evaluating) backward for some rows of a batch, and the update after its last ones.
 
-    A batch whose loss is not finite changes nothing.
+    x (samples, inputs); targets, labels, weights and order are NULL for what is not there. A batch whose loss is not finite
+    changes nothing.
     """
     cdef bint fused = losses.is_fused(<int>run.loss, <int>ops[count - 1].activation)
     cdef bint whole = run.row == 0 and rows == run.batch_rows
     cdef Py_ssize_t first = run.position + run.row
-    cdef const floating* piece = &x[first, 0] if order.shape[0] == 0 else &arena[0]
+    cdef const floating* piece = x + first * inputs if order is NULL else arena
     cdef Py_ssize_t r
     cdef optimizers.Rule rule
-    cdef floating* state1 = &state[0, 0] if state.shape[0] > 0 else NULL
-    cdef floating* state2 = &state[1, 0] if state.shape[0] > 1 else NULL
     cdef bint last_piece = run.row + rows == run.batch_rows
     cdef bint updating = run.mode == TRAIN and last_piece and run.batch_weight > 0
-    if order.shape[0] > 0:
+    if order is not NULL:
         for r in range(rows):
-            memcpy(&arena[r * x.shape[1]], &x[order[first + r], 0], x.shape[1] * sizeof(floating))
-    forward(ops, count, &parameters[0], rows, piece, x.shape[1], &arena[0], fused)
-    loss_of_piece(ops, count, run, rows, fused, targets, labels, weights, order, &arena[0])
+            memcpy(arena + r * inputs, x + order[first + r] * inputs, inputs * sizeof(floating))
+    forward(ops, count, parameters, rows, piece, inputs, arena, fused)
+    loss_of_piece(ops, count, run, rows, fused, targets, labels, weights, order, arena)
     run.diverged = run.mode == TRAIN and not isfinite(run.batch_loss + run.penalty)
     if run.diverged or run.mode == EVALUATE:
         return
@@ -357,15 +369,15 @@ cdef void one_piece(
         run.step += 1
         optimizers.begin_step(&rule, <int>run.optimizer, run.rate, run.weight_decay, run.memory1, run.memory2, run.epsilon,
                               run.l1, run.l2, <double>run.step)
-    backward(ops, count, &parameters[0], &gradient[0], rows, piece, x.shape[1], <floating*>NULL, 0, &arena[0], &mirror[0],
+    backward(ops, count, parameters, gradient, rows, piece, inputs, <floating*>NULL, 0, arena, mirror,
              run.row > 0, fused, &rule if updating and whole else NULL, state1, state2)
     if last_piece and not (updating and whole):
-        end_gradient(ops, count, run, &parameters[0], &gradient[0], &rule if updating else NULL, state1, state2)
+        end_gradient(ops, count, run, parameters, gradient, &rule if updating else NULL, state1, state2)
 
 
 cdef void loss_of_piece(
-    const Op* ops, Py_ssize_t count, Run* run, Py_ssize_t rows, bint fused, const floating[:, ::1] targets,
-    const Py_ssize_t[::1] labels, const floating[::1] weights, const Py_ssize_t[::1] order, floating* arena,
+    const Op* ops, Py_ssize_t count, Run* run, Py_ssize_t rows, bint fused, const floating* targets,
+    const Py_ssize_t* labels, const floating* weights, const Py_ssize_t* order, floating* arena,
 ) noexcept nogil:
     """Add the loss and the metric of some rows to the run's, and leave the gradient of the outputs in the last delta slot."""
     cdef const Op* last = &ops[count - 1]
@@ -377,13 +389,13 @@ cdef void loss_of_piece(
     cdef const floating* y
     losses.begin_rows(<int>run.loss, fused, rows, last.units, last.width, arena + rows * last.output, arena + rows * last.delta)
     for r in range(rows):
-        sample = order[first + r] if order.shape[0] > 0 else first + r
-        weight = weights[sample] if weights.shape[0] > 0 else 1
+        sample = order[first + r] if order is not NULL else first + r
+        weight = weights[sample] if weights is not NULL else 1
         if weight == 0:
             silence_row(ops, count, rows, r, arena)
             continue
-        y = &targets[sample, 0] if targets.shape[0] > 0 else NULL
-        label = labels[sample] if labels.shape[0] > 0 else 0
+        y = targets + sample * last.units if targets is not NULL else NULL
+        label = labels[sample] if labels is not NULL else 0
         y_hat = arena + rows * last.output + r * last.width
         run.epoch_metric += weight * losses.metric_row(<int>run.loss, fused, last.units, y_hat, y, label)
         loss = losses.loss_row(<int>run.loss, fused, run.delta, last.units, last.width, weight * scale, y_hat, y, label,
@@ -453,6 +465,286 @@ def vector_jacobian(
             if now() >= deadline:
                 break
     return first
+
+
+# --- a few rows, straight from Python -----------------------------------------------------------------------------------------
+#
+# An array that is checked and taken as a memoryview costs more than a small network. These functions read what needs no
+# judgement through the pointers of NumPy's C API: finite numbers in arrays, lists and tuples of the right shape. For all else,
+# what is wrong included, they return None with nothing changed, and the caller goes the ordinary way, which has the messages.
+
+cdef enum:
+    SCRATCH = 32768   # bytes of the C stack for the arena of a prediction
+    BRIEF = 65536     # rows times parameters that may run with the GIL held: some microseconds
+    FEW = 128         # rows at most; a piece is never less
+
+READY = {"bytes": SCRATCH, "work": BRIEF, "rows": FEW}
+
+
+def predict_ready(
+    cnp.ndarray ops not None, cnp.ndarray parameters not None, object x, int dimensions, Py_ssize_t most,
+):
+    """Outputs for one row (`dimensions` 1) or for up to `most` rows (2); None where x has to be looked at."""
+    if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
+        return ready_outputs(ops, <const float*>cnp.PyArray_DATA(parameters), cnp.NPY_FLOAT, x, dimensions, most)
+    return ready_outputs(ops, <const double*>cnp.PyArray_DATA(parameters), cnp.NPY_DOUBLE, x, dimensions, most)
+
+
+cdef object ready_outputs(
+    cnp.ndarray table, const floating* parameters, int dtype, object given, int dimensions, Py_ssize_t most,
+):
+    """The arena lies on the stack, so that threads can predict at once."""
+    cdef char[SCRATCH + 64] scratch
+    cdef floating* arena = <floating*>(&scratch[0] + (64 - <size_t>&scratch[0] % 64))
+    cdef const Op* ops = <const Op*>cnp.PyArray_DATA(table)
+    cdef Py_ssize_t count = cnp.PyArray_DIM(table, 0)
+    cdef const Op* last = &ops[count - 1]
+    cdef Py_ssize_t r, rows = 0
+    cdef cnp.npy_intp[2] shape
+    cdef const floating* x = ready_rows(given, dimensions, ops[0].inputs, most, arena, &rows)
+    cdef floating* out
+    if x is NULL:
+        return None
+    forward(ops, count, parameters, rows, x, ops[0].inputs, arena, False)
+    shape[0] = rows
+    shape[1] = last.units
+    outputs = cnp.PyArray_EMPTY(dimensions, &shape[2 - dimensions], dtype, 0)
+    out = <floating*>cnp.PyArray_DATA(<cnp.ndarray>outputs)
+    for r in range(rows):
+        memcpy(out + r * last.units, arena + rows * last.output + r * last.width, last.units * sizeof(floating))
+    return outputs
+
+
+def train_ready(
+    object busy, object numbers, cnp.ndarray ops not None, cnp.ndarray run not None, cnp.ndarray parameters not None,
+    cnp.ndarray state not None, cnp.ndarray gradient not None, cnp.ndarray arena not None, cnp.ndarray mirror not None,
+    cnp.ndarray before not None, cnp.ndarray targets not None, object x, object y, Py_ssize_t most,
+):
+    """One update with up to `most` rows; returns their loss, or None with nothing changed: x or y have to be looked at, the lock
+    `busy` is taken, `state` is no longer that of `numbers`, or the step diverges.
+
+    `before` has room for parameters and state, `targets` for the targets of `most` rows. The lock and the count of steps are
+    handled in here too, where no signal comes between them and the update.
+    """
+    if not busy.acquire(False):
+        return None
+    try:
+        if numbers.state is not state:
+            return None
+        if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
+            return ready_step(numbers, ops, run, state, <float*>cnp.PyArray_DATA(parameters),
+                              <float*>cnp.PyArray_DATA(gradient), <float*>cnp.PyArray_DATA(arena),
+                              <float*>cnp.PyArray_DATA(mirror), <float*>cnp.PyArray_DATA(before),
+                              <float*>cnp.PyArray_DATA(targets), x, y, most)
+        return ready_step(numbers, ops, run, state, <double*>cnp.PyArray_DATA(parameters),
+                          <double*>cnp.PyArray_DATA(gradient), <double*>cnp.PyArray_DATA(arena),
+                          <double*>cnp.PyArray_DATA(mirror), <double*>cnp.PyArray_DATA(before),
+                          <double*>cnp.PyArray_DATA(targets), x, y, most)
+    finally:
+        busy.release()
+
+
+cdef object ready_step(
+    object numbers, cnp.ndarray table, cnp.ndarray record, cnp.ndarray state, floating* parameters, floating* gradient,
+    floating* arena, floating* mirror, floating* before, floating* targets, object given_x, object given_y, Py_ssize_t most,
+):
+    cdef const Op* ops = <const Op*>cnp.PyArray_DATA(table)
+    cdef Py_ssize_t count = cnp.PyArray_DIM(table, 0)
+    cdef Run* run = <Run*>cnp.PyArray_DATA(record)
+    cdef floating* states = <floating*>cnp.PyArray_DATA(state)
+    cdef Py_ssize_t slots = cnp.PyArray_DIM(state, 0), size = cnp.PyArray_DIM(state, 1)
+    cdef Py_ssize_t units = ops[count - 1].units, rows = 0
+    cdef Py_ssize_t[FEW] room
+    cdef const Py_ssize_t* labels = NULL
+    cdef const floating* y = NULL
+    cdef const floating* x = ready_rows(given_x, 2, ops[0].inputs, most, arena, &rows)
+    cdef bint done
+    if x is NULL:
+        return None
+    if run.loss == losses.CROSS_ENTROPY:
+        labels = ready_labels(given_y, rows, units, room)
+    else:
+        y = ready_targets(given_y, rows, units, <int>run.loss, targets)
+    if labels is NULL and y is NULL:
+        return None
+    run.step = numbers.step
+    step = run.step + 1
+    if rows * size > BRIEF:
+        with nogil:
+            done = safe_step(ops, count, run, rows, size, slots, parameters, states, gradient, x, y, labels, arena, mirror, before)
+    else:
+        done = safe_step(ops, count, run, rows, size, slots, parameters, states, gradient, x, y, labels, arena, mirror, before)
+    if not done:
+        return None
+    numbers.step = step
+    return run.batch_loss / run.batch_weight + run.penalty
+
+
+cdef bint safe_step(
+    const Op* ops, Py_ssize_t count, Run* run, Py_ssize_t rows, Py_ssize_t size, Py_ssize_t slots, floating* parameters,
+    floating* state, floating* gradient, const floating* x, const floating* y, const Py_ssize_t* labels, floating* arena,
+    floating* mirror, floating* before,
+) noexcept nogil:
+    """One update, or none: where a number would not stay finite all are as they were, and the result is False.
+
+    A parameter that was not finite before is not finite after the step, whatever the rule.
+    """
+    memcpy(before, parameters, size * sizeof(floating))
+    memcpy(before + size, state, slots * size * sizeof(floating))
+    run.position = run.row = 0
+    run.penalty = penalty(ops, count, run, parameters)
+    begin_batch(run, rows, <floating*>NULL, NULL)
+    one_piece(ops, count, run, rows, parameters, gradient, state if slots > 0 else NULL, state + size if slots > 1 else NULL,
+              x, ops[0].inputs, y, labels, <floating*>NULL, NULL, arena, mirror)
+    if not run.diverged and finite(size, parameters) and finite(slots * size, state):
+        return True
+    memcpy(parameters, before, size * sizeof(floating))
+    memcpy(state, before + size, slots * size * sizeof(floating))
+    return False
+
+
+cdef const floating* ready_rows(
+    object given, int dimensions, Py_ssize_t columns, Py_ssize_t most, floating* room, Py_ssize_t* rows,
+) except? NULL:
+    """The numbers of one row, or of up to `most` rows, and how many rows; NULL where they have to be looked at.
+
+    An array of the dtype is read where it is, anything else is converted into `room`.
+    """
+    if cnp.PyArray_CheckExact(given):
+        return ready_array(<cnp.ndarray>given, dimensions, columns, most, room, rows)
+    if dimensions == 1:
+        rows[0] = 1
+        return room if most > 0 and ready_row(given, columns, room) else NULL
+    if type(given) is not list and type(given) is not tuple:
+        return NULL
+    rows[0] = 0
+    for row in given:
+        if rows[0] == most or not ready_row(row, columns, room + rows[0] * columns):
+            return NULL
+        rows[0] += 1
+    return room if rows[0] > 0 else NULL
+
+
+cdef const floating* ready_array(
+    cnp.ndarray given, int dimensions, Py_ssize_t columns, Py_ssize_t most, floating* room, Py_ssize_t* rows,
+) noexcept:
+    cdef const floating* x = room
+    cdef int dtype = cnp.PyArray_TYPE(given)
+    cdef int own = cnp.NPY_FLOAT if sizeof(floating) == sizeof(float) else cnp.NPY_DOUBLE
+    if (cnp.PyArray_NDIM(given) != dimensions or cnp.PyArray_DIM(given, dimensions - 1) != columns
+            or not cnp.PyArray_ISCARRAY_RO(given)):
+        return NULL
+    rows[0] = cnp.PyArray_DIM(given, 0) if dimensions == 2 else 1
+    if rows[0] < 1 or rows[0] > most:
+        return NULL
+    if dtype == own:
+        x = <const floating*>cnp.PyArray_DATA(given)
+    elif dtype == cnp.NPY_FLOAT:
+        convert(rows[0] * columns, <const float*>cnp.PyArray_DATA(given), room)
+    elif dtype == cnp.NPY_DOUBLE:
+        convert(rows[0] * columns, <const double*>cnp.PyArray_DATA(given), room)
+    else:
+        return NULL
+    return x if finite(rows[0] * columns, x) else NULL
+
+
+ctypedef fused number:
+    float
+    double
+
+
+cdef inline void convert(Py_ssize_t n, const number* x, floating* to) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        to[i] = <floating>x[i]
+
+
+cdef bint ready_row(object given, Py_ssize_t columns, floating* row) except -1:
+    """Convert a list or tuple of as many finite floats and ints; False where it holds anything else.
+
+    Ints beyond 2^53 are left to NumPy, which does not round them to a double first.
+    """
+    cdef Py_ssize_t j = 0
+    cdef long long whole
+    cdef int overflow = 0
+    if type(given) is not list and type(given) is not tuple:
+        return False
+    for value in given:
+        if j == columns:
+            return False
+        if PyFloat_CheckExact(value):
+            row[j] = <floating>PyFloat_AS_DOUBLE(value)
+        elif PyLong_CheckExact(value):
+            whole = PyLong_AsLongLongAndOverflow(value, &overflow)
+            if overflow or whole > 1LL << 53 or whole < -(1LL << 53):
+                return False
+            row[j] = <floating>whole
+        else:
+            return False
+        j += 1
+    return j == columns and finite(columns, row)
+
+
+cdef const Py_ssize_t* ready_labels(object given, Py_ssize_t rows, Py_ssize_t classes, Py_ssize_t* room) except? NULL:
+    """Class numbers from an array of intp or a list of ints, copied: another thread may write into the array."""
+    cdef Py_ssize_t i = 0
+    cdef int overflow = 0
+    if cnp.PyArray_CheckExact(given):
+        if (cnp.PyArray_NDIM(<cnp.ndarray>given) != 1 or cnp.PyArray_DIM(<cnp.ndarray>given, 0) != rows
+                or cnp.PyArray_TYPE(<cnp.ndarray>given) != cnp.NPY_INTP or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>given)):
+            return NULL
+        memcpy(room, cnp.PyArray_DATA(<cnp.ndarray>given), rows * sizeof(Py_ssize_t))
+    elif type(given) is list or type(given) is tuple:
+        for value in given:
+            if i == rows or not PyLong_CheckExact(value):
+                return NULL
+            room[i] = PyLong_AsLongLongAndOverflow(value, &overflow)   # -1 where it overflows
+            i += 1
+        if i != rows:
+            return NULL
+    else:
+        return NULL
+    for i in range(rows):
+        if room[i] < 0 or room[i] >= classes:
+            return NULL
+    return room
+
+
+cdef const floating* ready_targets(
+    object given, Py_ssize_t rows, Py_ssize_t units, int loss, floating* room,
+) except? NULL:
+    """Targets (rows, units), or (rows) for a single output, in the range that the loss is defined for."""
+    cdef Py_ssize_t found = 0
+    cdef const floating* y = ready_rows(given, 2, units, rows, room, &found)
+    if y is not NULL and found != rows:
+        return NULL
+    if y is NULL and units == 1:
+        y = ready_rows(given, 1, rows, 1, room, &found)
+    if y is not NULL and not in_range(loss, rows * units, y):
+        return NULL
+    return y
+
+
+cdef bint in_range(int loss, Py_ssize_t n, const floating* y) noexcept nogil:
+    """The same ranges as in _arrays.py."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if loss == losses.BINARY_CROSS_ENTROPY and not (0 <= y[i] <= 1):
+            return False
+        if loss == losses.POISSON and not y[i] >= 0:
+            return False
+        if loss == losses.HINGE and not (y[i] == 1 or y[i] == -1):
+            return False
+    return True
+
+
+cdef inline bint finite(Py_ssize_t n, const floating* x) noexcept nogil:
+    """Whether all numbers are finite; without a way out of the loop, so that it vectorises."""
+    cdef Py_ssize_t i
+    cdef int wrong = 0
+    for i in range(n):
+        wrong |= x[i] * 0 != 0
+    return wrong == 0
 
 
 # --- random numbers and checks ------------------------------------------------------------------------------------------------

@@ -105,6 +105,11 @@ class Runner:
             _describe(optimizer, run)
 
     @property
+    def scratch(self) -> tuple[npt.NDArray[Any], Flat, Flat, Flat]:
+        """The record that describes the run, and room for the gradient, the arena and the mirror."""
+        return self._record, self._gradient, self._arena, self._mirror
+
+    @property
     def gradient(self) -> Flat:
         """The padded gradient of the last batch, penalties included."""
         return self._gradient
