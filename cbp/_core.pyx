@@ -520,8 +520,8 @@ def train_ready(
     cnp.ndarray state not None, cnp.ndarray gradient not None, cnp.ndarray arena not None, cnp.ndarray mirror not None,
     cnp.ndarray before not None, cnp.ndarray targets not None, object x, object y, Py_ssize_t most,
 ):
-    """One update with up to `most` rows; returns their loss, or None with nothing changed: x or y have to be looked at, the lock
-    `busy` is taken, `state` is no longer that of `numbers`, or the step diverges.
+    """One update with up to `most` rows; returns their loss, or None with nothing changed: x or y have to be looked at, the
+    lock `busy` is taken, `state` is no longer that of `numbers`, or the step diverges.
 
     `before` has room for parameters and state, `targets` for the targets of `most` rows. The lock and the count of steps are
     handled in here too, where no signal comes between them and the update.
@@ -569,11 +569,13 @@ cdef object ready_step(
         return None
     run.step = numbers.step
     step = run.step + 1
-    if rows * size > BRIEF:
-        with nogil:
-            done = safe_step(ops, count, run, rows, size, slots, parameters, states, gradient, x, y, labels, arena, mirror, before)
+    if rows * size <= BRIEF:
+        done = safe_step(ops, count, run, rows, size, slots, parameters, states, gradient, x, y, labels, arena, mirror,
+                         before)
     else:
-        done = safe_step(ops, count, run, rows, size, slots, parameters, states, gradient, x, y, labels, arena, mirror, before)
+        with nogil:
+            done = safe_step(ops, count, run, rows, size, slots, parameters, states, gradient, x, y, labels, arena, mirror,
+                             before)
     if not done:
         return None
     numbers.step = step
@@ -738,15 +740,6 @@ cdef bint in_range(int loss, Py_ssize_t n, const floating* y) noexcept nogil:
     return True
 
 
-cdef inline bint finite(Py_ssize_t n, const floating* x) noexcept nogil:
-    """Whether all numbers are finite; without a way out of the loop, so that it vectorises."""
-    cdef Py_ssize_t i
-    cdef int wrong = 0
-    for i in range(n):
-        wrong |= x[i] * 0 != 0
-    return wrong == 0
-
-
 # --- random numbers and checks ------------------------------------------------------------------------------------------------
 
 def draw(uint64_t seed, uint32_t stream, uint32_t counter, str kind, double[::1] out not None):
@@ -782,7 +775,7 @@ def first_not_finite(const floating[::1] x not None):
     cdef Py_ssize_t n = x.shape[0], found = -1
     cdef Py_ssize_t i = 0, j
     with nogil:
-        while n - i >= 1024 and all_finite(&x[i]):
+        while n - i >= 1024 and finite(1024, &x[i]):
             i += 1024
         for j in range(i, n):
             if not isfinite(x[j]):
@@ -791,19 +784,22 @@ def first_not_finite(const floating[::1] x not None):
     return found
 
 
-cdef inline bint all_finite(const floating* x) noexcept nogil:
-    """Whether 1024 numbers are finite: the sum of 0 x is 0, else NaN. With 64 sums at once no addition waits for another."""
+cdef bint finite(Py_ssize_t n, const floating* x) noexcept nogil:
+    """Whether all numbers are finite: the sum of 0 x is 0, else NaN. With 64 sums at once no addition waits for another."""
     cdef floating lanes[64]
-    cdef floating total = 0
-    cdef Py_ssize_t j, k
-    for k in range(64):
-        lanes[k] = 0
-    for j in range(0, 1024, 64):
+    cdef Py_ssize_t i, k, whole = n // 64 * 64
+    cdef int wrong = 0
+    if whole:
         for k in range(64):
-            lanes[k] += x[j + k] * 0
-    for k in range(64):
-        total += lanes[k]
-    return total == 0
+            lanes[k] = 0
+        for i in range(0, whole, 64):
+            for k in range(64):
+                lanes[k] += x[i + k] * 0
+        for k in range(64):
+            wrong |= lanes[k] != 0
+    for i in range(whole, n):
+        wrong |= x[i] * 0 != 0
+    return not wrong
 
 
 # --- the kernels one by one, for tests and the benchmark ---

@@ -43,8 +43,8 @@ class Online:
         return numbers.state is self._state and rows <= self._rows
 
     def step(self, X: object, y: object, optimizer: object) -> float | None:
-        """One update, and the loss before it. None, with nothing changed: the ordinary way has to be taken, because the data have
-        to be looked at, because something is wrong with them, or because anything else is new."""
+        """One update, and the loss before it; None, with nothing changed, where the ordinary way has to be taken: the data have
+        to be looked at, something is wrong with them, or anything else is new."""
         mine = self._optimizer
         if not (optimizer is None or optimizer is mine or (type(optimizer) is type(mine) and optimizer == mine)):
             return None
