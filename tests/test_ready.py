@@ -343,8 +343,8 @@ def bad_batches(dtype, classes):
     for y in (1, None, [0], [0, 3], [0, -1], [0, 2**70], [0.5, 1], [0, "a"], [True, False], np.array([0, 3]),
               np.array([0, 1, 2]), np.array([0, -1]), np.array([0, 1], np.int32), np.array([0, 1.0]), np.array([[0], [1]]),
               [[0], [1]], np.ones((2, 3)) * np.nan, np.ones((3, 3)), np.ones((2, 2)), [[1.0, 2.0, 3.0]],
-              [[1.0, 2.0, 3.0], [1.0, 2.0]], np.full((2, 3), 1 / 3, dtype), [[0.0, 0.0, 1.0]] * 2, np.zeros((2, 3), int), [np.ones(3), np.ones(3)], "ab",
-              [[float("inf")] * 3] * 2, np.arange(4)[::2], np.array([0, 1]).astype(">i8")):
+              [[1.0, 2.0, 3.0], [1.0, 2.0]], np.full((2, 3), 1 / 3, dtype), [[0.0, 0.0, 1.0]] * 2, np.zeros((2, 3), int),
+              [np.ones(3), np.ones(3)], "ab", [[float("inf")] * 3] * 2, np.arange(4)[::2], np.array([0, 1]).astype(">i8")):
         yield X, y
     for x in (X[0], [], [[]], X[:0], X.T, np.ones((2, 4, 1), dtype), [[1.0] * 4, 1.0], None, "ab", [None, None],
               np.ones((3, 4), dtype)):
