@@ -19,6 +19,7 @@ STREAMS: Final[dict[str, int]]
 KEEPS_SUM: Final[frozenset[str]]
 STRIP: Final[int]
 PHASES: Final[tuple[str, ...]]
+READY: Final[dict[str, int]]
 BUILD: Final[str]
 OP: Final[np.dtype[np.void]]
 RUN: Final[np.dtype[np.void]]
@@ -39,6 +40,11 @@ def run_epochs(
 def predict(
     ops: _Records, parameters: _Numbers, x: bytes, out: _Numbers, arena: _Numbers, piece: int, first: int, patience: float,
 ) -> int: ...
+def predict_ready(ops: _Records, parameters: _Numbers, x: object, dimensions: int, most: int) -> _Numbers | None: ...
+def train_ready(
+    busy: object, numbers: object, ops: _Records, run: _Records, parameters: _Numbers, state: _Numbers, gradient: _Numbers,
+    arena: _Numbers, scratch: _Numbers, before: _Numbers, targets: _Numbers, x: object, y: object, most: int,
+) -> float | None: ...
 def vector_jacobian(
     ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, x: bytes, d_output: bytes, d_input: _Numbers,
     arena: _Numbers, scratch: _Numbers, padded: _Numbers, first: int, patience: float,
