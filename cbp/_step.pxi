@@ -64,7 +64,7 @@ cdef struct Pass:
     void* arena
     void* scratch               # every thread has a part of it
     Py_ssize_t scratch_size     # of that part
-    const optimizers.Rule* rule # NULL: no update after the gradient
+    const optimizers.Rule* rule  # NULL: no update after the gradient
     bint fused                  # the loss includes the last activation
     Laps* laps                  # of the calling thread; NULL: nobody looks
 
@@ -74,7 +74,7 @@ cdef inline Py_ssize_t share(Py_ssize_t rows, int part, int parts) noexcept nogi
     return min(rows, (rows * part // parts + 3) // 4 * 4)
 
 
-# --- phase one: every thread takes some rows through the network, to the deltas of all layers ----------------------------------
+# --- phase one: every part takes some rows through the network, to the deltas of all layers -----------------------------------
 
 cdef void rows_task_float32(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
@@ -163,7 +163,8 @@ cdef void loss_of_rows(Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating*
     cdef const floating* weights = <const floating*>batch.weights
     cdef Py_ssize_t r
     losses.loss_rows(
-        <int>run.loss, batch.fused, run.delta, rows, last.units, last.width, 1 / run.batch_weight if run.batch_weight > 0 else 0,
+        <int>run.loss, batch.fused, run.delta, rows, last.units, last.width,
+        1 / run.batch_weight if run.batch_weight > 0 else 0,
         arena + batch.rows * last.output + first * last.width, targets + first * batch.ldy if targets is not NULL else NULL,
         batch.ldy, batch.labels + first if batch.labels is not NULL else NULL,
         weights + first if weights is not NULL else NULL, arena + batch.rows * last.delta + first * last.width,
@@ -198,7 +199,8 @@ cdef void backward_rows(
     cdef floating* dx = first_dx
     cdef Py_ssize_t lddx = first_lddx
     if not is_done:
-        activations.activate_backward(<int>op.activation, rows, op.units, op.width, arena + batch * op.sums + first * op.width,
+        activations.activate_backward(<int>op.activation, rows, op.units, op.width,
+                                      arena + batch * op.sums + first * op.width,
                                       arena + batch * op.output + first * op.width, dz)
         lap(laps, SLOPE)
     if index > 0:
@@ -209,7 +211,7 @@ cdef void backward_rows(
         lap(laps, INPUT_GRADIENT)
 
 
-# --- phase two: every thread takes some rows of the weights, over the whole piece ----------------------------------------------
+# --- phase two: every part takes some rows of the weights, over the whole piece -----------------------------------------------
 
 cdef void weights_task_float32(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
@@ -252,7 +254,8 @@ cdef void backward_weights(
     the whole gradient; otherwise the blocks of a thread take one place, one after the other.
     """
     cdef const Op* op = &batch.ops[index]
-    cdef const floating* x = <const floating*>batch.x if index == 0 else arena + batch.rows * batch.ops[index - 1].output
+    cdef const floating* x = (
+        <const floating*>batch.x if index == 0 else arena + batch.rows * batch.ops[index - 1].output)
     cdef Py_ssize_t ldx = batch.ldx if index == 0 else batch.ops[index - 1].width
     cdef const floating* dz = arena + batch.rows * op.delta
     cdef bint accumulate = batch.run.row > 0
