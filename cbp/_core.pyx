@@ -295,8 +295,8 @@ def run_epochs(
     """Run epochs until `last_epoch` or, after `patience` seconds, to the next place where Python may look at signals.
 
     `x` and `targets` are what source() gave. `curves` gets a row (loss, metric, seconds) for every complete epoch. `targets`
-    (samples, outputs) or `labels` (samples) is empty, so may be `weights` (all 1), `order` (no shuffling) and, when nothing is updated, `state`. Where the call
-    stopped stands in `run`; the same call again goes on from there.
+    (samples, outputs) or `labels` (samples) is empty, so may be `weights` (all 1), `order` (no shuffling) and, when nothing is
+    updated, `state`. Where the call stopped stands in `run`; the same call again goes on from there.
     """
     cdef const Source* inputs = <const Source*><const char*>x
     cdef const Source* wanted = <const Source*><const char*>targets
@@ -488,7 +488,8 @@ def vector_jacobian(
     Py_ssize_t piece, Py_ssize_t first, double patience,
 ):
     """Gradients of sum(d_output * outputs): `d_input` of the rows from `first` on, and `gradient`, which is overwritten by the
-    first piece and added to by the others. `x` and `d_output` are what source() gave; `padded` holds one piece of d_input with padded rows. Returns as predict()."""
+    first piece and added to by the others. `x` and `d_output` are what source() gave; `padded` holds one piece of d_input with
+    padded rows. Returns as predict()."""
     cdef const Op* last = &ops[ops.shape[0] - 1]
     cdef const Source* inputs = <const Source*><const char*>x
     cdef const Source* wanted = <const Source*><const char*>d_output

@@ -143,7 +143,8 @@ class Runner:
         try:
             _core.run_epochs(
                 self._plan.ops, self._record, numbers.parameters, self._gradient, numbers.state, data.x.record,
-                data.targets.record, data.labels, data.weights, self._order, self._arena, self._mirror, curves, last_epoch, PATIENCE,
+                data.targets.record, data.labels, data.weights, self._order, self._arena, self._mirror, curves, last_epoch,
+                PATIENCE,
             )
         finally:
             self.sync()

@@ -316,7 +316,8 @@ small.evaluate(x, y)
 small.predict(x)
 stop.set()
 watcher.join()
-print(json.dumps([tracemalloc.get_traced_memory()[1], peak - base if base else 0, x.nbytes, bool((x[:: rows // 50] == 0).all())]))
+traced, pages = tracemalloc.get_traced_memory()[1], peak - base if base else 0
+print(json.dumps([traced, pages, x.nbytes, bool((x[:: rows // 50] == 0).all())]))
 """
 
 
