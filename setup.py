@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
@@ -30,7 +31,8 @@ OTHER_LEVELS = {"": ([], 16, 6)}
 # product then runs 6 to 25 times slower. -fno-trapping-math lets loops with a condition vectorise; nothing faster is
 # used, because -ffast-math turns subnormal numbers off for the whole process.
 OPTIMISE = ["-O2", "-ftree-vectorize", "-fpeel-loops", "-fno-math-errno", "-fno-trapping-math", "-g0"]
-GCC_ONLY = ["-fvect-cost-model=unlimited"]
+# Loops that copy or clear stay loops: as a call of memset or `rep stos` they would force the tile's accumulators into memory.
+GCC_ONLY = ["-fvect-cost-model=unlimited", "-fno-tree-loop-distribute-patterns"]
 
 
 def compiler_is_gcc() -> bool:
@@ -77,11 +79,13 @@ def extension(suffix: str) -> Extension:
     compile_flags, link_flags = flags(march)
     built.extra_compile_args = compile_flags
     built.extra_link_args = link_flags
-    built.define_macros = [("CBP_VECTOR_BYTES", str(vector_bytes)), ("CBP_TILE_ROWS", str(tile_rows))]
+    built.define_macros = [("CBP_VECTOR_BYTES", str(vector_bytes)), ("CBP_TILE_ROWS", str(tile_rows)),
+                           ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
+    built.include_dirs = [numpy.get_include()]
     if sys.platform != "win32":
         # Without forced inlining the tile's literal sizes are not constants and it runs 6 times slower.
         built.define_macros.append(("CYTHON_INLINE", "__inline__ __attribute__((always_inline))"))
-        built.libraries = ["m"]
+        built.libraries = ["m", "pthread"]
     return built
 
 

@@ -52,10 +52,10 @@ class Plan:
         Length of the padded flat vector.
     arena : int
         Numbers that one row of a batch needs in the arena.
-    targets : int
-        The arena's slot for targets that are not of the network's dtype or not contiguous.
-    mirror : int
-        Numbers that the transpose of the largest weight array needs.
+    targets, weights : int
+        Slots of the arena where targets and sample weights are gathered.
+    scratch : int
+        Numbers that a thread needs beside the arena, for the gradient of the input of the largest layer.
     """
 
     def __init__(self, layers: tuple[Layer, ...], input_shape: Shape):
@@ -63,7 +63,7 @@ class Plan:
         self.shapes: dict[str, Shape] = {}
         self._offsets: dict[str, int] = {}
         self.size = 0
-        self.mirror = 0
+        self.scratch = 0
         self.arena = padded(prod(input_shape))  # rows are gathered here when the data are shuffled or converted
         self.ops = np.zeros(len(layers), dtype=_core.OP)
         shape = input_shape
@@ -78,6 +78,7 @@ class Plan:
             shape = output_shape
         self.output_shape = shape
         self.targets = self.slot(prod(shape))
+        self.weights = self.slot(1)
 
     def _place(self, name: str, shape: Shape) -> None:
         self.shapes[name] = shape
@@ -111,6 +112,16 @@ class Plan:
             views[name] = rows[..., : shape[-1]]
         return views
 
+    @property
+    def flat(self) -> bool:
+        """Whether inputs and outputs are plain rows of numbers."""
+        return len(self.input_shape) == len(self.output_shape) == 1
+
+    def few(self, dtype: np.dtype[Any]) -> int:
+        """How many rows ``predict_ready`` of the core may take at once; 0 where the network does not suit it."""
+        arena = self.arena * dtype.itemsize
+        return min(_core.READY["bytes"] // arena, _core.READY["work"] // self.size, _core.READY["rows"]) if self.flat else 0
+
     def piece(self, rows: int) -> int:
         """How many of a batch's rows go through the network at once: few enough that Ctrl-C is answered in time and that the
         arena stays small, enough for the product to run at full speed."""
@@ -132,7 +143,7 @@ def _dense(plan: Plan, index: int, layer: Dense, input_shape: Shape) -> None:
         output,
         plan.slot(width),
     )
-    plan.mirror = max(plan.mirror, layer.units * padded(input_shape[0]))
+    plan.scratch = max(plan.scratch, _core.STRIP * (layer.units + input_shape[0]))
 
 
 KINDS: Mapping[type[Layer], Callable[..., None]] = {Dense: _dense}

@@ -46,7 +46,8 @@ cdef packed struct Run:
     double l2
     int64_t batch_size
     int64_t piece          # rows that go through the network at once: a larger batch is taken in pieces
-    int64_t targets        # slot of the arena for targets that must be converted
+    int64_t targets        # slots of the arena for targets and weights of shuffled rows, counted as in Op
+    int64_t weights
     int64_t shuffle
     uint64_t seed
     int64_t first_epoch    # the value of `epoch` that belongs to the first entry of the curves
