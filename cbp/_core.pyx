@@ -144,7 +144,7 @@ def source(array not None, int kind):
     return (<const char*>&record)[:sizeof(Source)]
 
 
-# --- a step, the loop over epochs, the short way for a few rows ----------------------------------------------------------------
+# --- a step, the loop over epochs, the short way for a few rows ---------------------------------------------------------------
 
 cdef double now() noexcept nogil:
     cdef timespec clock

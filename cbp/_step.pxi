@@ -247,7 +247,8 @@ cdef inline Py_ssize_t row_at(Py_ssize_t offset, const Op* op) noexcept nogil:
 cdef void backward_weights(
     Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t end, floating* arena, Laps* laps,
 ) noexcept nogil:
-    """The gradients of a layer's weights of inputs `first` to `end`, and (with the first) of the bias; with a rule also their update.
+    """The gradients of a layer's weights of inputs `first` to `end` and, with the first, of the bias; with a rule also their
+    update.
 
     The update follows block by block, while the block of the gradient is still in the first-level cache: in a large
     network that saves two of seven passes over arrays as long as the parameters. A batch that comes in pieces is gathered in
