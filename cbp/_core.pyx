@@ -370,25 +370,26 @@ cdef void loss_of_piece(
     """Add the loss and the metric of some rows to the run's, and leave the gradient of the outputs in the last delta slot."""
     cdef const Op* last = &ops[count - 1]
     cdef Py_ssize_t first = run.position + run.row
-    cdef Py_ssize_t r, sample, label = 0
-    cdef double weight, loss
+    cdef Py_ssize_t r = 0, k, n, sample
+    cdef double weight
     cdef double scale = 1 / run.batch_weight if run.batch_weight > 0 else 0
-    cdef floating* y_hat
-    cdef const floating* y
-    losses.begin_rows(<int>run.loss, fused, rows, last.units, last.width, arena + rows * last.output, arena + rows * last.delta)
-    for r in range(rows):
+    cdef double loss[64]
+    cdef double metric[64]
+    while r < rows:
+        n = 1 if order.shape[0] > 0 else min(64, rows - r)
         sample = order[first + r] if order.shape[0] > 0 else first + r
-        weight = weights[sample] if weights.shape[0] > 0 else 1
-        if weight == 0:
-            silence_row(ops, count, rows, r, arena)
-            continue
-        y = &targets[sample, 0] if targets.shape[0] > 0 else NULL
-        label = labels[sample] if labels.shape[0] > 0 else 0
-        y_hat = arena + rows * last.output + r * last.width
-        run.epoch_metric += weight * losses.metric_row(<int>run.loss, fused, last.units, y_hat, y, label)
-        loss = losses.loss_row(<int>run.loss, fused, run.delta, last.units, last.width, weight * scale, y_hat, y, label,
-                               arena + rows * last.delta + r * last.width)
-        run.batch_loss += weight * loss
+        losses.loss_rows(<int>run.loss, fused, run.delta, n, last.units, last.width, scale,
+                         <const floating*>arena + rows * last.output + r * last.width,
+                         &targets[sample, 0] if targets.shape[0] > 0 else NULL, targets.shape[1],
+                         &labels[sample] if labels.shape[0] > 0 else NULL, &weights[sample] if weights.shape[0] > 0 else NULL,
+                         arena + rows * last.delta + r * last.width, loss, metric)
+        for k in range(n):
+            weight = weights[sample + k] if weights.shape[0] > 0 else 1
+            if weight == 0:
+                silence_row(ops, count, rows, r + k, arena)
+            run.epoch_metric += weight * metric[k]
+            run.batch_loss += weight * loss[k]
+        r += n
 
 
 cdef void silence_row(const Op* ops, Py_ssize_t count, Py_ssize_t rows, Py_ssize_t r, floating* arena) noexcept nogil:
@@ -527,6 +528,44 @@ def activate(int kind, floating[:, ::1] z not None, Py_ssize_t units):
     """z = f(z) in place, for rows padded from `units` to a multiple of 16."""
     with nogil:
         activations.activate(kind, z.shape[0], units, z.shape[1], &z[0, 0], &z[0, 0])
+
+
+def optimizer_step(
+    int kind, const double[::1] settings not None, floating[::1] w not None, floating[::1] g not None,
+    floating[::1] first not None, floating[::1] second not None, Py_ssize_t times,
+):
+    """The same step of an optimizer `times` times; settings: rate, weight_decay, memory1, memory2, epsilon, l1, l2, step."""
+    cdef optimizers.Rule rule
+    cdef Py_ssize_t _time
+    optimizers.begin_step(&rule, kind, settings[0], settings[1], settings[2], settings[3], settings[4], settings[5],
+                          settings[6], settings[7])
+    with nogil:
+        for _time in range(times):
+            optimizers.update(&rule, True, w.shape[0], &w[0], &g[0], &first[0], &second[0])
+
+
+def loss_rows(
+    int kind, bint fused, double delta, double scale, Py_ssize_t units, const floating[:, ::1] y_hat not None,
+    const floating[:, ::1] targets not None, const Py_ssize_t[::1] labels not None, const floating[::1] weights not None,
+    floating[:, ::1] d not None, double[::1] loss not None, double[::1] metric not None, Py_ssize_t times,
+):
+    """Loss and metric of each row and d = weight * scale * gradient, `times` times; of targets and labels one is empty, weights
+    may be."""
+    cdef Py_ssize_t _time
+    with nogil:
+        for _time in range(times):
+            losses.loss_rows(kind, fused, delta, y_hat.shape[0], units, y_hat.shape[1], scale, &y_hat[0, 0],
+                             &targets[0, 0] if targets.shape[0] > 0 else NULL, targets.shape[1],
+                             &labels[0] if labels.shape[0] > 0 else NULL, &weights[0] if weights.shape[0] > 0 else NULL,
+                             &d[0, 0], &loss[0], &metric[0])
+
+
+def logarithms(double[::1] x not None):
+    """x = log(x) in place."""
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(x.shape[0]):
+            x[i] = activations.logarithm(x[i])
 
 
 def dense_naive(
