@@ -398,6 +398,44 @@ def activate(int kind, floating[:, ::1] z not None, Py_ssize_t units):
         activations.activate(kind, z.shape[0], units, z.shape[1], &z[0, 0], &z[0, 0])
 
 
+def optimizer_step(
+    int kind, const double[::1] settings not None, floating[::1] w not None, floating[::1] g not None,
+    floating[::1] first not None, floating[::1] second not None, Py_ssize_t times,
+):
+    """The same step of an optimizer `times` times; settings: rate, weight_decay, memory1, memory2, epsilon, l1, l2, step."""
+    cdef optimizers.Rule rule
+    cdef Py_ssize_t _time
+    optimizers.begin_step(&rule, kind, settings[0], settings[1], settings[2], settings[3], settings[4], settings[5],
+                          settings[6], settings[7])
+    with nogil:
+        for _time in range(times):
+            optimizers.update(&rule, True, w.shape[0], &w[0], &g[0], &first[0], &second[0])
+
+
+def loss_rows(
+    int kind, bint fused, double delta, double scale, Py_ssize_t units, const floating[:, ::1] y_hat not None,
+    const floating[:, ::1] targets not None, const Py_ssize_t[::1] labels not None, const floating[::1] weights not None,
+    floating[:, ::1] d not None, double[::1] loss not None, double[::1] metric not None, Py_ssize_t times,
+):
+    """Loss and metric of each row and d = weight * scale * gradient, `times` times; of targets and labels one is empty, weights
+    may be."""
+    cdef Py_ssize_t _time
+    with nogil:
+        for _time in range(times):
+            losses.loss_rows(kind, fused, delta, y_hat.shape[0], units, y_hat.shape[1], scale, &y_hat[0, 0],
+                             &targets[0, 0] if targets.shape[0] > 0 else NULL, targets.shape[1],
+                             &labels[0] if labels.shape[0] > 0 else NULL, &weights[0] if weights.shape[0] > 0 else NULL,
+                             &d[0, 0], &loss[0], &metric[0])
+
+
+def logarithms(double[::1] x not None):
+    """x = log(x) in place."""
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(x.shape[0]):
+            x[i] = activations.logarithm(x[i])
+
+
 def dense_naive(
     const floating[:, ::1] x not None, const floating[:, ::1] weight not None, const floating[::1] bias not None,
     floating[:, ::1] z not None, const floating[:, ::1] dz not None, floating[:, ::1] d_weight not None,
