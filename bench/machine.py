@@ -81,6 +81,11 @@ def can_pin() -> bool:
     return hasattr(os, "sched_setaffinity")
 
 
+def can_move() -> bool:
+    """Whether a process can pin threads that run already."""
+    return can_pin() and Path("/proc/self/task").is_dir()
+
+
 def quiet_cores(first: int | None = None, seconds: float = 0.3) -> list[int] | None:
     """The cores that this process may use, `first` first, or else in the order of how idle they were over the last moment."""
     if not can_pin():

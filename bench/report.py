@@ -57,9 +57,10 @@ def problems(results: dict[str, Any]) -> list[str]:
                 elif not one.get("agrees", True):
                     values = ", ".join(f"{value:.6g}" for value in one.get("losses", one.get("outputs"))[:4])
                     found.append(f"{label} computes something else than its peers: {values}")
-        for row in (*result.get("together", ()), *result.get("crowded", ())):
-            if "error" in row:
-                found.append(f"{group}, {row['name']}, beside others, failed: {row['error']}")
+        found += [
+            f"{group}, {row['name']}, beside others, failed: {row['error']}"
+            for row in (*result.get("together", ()), *result.get("crowded", ())) if "error" in row
+        ]
     return found
 
 
@@ -67,7 +68,7 @@ def header(results: dict[str, Any]) -> list[str]:
     """The machine, the versions and the lengths."""
     machine = results["machine"]
     sizes = ", ".join(f"{level} {size >> 10} KiB" for level, size in machine["caches"].items())
-    versions = {PEERS[name].package: f"{PEERS[name].title.split()[0]} {results['versions'][name]}"
+    versions = {PEERS[name].package: f"{PEERS[name].library} {results['versions'][name]}"
                 for name in reversed(results["versions"])}
     pinned = "not pinned" if results["cores"] is None else "processes pinned to the same one unless said"
     core = f"cbp's core: {machine['core_build']} build, {machine['core_compiler'] or 'compiler unknown'}"

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench import machine
 from bench.child import Child, MeasurementError
 
 DISTURBED = 0.97
@@ -48,6 +49,7 @@ class Series:
 
 
 Row = dict[str, Any]
+WATCHER = Series("machine", "machine", {})
 
 
 def measure(name: str, wanted: Iterable[Series], how: How, base: str, probe: bool = True) -> Row:
@@ -58,12 +60,12 @@ def measure(name: str, wanted: Iterable[Series], how: How, base: str, probe: boo
     row: Row = {"name": name, "series": {}}
     probes = []
     with ExitStack() as stack:
-        watcher = _started(stack, {}, Series("", "machine", {}), how) if probe else None
-        children = [(one, _started(stack, row["series"], one, how)) for one in wanted]
+        wanted = list(wanted)
+        watcher, *children = _started(stack, row["series"], [WATCHER, *wanted] if probe else [None, *wanted], how)
         for _ in range(how.rounds):
             if watcher:
                 probes.append(watcher.measure(how.seconds / 4))
-            for one, child in children:
+            for one, child in zip(wanted, children, strict=True):
                 if child and "error" not in row["series"][one.key]:
                     _once(row["series"], one, child, how)
     if probes:
@@ -72,16 +74,27 @@ def measure(name: str, wanted: Iterable[Series], how: How, base: str, probe: boo
     return row
 
 
-def _started(stack: ExitStack, found: dict[str, Any], one: Series, how: How) -> Child | None:
+def _started(stack: ExitStack, found: dict[str, Any], wanted: list[Series | None], how: How) -> list[Child | None]:
+    """A process for each, all of which get ready at the same time as far as there are cores."""
+    children = []
+    for place, one in enumerate(wanted):
+        alone = one is not None and one.cores == 1 and how.cores and machine.can_move()
+        start = [how.cores[place % len(how.cores)]] if alone else None
+        children.append(one and Child(one.task, how.first(one.cores), one.arguments, one.environment, start))
+    return [child and _ready(stack, found, one.key, child) for one, child in zip(wanted, children, strict=True)]
+
+
+def _ready(stack: ExitStack, found: dict[str, Any], key: str, child: Child) -> Child | None:
     try:
-        child = stack.enter_context(Child(one.task, how.first(one.cores), one.arguments, one.environment))
+        stack.enter_context(child)
     except MeasurementError as problem:
-        found[one.key] = {"error": str(problem)}
+        found[key] = {"error": str(problem)}
         return None
     if "unsupported" in child.about:
-        found[one.key] = child.about
+        found[key] = child.about
         return None
-    found[one.key] = {**child.about, "us": []}
+    if key != WATCHER.key:
+        found[key] = {**child.about, "us": []}
     return child
 
 

@@ -1,5 +1,5 @@
 """What a peer raises that cannot do what is asked: its place in the table stays a dash, and the rest goes on."""
 
 
-class Unsupported(Exception):  # noqa: N818 - no error of the run
+class Unsupported(Exception):
     pass

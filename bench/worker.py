@@ -1,4 +1,5 @@
-"""The process that measures one thing: pinned first, then importing, then answering one line of JSON a question.
+"""The process that measures one thing: pinned first, then importing, then moved to where it is to be measured, then
+answering one line of JSON a question.
 
 Started by ``child.py`` with the task as JSON in its argument. Every line on its input is a number of seconds to measure
 for.
@@ -16,8 +17,8 @@ from bench.unsupported import Unsupported
 
 def main() -> None:
     request = json.loads(sys.argv[1])
-    if request["cores"] is not None:
-        os.sched_setaffinity(0, request["cores"])
+    if request["start"] is not None:
+        os.sched_setaffinity(0, request["start"])
     # Answers go out on a channel of their own: whatever a library prints goes to the error stream.
     with os.fdopen(os.dup(1), "w") as channel:
         os.dup2(2, 1)
@@ -26,9 +27,17 @@ def main() -> None:
         except Unsupported as reason:
             print(json.dumps({"unsupported": str(reason)}), file=channel)
             return
+        if request["cores"] != request["start"]:
+            move(request["cores"])
         print(json.dumps(task.about), file=channel, flush=True)
         for line in sys.stdin:
             print(json.dumps(task.measure(float(line))), file=channel, flush=True)
+
+
+def move(cores: list[int]) -> None:
+    """Every thread that runs by now; later ones go where the one is that starts them."""
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), cores)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ class Group(Protocol):
 
 GROUPS: dict[str, Group] = {
     "training": Training("microseconds a training step in all libraries, on one core", TRAINING,
-                         quick=("4-32-16-4 b32", "64-64-10 b32", "784-128-10 b128")),
+                         quick=("64-64-10 b32", "784-128-10 b128")),
     "variants": Training("the same with other dtypes, optimizers, activations and losses", VARIANTS,
-                         quick=("64-64-10 b32 float64", "13-100-1 b32 regression")),
+                         quick=("64-64-10 b32 float64",)),
     "inference": Inference(),
     "threads": Threads(),
     "levels": Levels(),

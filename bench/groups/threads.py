@@ -82,8 +82,8 @@ def threads(name: str, how: How) -> Row:
 def speedup(rows: list[Row], cores: int) -> Table:
     keys = [*map(str, range(1, MOST + 1)), "auto"]
     table = Table(
-        f"Microseconds a training step with threads on {cores} cores; (how many times as fast as one thread)", "net, batch",
-        "1 thread", *(f"{key} threads" for key in keys[1:]),
+        f"Microseconds a training step by the number of threads, cores: {cores}; (how many times as fast as one thread)", "net, batch",
+        *keys,
     )
     for row in rows:
         cells = []
@@ -97,7 +97,7 @@ def speedup(rows: list[Row], cores: int) -> Table:
 
 def together(rows: list[Row], cores: int) -> Table:
     table = Table(
-        f"{cores} processes of one thread, each on its core: microseconds a step of each, and the share kept of the rate alone",
+        f"Processes of one thread beside each other, one a core, cores: {cores}; microseconds a step of each, and the share kept of the rate alone",
         "net, batch", "alone", "beside the others", "kept", "spread",
     )
     for row in rows:
@@ -111,7 +111,7 @@ def together(rows: list[Row], cores: int) -> Table:
 
 def crowded(rows: list[Row], cores: int) -> Table:
     table = Table(
-        f"Beside {BUSY} busy processes on {cores} cores: microseconds a step, and how that compares with a fair share of the"
+        f"Beside {BUSY} busy processes, cores: {cores}; microseconds a step, and how that compares with a fair share of the"
         " cores (above 100 %: better)", "net, batch", "threads", "quiet", "busy", "times", "fair share", "spread",
     )
     for row in rows:

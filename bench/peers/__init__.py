@@ -77,6 +77,11 @@ class Peer:
         return find_spec(self.package) is not None
 
     @property
+    def library(self) -> str:
+        """The name of the library, of which several peers may be uses."""
+        return {"torch": "PyTorch", "jax": "JAX"}.get(self.package, self.title)
+
+    @property
     def version(self) -> str:
         return metadata.version({"sklearn": "scikit-learn"}.get(self.package, self.package))
 
