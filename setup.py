@@ -30,7 +30,8 @@ OTHER_LEVELS = {"": ([], 16, 6)}
 # product then runs 6 to 25 times slower. -fno-trapping-math lets loops with a condition vectorise; nothing faster is
 # used, because -ffast-math turns subnormal numbers off for the whole process.
 OPTIMISE = ["-O2", "-ftree-vectorize", "-fpeel-loops", "-fno-math-errno", "-fno-trapping-math", "-g0"]
-GCC_ONLY = ["-fvect-cost-model=unlimited"]
+# Loops that copy or clear stay loops: as a call of memset or `rep stos` they would force the tile's accumulators into memory.
+GCC_ONLY = ["-fvect-cost-model=unlimited", "-fno-tree-loop-distribute-patterns"]
 
 
 def compiler_is_gcc() -> bool:
@@ -81,7 +82,7 @@ def extension(suffix: str) -> Extension:
     if sys.platform != "win32":
         # Without forced inlining the tile's literal sizes are not constants and it runs 6 times slower.
         built.define_macros.append(("CYTHON_INLINE", "__inline__ __attribute__((always_inline))"))
-        built.libraries = ["m"]
+        built.libraries = ["m", "pthread"]
     return built
 
 

@@ -1,5 +1,9 @@
-"""The boundary: whatever a user passes as data becomes checked, C-contiguous arrays of the network's dtype, or an error that
-names the argument, what came and what would be right. Data that fit already are not copied."""
+"""The boundary: whatever a user passes as data is checked and described for the core, or is an error that names the argument,
+what came and what would be right.
+
+Inputs and targets stay where they are, in any plain dtype and nearly any strides: the core converts the rows of a batch when it
+needs them, so that data may be larger than the memory. The checks go over them block by block.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,63 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp import _check
+from cbp._cpu import core as _core
 from cbp.losses import Loss
 
 Array = npt.NDArray[Any]
 
+_KINDS = {np.dtype(name): kind for name, kind in _core.SOURCES.items()}
+"""The dtypes that the core can read: those of NumPy that are bool, int or float in the byte order of the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Checked rows of numbers, in an array of a dtype of ``_KINDS``, and the core's record of where they lie.
+
+    The record is only as good as the array lives.
+    """
+
+    array: Array
+    record: bytes
+
+    def __len__(self) -> int:
+        return len(self.array)
+
 
 @dataclass(frozen=True)
 class Data:
-    """What a pass runs over. An empty array stands for what is not there: targets or labels, weights."""
+    """What a pass runs over. Something empty stands for what is not there: targets or labels, weights."""
 
-    x: Array
-    targets: Array
+    x: Source
+    targets: Source
     labels: Array
     weights: Array
 
 
-def features(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any], one: str = "") -> Array:
+def _source(argument: str, given: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Source:
+    """Numbers as rows of this shape: where they are, if the core can read them there, else converted as a whole."""
+    kind = _KINDS.get(given.dtype)
+    if kind is None or not given.flags.aligned or _is_better_turned(given):
+        given = _check.numbers(argument, given, dtype)
+        kind = _KINDS[dtype]
+    else:
+        _check.finite(argument, given, dtype)
+    rows = given if given.shape == shape else given.reshape(shape)
+    return Source(rows, _core.source(rows, kind))
+
+
+def _is_better_turned(given: Array) -> bool:
+    """Whether the numbers lie column by column in memory that NumPy allocated: each number of a row then costs a cache line,
+    in every epoch, and a copy costs once what is there already. A file, or memory of others, may be larger than the memory."""
+    if given.flags.c_contiguous or given.ndim < 2 or not abs(given.strides[1]) > abs(given.strides[0]) > 0:
+        return False
+    owner = given
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    return owner.flags.owndata
+
+
+def features(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any], one: str = "") -> Source:
     """Inputs, or gradients of outputs, as (samples, features). ``one`` names where a single row goes."""
     given = _check.rectangular(argument, values)
     if given.shape == shape:
@@ -38,19 +83,22 @@ def features(argument: str, values: object, shape: tuple[int, ...], dtype: np.dt
         raise ValueError(f"{argument} is empty: it has the shape {given.shape}, at least one sample is needed")
     if given.shape[0] >= 2**32:
         raise ValueError(f"{argument} has {given.shape[0]} samples; at most 2**32 - 1 are possible")
-    return _check.numbers(argument, given, dtype)
+    return _source(argument, given, given.shape, dtype)
 
 
-def row(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def row(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Source:
     """The inputs of one sample, as a batch of one."""
     given = _check.rectangular(argument, values)
     if given.shape != shape:
         raise ValueError(f"{argument} must have the shape {shape}, got {given.shape}; several rows go to predict")
-    return _check.numbers(argument, given, dtype)[None]
+    return _source(argument, given, (1, *shape), dtype)
 
 
 def _wanted(input_shape: tuple[int, ...]) -> str:
     return "(samples, " + ", ".join(map(str, input_shape)) + ")"
+
+
+_NOTHING = Source(np.empty((0, 0)), _core.source(np.empty((0, 0)), _KINDS[np.dtype(np.float64)]))
 
 
 def data(
@@ -60,7 +108,7 @@ def data(
     """Checked inputs, targets and weights for this loss."""
     inputs = features(names[0], x, input_shape, dtype, "predict_one")
     samples = len(inputs)
-    targets, labels = np.empty((0, 0), dtype), np.empty(0, np.intp)
+    targets, labels = _NOTHING, np.empty(0, np.intp)
     given = _target_array(names[1], y)
     if len(given) != samples:
         raise ValueError(f"{names[0]} has {samples} samples and {names[1]} has {len(given)}; they must have the same number")
@@ -85,11 +133,12 @@ def _labels(name: str, given: Array, classes: int) -> Array:
     if text or given.dtype.kind not in "fiubO":
         raise TypeError(f"{name} holds values of dtype {given.dtype}; {wanted}: "
                         f"classes, {name} = np.unique({name}, return_inverse=True) numbers them")
-    values = _check.numbers(name, given, np.dtype(np.float64))
-    wrong = np.flatnonzero((values != np.floor(values)) | (values < 0) | (values >= classes))
-    if len(wrong):
-        raise ValueError(f"{name} holds {given[wrong[0]]} at index {wrong[0]}; {wanted}")
-    return values.astype(np.intp)
+    whole = given.dtype.kind in "iub"
+    values = given if whole else _check.numbers(name, given, np.dtype(np.float64))
+    if values.min() < 0 or values.max() >= classes or not (whole or np.array_equal(values, np.floor(values))):
+        index = int(np.argmax((values != np.floor(values)) | (values < 0) | (values >= classes)))
+        raise ValueError(f"{name} holds {given[index]} at index {index}; {wanted}")
+    return np.require(values, np.intp, ["C", "A"])
 
 
 _RANGES: dict[str, tuple[str, Callable[[Array], Array]]] = {
@@ -107,18 +156,25 @@ def _targets(name: str, given: Array, outputs: int, loss: Loss, dtype: np.dtype[
         one = "(samples,) or (samples, 1)" if outputs == 1 else f"(samples, {outputs})"
         labels = "(samples,) with labels or " if loss.traits.targets == "class" else ""
         raise ValueError(f"{name} must have the shape {labels}{one} for {outputs} output(s) and {loss.name}, got {given.shape}")
-    targets = _check.numbers(name, given, dtype).reshape(len(given), outputs)
+    targets = _source(name, given, (len(given), outputs), dtype)
     if loss.traits.targets in _RANGES:
-        wanted, allowed = _RANGES[loss.traits.targets]
-        wrong = np.argwhere(~allowed(targets))
-        if len(wrong):
-            raise ValueError(f"{name} holds {targets[tuple(wrong[0])]} for sample {wrong[0][0]}; {loss.name} needs {wanted}")
+        for first, block in _check.blocks(targets.array, dtype):
+            _check_range(name, block, first, loss)
+    return targets
+
+
+def _check_range(name: str, targets: Array, first: int, loss: Loss) -> None:
+    """Targets of some samples, those from number ``first`` on, must be what the loss is defined for."""
+    wanted, allowed = _RANGES[loss.traits.targets]
+    wrong = np.argwhere(~allowed(targets))
+    if len(wrong):
+        sample = first + wrong[0][0]
+        raise ValueError(f"{name} holds {targets[tuple(wrong[0])]} for sample {sample}; {loss.name} needs {wanted}")
     if loss.traits.targets == "class":
         off = np.flatnonzero(np.abs(targets.sum(axis=1, dtype=np.float64) - 1) > 1e-3)
         if len(off):
-            raise ValueError(f"{name} holds probabilities with the sum {targets[off[0]].sum():g} for sample {off[0]}; "
+            raise ValueError(f"{name} holds probabilities with the sum {targets[off[0]].sum():g} for sample {first + off[0]}; "
                              f"every row must sum to 1")
-    return targets
 
 
 def _weights(name: str, given: object, samples: int, dtype: np.dtype[Any]) -> Array:

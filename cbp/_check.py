@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterator
 from decimal import Decimal
 from numbers import Real
 from typing import Any, cast
@@ -14,6 +15,10 @@ import numpy.typing as npt
 from cbp._cpu import core as _core
 
 Array = npt.NDArray[Any]
+
+
+BLOCK = 2**20
+"""Bytes of data that are converted at a time when they are checked."""
 
 
 def integer(argument: str, value: object, *, minimum: int = 1, below: int = 2**63) -> int:
@@ -81,11 +86,41 @@ def numbers(argument: str, values: object, dtype: np.dtype[Any]) -> Array:
         array = np.require(given, dtype, ["C", "A"])
     place = _core.first_not_finite(array.reshape(-1))
     if place >= 0:
-        index = tuple(int(i) for i in np.unravel_index(place, given.shape))
-        value = given[index]
-        reason = f"too large for {dtype.name}" if np.isfinite(value) else "every value must be finite"
-        raise ValueError(f"{argument} holds {value} {_where(index)}; {reason}")
+        raise _not_finite(argument, given, place, dtype)
     return array
+
+
+def finite(argument: str, given: Array, dtype: np.dtype[Any]) -> None:
+    """Rows of numbers, not copied but in blocks, must be finite in ``dtype``."""
+    if given.dtype.kind in "iub":
+        return  # the largest uint64 is far below the largest float32
+    for first, block in blocks(given, dtype):
+        place = _core.first_not_finite(block.reshape(-1))
+        if place >= 0:
+            raise _not_finite(argument, given, first * given[0].size + place, dtype)
+
+
+def blocks(rows: Array, dtype: np.dtype[Any]) -> Iterator[tuple[int, Array]]:
+    """Index of the first row, and some rows as a C-contiguous array of ``dtype``: so much at a time that Ctrl-C is heard and
+    that data which do not fit in memory need not."""
+    step = max(1, BLOCK // (rows[0].size * dtype.itemsize))
+    for first in range(0, len(rows), step):
+        yield first, _converted(rows[first : first + step], dtype)
+
+
+def _converted(rows: Array, dtype: np.dtype[Any]) -> Array:
+    if rows.dtype == dtype:
+        return np.ascontiguousarray(rows)
+    with np.errstate(over="ignore"):  # what overflows is found by who reads the block
+        return np.asarray(rows, dtype, order="C")
+
+
+def _not_finite(argument: str, given: Array, place: int, dtype: np.dtype[Any]) -> ValueError:
+    """What to raise for the number at a flat index."""
+    index = tuple(int(i) for i in np.unravel_index(place, given.shape))
+    value = given[index]
+    reason = f"too large for {dtype.name}" if np.isfinite(value) else "every value must be finite"
+    return ValueError(f"{argument} holds {value} {_where(index)}; {reason}")
 
 
 def _where(index: tuple[int, ...]) -> str:

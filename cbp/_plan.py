@@ -52,8 +52,10 @@ class Plan:
         Length of the padded flat vector.
     arena : int
         Numbers that one row of a batch needs in the arena.
-    mirror : int
-        Numbers that the transpose of the largest weight array needs.
+    targets, weights : int
+        Slots of the arena where targets and sample weights are gathered.
+    scratch : int
+        Numbers that a thread needs beside the arena, for the gradient of the input of the largest layer.
     """
 
     def __init__(self, layers: tuple[Layer, ...], input_shape: Shape):
@@ -61,8 +63,8 @@ class Plan:
         self.shapes: dict[str, Shape] = {}
         self._offsets: dict[str, int] = {}
         self.size = 0
-        self.mirror = 0
-        self.arena = padded(prod(input_shape))  # rows are gathered here when the data are shuffled
+        self.scratch = 0
+        self.arena = padded(prod(input_shape))  # rows are gathered here when the data are shuffled or converted
         self.ops = np.zeros(len(layers), dtype=_core.OP)
         shape = input_shape
         for index, layer in enumerate(layers):
@@ -75,6 +77,8 @@ class Plan:
             KINDS[type(layer)](self, index, layer, shape)
             shape = output_shape
         self.output_shape = shape
+        self.targets = self.slot(prod(shape))
+        self.weights = self.slot(1)
 
     def _place(self, name: str, shape: Shape) -> None:
         self.shapes[name] = shape
@@ -129,7 +133,7 @@ def _dense(plan: Plan, index: int, layer: Dense, input_shape: Shape) -> None:
         output,
         plan.slot(width),
     )
-    plan.mirror = max(plan.mirror, layer.units * padded(input_shape[0]))
+    plan.scratch = max(plan.scratch, _core.STRIP * (layer.units + input_shape[0]))
 
 
 KINDS: Mapping[type[Layer], Callable[..., None]] = {Dense: _dense}

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp._arrays import Data
+from cbp._arrays import Data, Source
 from cbp._cpu import core as _core
 from cbp._plan import Plan, aligned, padded
+from cbp._team import Crew
 from cbp.losses import Loss
 from cbp.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
 
@@ -75,11 +76,16 @@ class Runner:
         Whether every epoch takes the samples in a new order.
     seed : int
         Of the shuffles.
+    crew : Crew or None
+        The threads; None: the caller alone.
+    profile : bool
+        Whether ``phases`` is measured.
     """
 
     def __init__(
         self, plan: Plan, numbers: Numbers, objective: Objective, data: Data, *, mode: str, batch_size: int | None = None,
-        optimizer: Optimizer | None = None, shuffle: bool = False, seed: int = 0,
+        optimizer: Optimizer | None = None, shuffle: bool = False, seed: int = 0, crew: Crew | None = None,
+        profile: bool = False,
     ):
         samples = len(data.x)
         batch = samples if batch_size is None else min(batch_size, samples)
@@ -87,10 +93,14 @@ class Runner:
         self._plan = plan
         self._numbers = numbers
         self._data = data
+        self._crew = crew
         self._order = np.empty(samples if shuffle and batch < samples else 0, np.intp)
         self._gradient = aligned(plan.size if mode != "evaluate" else 1, dtype)
         self._arena = aligned(plan.arena * plan.piece(batch), dtype)
-        self._mirror = aligned(plan.mirror if mode != "evaluate" else 1, dtype)
+        self._scratch = _scratch(plan, 1 if crew is None else crew.threads, dtype)
+        self._row_results = np.empty((2, plan.piece(batch)))
+        self._row_labels = np.empty(plan.piece(batch), np.intp)
+        self._laps = np.zeros(len(_core.PHASES) if profile else 0)
         self._record = np.zeros(1, dtype=_core.RUN)
         run = self._run = self._record[0]
         run["mode"] = _core.MODES[mode]
@@ -98,6 +108,7 @@ class Runner:
         run["delta"] = objective.loss.delta
         run["l1"], run["l2"] = objective.l1, objective.l2
         run["batch_size"], run["piece"] = batch, plan.piece(batch)
+        run["targets"], run["weights"] = plan.targets, plan.weights
         run["shuffle"], run["seed"] = len(self._order) > 0, seed
         run["epoch"] = run["first_epoch"] = numbers.epoch
         run["step"] = numbers.step
@@ -108,6 +119,11 @@ class Runner:
     def gradient(self) -> Flat:
         """The padded gradient of the last batch, penalties included."""
         return self._gradient
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """Seconds spent in every phase of the steps so far."""
+        return dict(zip(_core.PHASES, self._laps.tolist(), strict=True))
 
     @property
     def diverged(self) -> bool:
@@ -139,14 +155,25 @@ class Runner:
 
     def slice(self, curves: npt.NDArray[np.float64], last_epoch: int) -> None:
         """Run until ``last_epoch`` or until the patience is over, and keep the network's counters in step."""
-        data, numbers = self._data, self._numbers
+        data, numbers, crew = self._data, self._numbers, self._crew
+        tempo = None if crew is None else crew.tempo
+        patience = PATIENCE if tempo is None else tempo.patience(PATIENCE)
+        rows, started = self._rows_done, _core.clock()
         try:
             _core.run_epochs(
-                self._plan.ops, self._record, numbers.parameters, self._gradient, numbers.state, data.x, data.targets,
-                data.labels, data.weights, self._order, self._arena, self._mirror, curves, last_epoch, PATIENCE,
+                self._plan.ops, self._record, numbers.parameters, self._gradient, numbers.state, data.x.record,
+                data.targets.record, data.labels, data.weights, self._order, self._arena, self._scratch, self._row_results,
+                self._row_labels, curves, last_epoch, patience, None if crew is None else crew.team, self._laps,
             )
         finally:
             self.sync()
+        if tempo is not None:
+            tempo.measured(self._rows_done - rows, _core.clock() - started)
+
+    @property
+    def _rows_done(self) -> int:
+        run = self._run
+        return int(run["epoch"]) * len(self._data.x) + int(run["position"]) + int(run["row"])
 
     def sync(self) -> None:
         """Let the network's counters be the run's."""
@@ -179,7 +206,7 @@ def _describe(optimizer: Optimizer, run: Any) -> None:
     run["optimizer"] = _core.OPTIMIZERS[kind]
 
 
-def predict(plan: Plan, parameters: Flat, x: Flat) -> Flat:
+def predict(plan: Plan, parameters: Flat, x: Source) -> Flat:
     """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once."""
     samples = len(x)
     out = np.empty((samples, *plan.output_shape), parameters.dtype)
@@ -187,20 +214,28 @@ def predict(plan: Plan, parameters: Flat, x: Flat) -> Flat:
     arena = aligned(plan.arena * piece, parameters.dtype)
     done = 0
     while done < samples:
-        done = _core.predict(plan.ops, parameters, x, out, arena, piece, done, PATIENCE)
+        done = _core.predict(plan.ops, parameters, x.record, out, arena, piece, done, PATIENCE)
     return out
 
 
-def vector_jacobian(plan: Plan, parameters: Flat, x: Flat, d_output: Flat) -> tuple[Flat, Flat]:
+def vector_jacobian(plan: Plan, parameters: Flat, x: Source, d_output: Source) -> tuple[Flat, Flat]:
     """The gradients of ``sum(d_output * outputs)`` with respect to the inputs and to the (padded) parameters."""
-    samples = len(x)
-    d_input = np.empty_like(x)
+    samples, features = x.array.shape
+    dtype = parameters.dtype
+    d_input = np.empty((samples, features), dtype)
     piece = plan.piece(samples)
-    width = padded(x.shape[1])
-    gradient, arena = aligned(plan.size, x.dtype), aligned(plan.arena * piece, x.dtype)
-    mirror, rows = aligned(plan.mirror, x.dtype), aligned(piece * width, x.dtype)
+    gradient, arena = aligned(plan.size, dtype), aligned(plan.arena * piece, dtype)
+    scratch, rows = _scratch(plan, 1, dtype), aligned(piece * padded(features), dtype)
+    record = np.zeros(1, dtype=_core.RUN)
+    record["piece"] = piece
     done = 0
     while done < samples:
         done = _core.vector_jacobian(
-            plan.ops, parameters, gradient, x, d_output, d_input, arena, mirror, rows, piece, done, PATIENCE)
+            plan.ops, record, parameters, gradient, x.record, d_output.record, d_input, arena, scratch, rows, done, PATIENCE)
     return d_input, gradient
+
+
+def _scratch(plan: Plan, threads: int, dtype: np.dtype[Any]) -> Flat:
+    """A row of scratch for every thread."""
+    size = padded(plan.scratch)
+    return aligned(threads * size, dtype).reshape(threads, size)

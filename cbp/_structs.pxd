@@ -1,5 +1,6 @@
-# The structs through which Python and the core talk: arrays of them are NumPy structured arrays on the Python side
-# (dtypes OP and RUN of the module). All fields have eight bytes, so no compiler puts gaps between them.
+# The structs through which Python and the core talk: arrays of Op and Run are NumPy structured arrays on the Python side
+# (dtypes OP and RUN of the module), a Source is a bytes object. All fields have eight bytes, so no compiler puts gaps between
+# them.
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -19,6 +20,17 @@ cdef packed struct Op:
     int64_t delta          # gradient of the weighted sums
 
 
+cdef packed struct Source:
+    # A table of numbers in memory that belongs to the user. Strides are in bytes, may be negative or 0, and keep every number
+    # aligned.
+    uint64_t address
+    int64_t kind           # of the numbers: `Kind` in kernels/gather.pxd
+    int64_t rows
+    int64_t columns
+    int64_t row_stride
+    int64_t column_stride
+
+
 cdef packed struct Run:
     # What a pass over the data does ...
     int64_t mode
@@ -34,6 +46,8 @@ cdef packed struct Run:
     double l2
     int64_t batch_size
     int64_t piece          # rows that go through the network at once: a larger batch is taken in pieces
+    int64_t targets        # slots of the arena for targets and weights of shuffled rows, counted as in Op
+    int64_t weights
     int64_t shuffle
     uint64_t seed
     int64_t first_epoch    # the value of `epoch` that belongs to the first entry of the curves

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _arrays, _check, losses, optimizers
+from cbp import _arrays, _check, _team, losses, optimizers
 from cbp._cpu import core as _core
 from cbp._fit import Fit
 from cbp._plan import KINDS, Plan, aligned
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Network", "load", "mlp"]
 
 Array = npt.NDArray[Any]
+
+# Rough times of one thread for threads="auto", a parameter: forward and backward of one row, and the update.
+_SECONDS_PER_PRODUCT = 3e-11
+_SECONDS_PER_UPDATE = 3e-10
 
 
 class Network:
@@ -119,9 +123,16 @@ class Network:
     def fit(
         self, X: npt.ArrayLike, y: npt.ArrayLike, *, epochs: int = 10, batch_size: int | None = 32,
         optimizer: str | Optimizer | None = None, sample_weight: npt.ArrayLike | None = None,
-        validation_data: tuple[Any, ...] | None = None, shuffle: bool = True, progress: bool | None = None,
+        validation_data: tuple[Any, ...] | None = None, shuffle: bool = True, threads: _team.Threads = 1,
+        progress: bool | None = None,
     ) -> History:
         """Train with backpropagation.
+
+        Data may be larger than the memory (``np.memmap``): X, and targets that are not labels, are not copied if they are
+        arrays of bools, integers or floats up to float64 in the byte order of the machine. Where they are not C-contiguous or
+        not of the network's dtype, the rows of a batch are converted when it is their turn. Copied as a whole are lists,
+        objects, other dtypes, columns (Fortran order) in ordinary memory, labels that are not of dtype ``np.intp``, and
+        weights that are not of the network's dtype. Nothing is written to; while ``fit`` runs, nobody else may either.
 
         Parameters
         ----------
@@ -143,6 +154,10 @@ class Network:
             (X, y) or (X, y, sample_weight), measured after every epoch.
         shuffle : bool
             Take the samples of every epoch in a new order. With one batch per epoch the order never changes.
+        threads : int or "auto"
+            Threads that share every step; the result has the same bits for every number. More than one pay where a step takes
+            longer than about 0.1 ms. "auto" uses the cores of the process while that is measured to be faster, and one thread
+            otherwise.
         progress : bool or None
             Show progress: None does if the run is long and a terminal or notebook watches.
 
@@ -169,14 +184,15 @@ class Network:
         progress = None if progress is None else _check.boolean("progress", progress)
         size = None if batch_size is None else _check.integer("batch_size", batch_size)
         chosen = self._chosen(optimizer)
-        with self._training():
+        crew = self._crew(_team.checked(threads), len(data.x), size, epochs)
+        with self._training(), crew:
             held = self._numbers.state, self._numbers.step, self.optimizer
             try:
                 self._hold(chosen)
                 runner = self._runner(self._numbers, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle,
-                                      seed=self.seed)
+                                      seed=self.seed, crew=crew)
                 run = Fit(runner, self._numbers, self.loss.traits.metric, None if validation is None else
-                          lambda: self._measure(validation))
+                          lambda: self._measure(validation, crew))
             except BaseException:  # out of memory
                 self._numbers.state, self._numbers.step, self.optimizer = held
                 raise
@@ -249,6 +265,8 @@ class Network:
 
     def predict(self, X: npt.ArrayLike) -> Array:
         """Outputs for X (samples, features), as (samples, outputs): class probabilities after a softmax.
+
+        X may be larger than the memory, as in :meth:`fit`; the outputs are all that is allocated beyond some rows.
 
         Safe to call from several threads at once. Raises ValueError or TypeError where X is wrong.
         """
@@ -414,8 +432,14 @@ class Network:
     def _runner(self, numbers: Numbers, data: _arrays.Data, **how: Any) -> Runner:
         return Runner(self._plan, numbers, Objective(self.loss, self.l1, self.l2), data, **how)
 
-    def _measure(self, data: _arrays.Data) -> dict[str, float]:
-        loss, metric, _ = self._runner(self._still(), data, mode="evaluate").epochs(1)[0]
+    def _crew(self, threads: _team.Threads, samples: int, batch_size: int | None, epochs: int) -> _team.Crew:
+        """The threads of a run; for "auto" with estimates from the number of parameters."""
+        rows = samples if batch_size is None else min(batch_size, samples)
+        step = self._plan.size * (_SECONDS_PER_PRODUCT * rows + _SECONDS_PER_UPDATE)
+        return _team.Crew(threads, step=step, run=step * epochs * samples / rows)
+
+    def _measure(self, data: _arrays.Data, crew: _team.Crew | None = None) -> dict[str, float]:
+        loss, metric, _ = self._runner(self._still(), data, mode="evaluate", crew=crew).epochs(1)[0]
         return {"loss": float(loss), self.loss.traits.metric: float(metric)}
 
 

@@ -20,7 +20,7 @@ LANES = 16
 # --- names: every one has a kernel ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", ["OPS", "MODES", "ACTIVATIONS", "LOSSES", "OPTIMIZERS", "STREAMS"])
+@pytest.mark.parametrize("table", ["OPS", "MODES", "ACTIVATIONS", "LOSSES", "OPTIMIZERS", "SOURCES", "STREAMS"])
 def test_numbers_of_names_are_distinct(table):
     numbers = getattr(core, table)
     assert sorted(numbers.values()) == list(range(len(numbers)))
@@ -117,6 +117,37 @@ def test_product_of_every_number_of_rows(columns, dtype):
 )  # fmt: skip
 def test_product_of_any_shape(dtype, rows, depth, columns, shift, seed):
     check_product(rows, depth, 16 * columns, dtype, np.random.default_rng(seed), shift)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(deadline=None, max_examples=150)
+@given(
+    inputs_=st.integers(1, 140), units=st.integers(1, 140), rows=st.integers(1, 70), other=st.integers(0, 400),
+    share=st.floats(0, 1), seed=st.integers(0, 2**32),
+)  # fmt: skip
+def test_gradient_of_the_input_does_not_depend_on_how_rows_are_shared(dtype, inputs_, units, rows, other, share, seed):
+    """All rows at once, and in two parts as two threads do it, bit for bit; near NumPy's; nothing outside is written."""
+    rng = np.random.default_rng(seed)
+    if other > 140:  # wide enough that dz is transposed, not the weights
+        inputs_, units = other, 560 - other
+    weight, dz = np.zeros((inputs_, padded(units)), dtype), np.zeros((rows, padded(units)), dtype)
+    weight[:, :units], dz[:, :units] = rng.normal(size=(inputs_, units)), rng.normal(size=(rows, units))
+    scratch, around_scratch = between_guards((core.STRIP * (units + inputs_),), dtype)
+    whole, around_whole = between_guards((rows, padded(inputs_)), dtype)
+    parts, around_parts = between_guards(whole.shape, dtype)
+    core.backward_input(rows, weight, scratch, dz, whole, units)
+    middle = int(share * rows)
+    for part in (slice(middle), slice(middle, rows)):
+        if len(dz[part]):
+            core.backward_input(rows, weight, scratch, dz[part], parts[part], units)
+    np.testing.assert_array_equal(parts, whole)
+    wide_w, wide_d = weight.astype(float), dz.astype(float)
+    allowed = (units + 1) * float(np.finfo(dtype).eps) * (np.abs(wide_d) @ np.abs(wide_w).T)
+    assert (np.abs(whole[:, :inputs_] - wide_d @ wide_w.T) <= allowed).all()
+    assert not whole[:, inputs_:].any()
+    for around in (around_whole, around_parts):
+        assert np.isnan(around).sum() == around.size - whole.size
+    assert np.isnan(around_scratch).sum() >= 256
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -26,9 +26,9 @@ LAYERS = {
     "the compiled core": ["_core", "_core_v*", "_cpu"],
     "checks, errors and what is shown": ["_check", "errors", "history", "_progress"],
     "specifications": ["initializers", "layers", "losses", "optimizers"],
-    "from specifications to numbers": ["_arrays", "_plan", "_runner", "_fit"],
+    "from specifications to numbers": ["_arrays", "_plan", "_team", "_runner", "_fit"],
     "the network": ["network"],
-    "beside the network": ["check", "datasets", "modelfile", "modelfile.*", "trace", "trace.*"],
+    "beside the network": ["_profile", "check", "datasets", "modelfile", "modelfile.*", "trace", "trace.*"],
     "the package": ["__init__"],
     "the command line": ["cli", "cli.*", "__main__"],
 }
@@ -153,7 +153,7 @@ def test_numpy_is_the_one_requirement(module):
 def test_kernels_know_only_kernels():
     for path in [*PACKAGE.glob("kernels/*.pxd"), *PACKAGE.glob("*.pxd")]:
         text = path.read_text(encoding="utf-8")
-        allowed = ("cython", "libc", "posix", *(["cbp.kernels"] if path.parent.name == "kernels" else []))
+        allowed = ("cython", "libc", "posix", *(["cbp.kernels", "cbp._structs"] if path.parent.name == "kernels" else []))
         for source, module in re.findall(r"^\s*(?:from\s+(\S+)\s+)?cimport\s+(\S+)", text, re.MULTILINE):
             assert (source or module).startswith(allowed), f"{path.name}: {source or module}"
         assert not re.search(r"^import ", text, re.MULTILINE)
@@ -163,7 +163,7 @@ def test_the_core_knows_only_numpy_and_kernels():
     text = (PACKAGE / "_core.pyx").read_text(encoding="utf-8")
     assert set(re.findall(r"^import (\S+)", text, re.MULTILINE)) <= {"numpy"}
     for source in re.findall(r"^from (\S+) c?import", text, re.MULTILINE):
-        assert source.startswith(("cython", "libc", "posix", "cbp.kernels", "cbp._structs")), source
+        assert source.startswith(("cython", "cpython.buffer", "libc", "posix", "cbp.kernels", "cbp._structs")), source
 
 
 # --- what importing it costs --------------------------------------------------------------------------------------
@@ -363,10 +363,12 @@ def test_parameters_are_described():
 
 
 def stub():
-    """Functions (name -> arguments) and constants of _core.pyi."""
+    """Functions, methods too (name -> arguments), and constants of _core.pyi."""
     tree = ast.parse((PACKAGE / "_core.pyi").read_text(encoding="utf-8"))
-    functions = {node.name: [argument.arg for argument in node.args.args] for node in tree.body
-                 if isinstance(node, ast.FunctionDef)}
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    functions = {f"{prefix}{node.name}": [argument.arg for argument in node.args.args]
+                 for prefix, body in [("", tree.body), *((f"{found.name}.", found.body) for found in classes)]
+                 for node in body if isinstance(node, ast.FunctionDef) and node.name != "__init__"}
     constants = {node.target.id for node in tree.body if isinstance(node, ast.AnnAssign)}
     return functions, constants
 
@@ -380,6 +382,9 @@ def test_the_stub_names_what_the_core_has(core):
     functions, constants = stub()
     public = {name: value for name, value in vars(core).items()
               if not name.startswith("_") and not inspect.ismodule(value)}
+    for name, found in [(name, value) for name, value in public.items() if inspect.isclass(value)]:
+        del public[name]
+        public |= {f"{name}.{method}": value for method, value in vars(found).items() if not method.startswith("_")}
     assert {name for name, value in public.items() if callable(value)} == set(functions)
     assert {name for name, value in public.items() if not callable(value)} == constants
     for name, arguments in functions.items():
@@ -390,7 +395,7 @@ def test_the_stub_names_what_the_core_has(core):
 def test_all_builds_agree_on_names_and_numbers():
     first, *others = builds()
     for core in others:
-        for name in ("OPS", "MODES", "ACTIVATIONS", "LOSSES", "OPTIMIZERS", "STREAMS", "KEEPS_SUM"):
+        for name in ("OPS", "MODES", "ACTIVATIONS", "LOSSES", "OPTIMIZERS", "SOURCES", "STREAMS", "KEEPS_SUM", "PHASES"):
             assert getattr(core, name) == getattr(first, name)
         assert core.OP == first.OP
         assert core.RUN == first.RUN

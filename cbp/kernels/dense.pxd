@@ -43,44 +43,97 @@ cdef inline void dense_backward_bias(
     product(1, width, rows, one, 0, 0, dz, width, d_bias if accumulate else NULL, 0, d_bias, width)
 
 
-cdef inline void transpose(
-    Py_ssize_t rows, Py_ssize_t columns, const floating* weight, Py_ssize_t ldw, floating* mirror, Py_ssize_t ldm,
-) noexcept nogil:
-    """mirror[j, i] = weight[i, j], in blocks of 16 rows so that both sides stay in the first-level cache.
-
-    The lanes of mirror beyond `rows` up to the next multiple of 16 become 0.
-    """
-    cdef Py_ssize_t i, j, block, last
-    for block in range(0, ldm, 16):
-        last = rows - block if rows - block < 16 else 16
-        if last == 16:
-            for j in range(columns):
-                for i in range(16):
-                    mirror[j * ldm + block + i] = weight[(block + i) * ldw + j]
-        else:
-            for j in range(columns):
-                for i in range(last):
-                    mirror[j * ldm + block + i] = weight[(block + i) * ldw + j]
-                for i in range(last, 16):
-                    mirror[j * ldm + block + i] = 0
+cdef enum:
+    STRIP = 32   # rows that are transposed at once: the strip stays in the first-level cache while the product reads it
 
 
 cdef inline void dense_backward_input(
-    Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t units, Py_ssize_t width,
+    Py_ssize_t batch, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t units, Py_ssize_t width,
     const floating* weight, floating* scratch, const floating* dz, floating* dx, Py_ssize_t lddx,
 ) noexcept nogil:
-    """dx (rows, lddx). The product reads its second factor by contiguous rows, so something must be transposed first: W, or,
-    where that is less, dz before and dx after the product dxᵀ = W dzᵀ. `scratch` has room for Wᵀ (units, lddx)."""
-    cdef Py_ssize_t across = (rows + 15) // 16 * 16
-    if rows < 4:
+    """dx (rows, lddx), for some rows of a batch; `scratch` has room for STRIP * (units + inputs) numbers.
+
+    The product reads its second factor by contiguous rows, so W is transposed or, where that is less, dz before and dx after
+    the product dxᵀ = W dzᵀ. These two sum in the same order. A batch of few rows does not: `batch` decides about it, or the
+    bits would depend on how threads share the rows.
+    """
+    if batch < 4:
         dense_backward_few(rows, inputs, width, weight, dz, dx, lddx)
-    elif across * (units + inputs) < units * inputs:
-        transpose(rows, units, dz, width, scratch, across)
-        product(inputs, across, units, weight, width, 1, scratch, across, NULL, 0, scratch + units * across, across)
-        transpose(inputs, rows, scratch + units * across, across, dx, lddx)
+    elif rows >= 16 and 2 * rows * (units + inputs) <= units * inputs:
+        dense_backward_across(rows, inputs, units, width, weight, scratch, dz, dx, lddx)
     else:
-        transpose(inputs, units, weight, width, scratch, lddx)
-        product(rows, lddx, units, dz, width, 1, scratch, lddx, NULL, 0, dx, lddx)
+        dense_backward_along(rows, inputs, units, width, weight, scratch, dz, dx, lddx)
+
+
+cdef inline void dense_backward_along(
+    Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t units, Py_ssize_t width,
+    const floating* weight, floating* strip, const floating* dz, floating* dx, Py_ssize_t lddx,
+) noexcept nogil:
+    """dx = dz Wᵀ, STRIP columns at a time."""
+    cdef Py_ssize_t j = 0
+    while j < inputs:
+        transpose(min(<Py_ssize_t>STRIP, inputs - j), units, weight + j * width, width, strip, STRIP)
+        product(rows, STRIP if lddx - j >= STRIP else 16, units, dz, width, 1, strip, STRIP, NULL, 0, dx + j, lddx)
+        j += STRIP
+
+
+cdef inline void dense_backward_across(
+    Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t units, Py_ssize_t width,
+    const floating* weight, floating* strip, const floating* dz, floating* dx, Py_ssize_t lddx,
+) noexcept nogil:
+    """dxᵀ = W dzᵀ, STRIP rows at a time."""
+    cdef floating* mirror = strip + units * STRIP
+    cdef Py_ssize_t r = 0, n
+    while r < rows:
+        n = min(<Py_ssize_t>STRIP, rows - r)
+        transpose(n, units, dz + r * width, width, strip, STRIP)
+        product(inputs, STRIP if n > 16 else 16, units, weight, width, 1, strip, STRIP, NULL, 0, mirror, STRIP)
+        transpose(inputs, n, mirror, STRIP, dx + r * lddx, lddx)
+        r += STRIP
+
+
+cdef inline void transpose(
+    Py_ssize_t rows, Py_ssize_t columns, const floating* a, Py_ssize_t lda, floating* b, Py_ssize_t ldb,
+) noexcept nogil:
+    """b[j, i] = a[i, j]; the lanes of b beyond `rows` up to the next multiple of 16 become 0."""
+    cdef Py_ssize_t i, j, block
+    cdef Py_ssize_t whole = columns // 16 * 16
+    for block in range(0, rows, 16):
+        j = 0
+        if block + 16 <= rows:
+            for j in range(0, whole, 16):
+                transpose_16(a + block * lda + j, lda, b + j * ldb + block, ldb)
+            j = whole
+        while j < columns:
+            for i in range(block, block + 16):
+                b[j * ldb + i] = a[i * lda + j] if i < rows else <floating>0
+            j += 1
+
+
+cdef inline void transpose_16(const floating* a, Py_ssize_t lda, floating* b, Py_ssize_t ldb) noexcept nogil:
+    """b[j, i] = a[i, j] for 16 x 16 numbers, in four perfect shuffles.
+
+    A shuffle, y[2 k] = x[k] and y[2 k + 1] = x[k + 128], rotates the 8 bits of a number's place by one; four of them exchange
+    its row and its column. A vector unit interleaves two rows in two instructions: the transpose takes half the time of one
+    that moves the numbers one by one.
+    """
+    cdef floating x[256]
+    cdef floating y[256]
+    cdef int i, k
+    for i in range(8):
+        for k in range(16):
+            x[32 * i + 2 * k] = a[i * lda + k]
+            x[32 * i + 2 * k + 1] = a[(i + 8) * lda + k]
+    for k in range(128):
+        y[2 * k] = x[k]
+        y[2 * k + 1] = x[k + 128]
+    for k in range(128):
+        x[2 * k] = y[k]
+        x[2 * k + 1] = y[k + 128]
+    for i in range(16):
+        for k in range(8):
+            b[i * ldb + 2 * k] = x[8 * i + k]
+            b[i * ldb + 2 * k + 1] = x[8 * i + k + 128]
 
 
 cdef inline void dense_backward_few(

@@ -236,3 +236,26 @@ cdef inline double absolute_error(Py_ssize_t units, const floating* y_hat, const
     for j in range(whole, units):
         total += absolute(y_hat[j] - y[j])
     return total
+
+
+cdef inline void loss_rows(
+    int kind, bint fused, double delta, Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, double scale,
+    floating* y_hat, const floating* y, Py_ssize_t ldy, const Py_ssize_t* labels, const floating* weights, floating* d,
+    double* loss, double* metric,
+) noexcept nogil:
+    """Loss and metric of every row, and d = weight * scale * gradient."""
+    cdef Py_ssize_t r, j, label
+    cdef double weight
+    cdef const floating* target
+    begin_rows(kind, fused, rows, units, width, y_hat, d)
+    for r in range(rows):
+        weight = weights[r] if weights is not NULL else 1
+        loss[r] = metric[r] = 0
+        if weight == 0:
+            for j in range(width):
+                d[r * width + j] = 0
+            continue
+        target = y + r * ldy if y is not NULL else NULL
+        label = labels[r] if labels is not NULL else 0
+        metric[r] = metric_row(kind, fused, units, y_hat + r * width, target, label)
+        loss[r] = loss_row(kind, fused, delta, units, width, weight * scale, y_hat + r * width, target, label, d + r * width)

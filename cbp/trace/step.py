@@ -67,11 +67,12 @@ def read_samples(network: Network, x: Any, y: Any, sample_weight: Any) -> list[S
     outputs = network.output_shape[0]
     names = ("x", "y", "sample_weight")
     data = _arrays.data(x, y, sample_weight, network.input_shape, outputs, network.loss, network.dtype, names)
-    targets = data.targets.tolist()
+    targets = data.targets.array.astype(network.dtype).tolist()
     if data.labels.size:
         targets = [[float(label == k) for k in range(outputs)] for label in data.labels.tolist()]
+    rows = data.x.array.astype(network.dtype).tolist()
     weights = data.weights.tolist() or [1.0] * len(targets)
-    return [Sample(*row) for row in zip(data.x.tolist(), targets, weights, strict=True)]
+    return [Sample(*row) for row in zip(rows, targets, weights, strict=True)]
 
 
 def _is_one_row(x: Any, y: Any, input_shape: tuple[int, ...]) -> bool:

@@ -1,0 +1,121 @@
+"""The threads of one ``fit``: how many, when they work, and that they end.
+
+The core splits every step into parts whose numbers do not depend on who computes them, so the number of threads is free to
+change from one slice of time to the next without changing a bit of the result. ``threads="auto"`` uses that: it measures.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Literal
+
+from cbp import _check
+from cbp._cpu import core as _core
+
+Threads = int | Literal["auto"]
+
+LEAST_STEP = 100e-6
+"""Seconds; a step that takes less is not worth waking anybody for."""
+LEAST_RUN = 20e-3
+"""Seconds; the same for a whole run and starting threads."""
+TRIAL = 2e-3
+TRIALS = 6
+"""A decision comes from so many trials of so many seconds, alone and together in turns; the first two only warm up."""
+KEEP = 1.0
+"""Seconds that a decision holds."""
+MARGIN = 1.03
+"""How much faster the team must be: where it is not, the cores are left to others."""
+
+
+def checked(threads: object) -> Threads:
+    """The argument ``threads``."""
+    if isinstance(threads, str):
+        if threads == "auto":
+            return "auto"
+        raise ValueError(f"threads must be a whole number of at least 1, or 'auto', got {threads!r}")
+    return _check.integer("threads", threads, below=257)
+
+
+def cores() -> int:
+    """The processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Tempo:
+    """Decides from measurements whether the team works in the next slice of time, or the caller alone."""
+
+    def __init__(self) -> None:
+        self._together = False
+        self._trials = 0
+        self._best = {False: 0.0, True: 0.0}
+        self._kept = 0.0
+
+    @property
+    def together(self) -> bool:
+        return self._together
+
+    def patience(self, usual: float) -> float:
+        """Seconds that the next slice should take."""
+        return TRIAL if self._trials < TRIALS else usual
+
+    def measured(self, rows: int, seconds: float) -> None:
+        """A slice is over: so many rows in so many seconds."""
+        if self._trials == TRIALS:
+            self._kept += seconds
+            if self._kept >= KEEP:
+                self._trials, self._kept, self._best = 0, 0.0, {False: 0.0, True: 0.0}
+            return
+        self._trials += 1
+        if self._trials > 2 and seconds > 0:
+            self._best[self._together] = max(self._best[self._together], rows / seconds)
+        if self._trials < TRIALS:
+            self._together = not self._together
+        else:
+            self._together = self._best[True] > MARGIN * self._best[False]
+
+
+class Crew:
+    """Python threads that wait in the core for work; a context manager.
+
+    Parameters
+    ----------
+    threads : int or "auto"
+    step, run : float
+        Estimates of how many seconds a step and the whole run take with one thread; for ``"auto"``.
+    """
+
+    def __init__(self, threads: Threads, *, step: float = 0.0, run: float = 0.0):
+        self.tempo: Tempo | None = None
+        if threads == "auto":
+            threads = min(cores(), round(step / LEAST_STEP * 2)) if step >= LEAST_STEP and run >= LEAST_RUN else 1
+            self.tempo = Tempo() if threads > 1 else None
+        self.threads = threads
+        self._team = _core.Team(threads) if threads > 1 else None
+        self._members: list[threading.Thread] = []
+
+    @property
+    def team(self) -> _core.Team | None:
+        """Who works in the next slice; None: the caller alone."""
+        return None if self.tempo is not None and not self.tempo.together else self._team
+
+    def __enter__(self) -> Crew:
+        team = self._team
+        try:
+            for member in range(1, self.threads if team is not None else 1):
+                assert team is not None
+                thread = threading.Thread(target=team.work, args=(member,), name=f"cbp-{member}", daemon=True)
+                thread.start()
+                self._members.append(thread)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._team is not None:
+            self._team.close()
+        for thread in self._members:
+            thread.join()

@@ -1,0 +1,220 @@
+"""Threads: the same bits for every number of them, and nothing left behind."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from cases import LOSSES
+
+import cbp
+from cbp import _team
+from cbp._team import Crew, Tempo
+
+COUNTS = [2, 3, 4, 7]
+
+
+def numbers(net):
+    """Everything that training changed."""
+    state = [view for slot in net.optimizer_state.values() for view in slot.values()]
+    return [*net.parameters.values(), *state]
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(numbers(one), numbers(other), strict=True))
+
+
+def trained(threads, make, X, y, **settings):
+    net = make()
+    history = net.fit(X, y, threads=threads, **settings)
+    return net, {name: curve for name, curve in history.items() if name != "seconds"}
+
+
+def check_same_bits(make, X, y, counts=COUNTS, **settings):
+    reference, curves = trained(1, make, X, y, **settings)
+    assert np.isfinite(curves["loss"]).all()
+    for threads in counts:
+        net, found = trained(threads, make, X, y, **settings)
+        assert same(net, reference), threads
+        for name, curve in curves.items():
+            assert np.array_equal(found[name], curve), (threads, name)
+
+
+def classes(rows, inputs, outputs, seed=0):
+    draws = np.random.default_rng(seed)
+    return draws.standard_normal((rows, inputs)), draws.integers(0, outputs, rows)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 16, 61, None])
+@pytest.mark.parametrize("sizes", [[3, 2], [5, 37, 3], [40, 24, 50, 4]], ids=str)
+def test_any_number_of_threads_gives_the_same_bits(sizes, batch_size, dtype):
+    X, y = classes(150, sizes[0], sizes[-1])
+    check_same_bits(lambda: cbp.mlp(sizes, output="softmax", seed=3, dtype=dtype, l1=1e-4, l2=1e-3), X, y,
+                    epochs=3, batch_size=batch_size, optimizer=cbp.Adam(1e-2))
+
+
+@pytest.mark.parametrize("optimizer", [cbp.SGD(0.1), cbp.SGD(0.1, momentum=0.9), cbp.RMSprop(1e-3), cbp.Adagrad(1e-2),
+                                       cbp.AdamW(1e-3)], ids=str)
+def test_every_optimizer_gives_the_same_bits(optimizer):
+    X, y = classes(100, 20, 3)
+    check_same_bits(lambda: cbp.mlp([20, 33, 3], output="softmax", seed=3), X, y, epochs=3, batch_size=32, optimizer=optimizer)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_gives_the_same_bits(loss):
+    draws = np.random.default_rng(1)
+    X = draws.standard_normal((90, 6))
+    y = {"cross_entropy": draws.integers(0, 5, 90), "hinge": draws.choice([-1.0, 1.0], (90, 5)),
+         "poisson": draws.integers(0, 4, (90, 5))}.get(loss, draws.random((90, 5)))
+    output = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "poisson": "softplus"}.get(loss, "identity")
+    check_same_bits(lambda: cbp.mlp([6, 18, 5], hidden="tanh", output=output, loss=loss, seed=3), X, y, epochs=3, batch_size=24,
+                    sample_weight=draws.integers(0, 3, 90), validation_data=(X[:50], y[:50]))
+
+
+def test_a_batch_in_pieces_gives_the_same_bits():
+    X, y = classes(3000, 9, 3)
+    check_same_bits(lambda: cbp.mlp([9, 33, 3], output="softmax", seed=3), X, y, epochs=2, batch_size=2500)
+
+
+def test_a_large_network_gives_the_same_bits():
+    X, y = classes(200, 300, 10)
+    check_same_bits(lambda: cbp.mlp([300, 260, 150, 10], output="softmax", seed=3), X, y, epochs=2, batch_size=64)
+
+
+def test_every_batch_size_gives_the_same_bits():
+    """However the rows divide among the threads, none is done twice and none beyond the last."""
+    X, y = classes(41, 5, 3)
+    for batch_size in range(1, 42):
+        check_same_bits(lambda: cbp.mlp([5, 7, 3], output="softmax", seed=3), X, y, counts=[2, 3, 5, 9], epochs=4,
+                        batch_size=batch_size)
+
+
+def test_more_threads_than_rows_and_weights():
+    X, y = classes(4, 1, 2)
+    check_same_bits(lambda: cbp.mlp([1, 1, 2], output="softmax", seed=3), X, y, counts=[40], epochs=5, batch_size=2)
+
+
+def test_a_divergence_and_the_way_back_are_the_same():
+    X, y = classes(60, 3, 2)
+    found = []
+    for threads in (1, 3):
+        net = cbp.mlp([3, 2], seed=1)
+        with pytest.raises(cbp.DivergedError) as caught:
+            net.fit(X, np.stack([y, 1 - y], axis=1), epochs=500, batch_size=7, optimizer=cbp.SGD(2.5), threads=threads)
+        found.append((net, caught.value.history.loss))
+    assert same(found[0][0], found[1][0])
+    assert np.array_equal(found[0][1], found[1][1])
+
+
+def test_threads_end_with_the_run():
+    before = threading.active_count()
+    X, y = classes(60, 3, 2)
+    net = cbp.mlp([3, 2], output="softmax", seed=1)
+    net.fit(X, y, threads=4, epochs=2)
+    assert threading.active_count() == before
+    with pytest.raises(cbp.DivergedError):
+        cbp.mlp([3, 2], seed=1).fit(X * 1e9, X[:, :2], epochs=9, optimizer=cbp.SGD(1e30), threads=4)
+    assert threading.active_count() == before
+
+
+def test_members_that_sleep_are_woken():
+    """Between two slices a caller may be away for long: the members then sleep."""
+    with Crew(3) as crew:
+        net = cbp.mlp([3, 8, 2], output="softmax", seed=1)
+        X, y = classes(60, 3, 2)
+        data = net._data(X, y, None)
+        for _ in range(5):
+            time.sleep(0.02)
+            net._runner(net._numbers, data, mode="evaluate", crew=crew).epochs(1)
+    reference = cbp.mlp([3, 8, 2], output="softmax", seed=1)
+    assert net._measure(data) == reference.evaluate(X, y)
+
+
+def test_several_networks_train_at_once_with_teams_of_their_own():
+    X, y = classes(400, 12, 3)
+
+    def make():
+        return cbp.mlp([12, 30, 3], output="softmax", seed=2)
+
+    reference = make()
+    reference.fit(X, y, epochs=5)
+    nets = [make() for _ in range(4)]
+    threads = [threading.Thread(target=net.fit, args=(X, y), kwargs={"epochs": 5, "threads": 3}) for net in nets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(same(net, reference) for net in nets)
+
+
+def test_a_thread_that_cannot_start_stops_the_others(monkeypatch):
+    start = threading.Thread.start
+
+    def third_fails(thread):
+        if thread.name == "cbp-3":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", third_fails)
+    before = threading.active_count()
+    X, y = classes(60, 3, 2)
+    net = cbp.mlp([3, 2], output="softmax", seed=1)
+    vector = net.get_vector()
+    with pytest.raises(RuntimeError, match="can't start"):
+        net.fit(X, y, threads=4)
+    assert threading.active_count() == before
+    assert np.array_equal(net.get_vector(), vector)
+    monkeypatch.undo()
+    net.fit(X, y, threads=4)
+
+
+@pytest.mark.parametrize(("threads", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("all", ValueError),
+                                                (None, TypeError), (True, TypeError), (2000, ValueError)])
+def test_wrong_threads(threads, error):
+    net = cbp.mlp([3, 2], output="softmax", seed=1)
+    X, y = classes(60, 3, 2)
+    with pytest.raises(error, match="threads must be a whole number of at least 1|threads must be a whole number below 257"):
+        net.fit(X, y, threads=threads)
+    assert net.optimizer is None
+
+
+# --- "auto" -------------------------------------------------------------------------------------------------------------------
+
+
+def test_auto_gives_the_same_bits():
+    X, y = classes(600, 300, 10)
+    check_same_bits(lambda: cbp.mlp([300, 260, 150, 10], output="softmax", seed=3), X, y, counts=["auto"], epochs=20,
+                    batch_size=64)
+
+
+def test_auto_starts_no_threads_for_short_steps_or_short_runs(monkeypatch):
+    monkeypatch.setattr(_team, "cores", lambda: 8)
+    for step, run in [(20e-6, 100), (1e-3, 2e-3), (0, 0)]:
+        crew = Crew("auto", step=step, run=run)
+        assert crew.threads == 1
+        assert crew.team is None
+    assert Crew("auto", step=150e-6, run=1).threads == 3
+    assert Crew("auto", step=1, run=10).threads == 8
+
+
+def run_tempo(tempo, speedup, seconds):
+    """Let a machine work by the tempo, on which a team is `speedup` times as fast; the share of time spent together."""
+    together = passed = 0.0
+    while passed < seconds:
+        slice_ = tempo.patience(0.05)
+        rows = slice_ * 1000 * (speedup(passed) if tempo.together else 1)
+        together += slice_ * tempo.together
+        tempo.measured(rows, slice_)
+        passed += slice_
+    return together / seconds
+
+
+@pytest.mark.parametrize(("speedup", "least", "most"), [(3.0, 0.95, 1), (1.01, 0, 0.03), (0.2, 0, 0.03)])
+def test_tempo_finds_what_is_faster(speedup, least, most):
+    assert least <= run_tempo(Tempo(), lambda passed: speedup, 10) <= most
+
+
+def test_tempo_changes_its_mind_when_the_machine_gets_busy():
+    share = run_tempo(Tempo(), lambda passed: 3.0 if passed < 5 else 0.1, 10)
+    assert 0.45 < share < 0.65
