@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import compare, machine, profile, readme, report
+from bench import compare, machine, plot, profile, readme, report
 from bench.groups import GROUPS
 from bench.options import CHOSEN, parse
 from bench.peers import PEERS
@@ -36,8 +36,6 @@ def main(arguments: list[str] | None = None) -> int:
         Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
     print(report.markdown(results) if options.markdown else report.text(results))
     if options.plot:
-        from bench import plot  # matplotlib is slow to import
-
         plot.draw(results, options.plot)
     if options.readme:
         readme.write(results)

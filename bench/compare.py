@@ -10,12 +10,14 @@ from bench.peers import PEERS
 from bench.table import Table, number, ratio
 
 LEAST = 0.02
-"""Differences below this are never called one: where a process's memory lands alone does as much."""
+"""Differences below this are not called one: where a process's memory lands does as much."""
 FACTS = ("cpu", "cores", "system", "python", "core_build", "core_compiler", "blas")
 
 
 def text(old: dict[str, Any], new: dict[str, Any]) -> str:
-    table = Table("Microseconds of cbp; old / new, above 1 the new one is faster", "", "old", "new", "ratio", "spread", "verdict")
+    table = Table(
+        "Microseconds of cbp; old / new, above 1 the new one is faster", "", "old", "new", "ratio", "spread", "verdict",
+    )
     ratios = []
     before = dict(own_series(old))
     for name, after in own_series(new):

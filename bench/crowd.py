@@ -53,8 +53,6 @@ def beside_busy(one: Series, busy: int, cores: int, how: How) -> Row:
     seconds = max(how.seconds, CROWDED_SECONDS)
     try:
         with Child(one.task, how.first(cores), one.arguments, one.environment) as child:
-            if "unsupported" in child.about:
-                return row | child.about
             for _ in range(how.rounds):
                 quiet.append(child.measure(seconds)["us"])
                 with spinning(busy, how.first(cores)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 
 from bench.groups import GROUPS
 from bench.peers import PEERS
@@ -17,11 +18,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options.seconds = options.seconds or (0.05 if options.quick else 0.3)
     if options.rounds < 1 or options.seconds <= 0 or options.steps < 1:
         parser.error("--rounds, --seconds and --steps must be above 0")
+    if options.plot and not find_spec("matplotlib"):
+        parser.error("--plot needs matplotlib: pip install -e '.[plot]'")
     options.peers = _names(parser, "peer", options.peers, CHOSEN)
     options.group = _names(parser, "group", options.group, list(GROUPS))
     options.rows = rows(options.group, options.workload, options.quick)
     if not options.rows:
-        parser.error(f"no row has {' or '.join(options.workload or ['']) or 'a name'} in its name; see --list")
+        parser.error(f"no row of these groups has {' or '.join(options.workload or ['nothing'])} in its name; see --list")
     return options
 
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench import report
+from bench import plot, report
 
 README = Path(__file__).with_name("README.md")
 PICTURE = README.with_name("figures.png")
@@ -16,8 +16,6 @@ MARKS = ("<!-- figures: written by python -m bench --readme -->", "<!-- end of f
 def write(results: dict[str, Any]) -> None:
     parts = [report.markdown(results)]
     if find_spec("matplotlib") and report.rows(results, "training"):
-        from bench import plot
-
         plot.draw(results, str(PICTURE))
         parts.insert(0, f"![{plot.TITLE}]({PICTURE.name})")
     README.write_text(between_marks(README.read_text(), "\n\n".join(parts)))

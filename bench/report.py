@@ -8,6 +8,7 @@ from bench import goals
 from bench.groups import GROUPS
 from bench.peers import PEERS
 from bench.table import Table
+from bench.turns import DISTURBED
 
 TIE = 0.03
 """Ratios this near to 1 are called a tie."""
@@ -38,7 +39,18 @@ def verdict(results: dict[str, Any]) -> str:
     lines += ["Slower than: " + ", ".join(losses) + "."] if losses else []
     reached = [goal for name, result in results["groups"].items() for goal in GROUPS[name].goals(result)]
     lines += [goals.summary(reached)] if reached else []
+    lines += [disturbed(results)] if disturbed(results) else []
     return "\n\n".join(lines)
+
+
+def disturbed(results: dict[str, Any]) -> str:
+    """Names the rows in which a process had to share its core in spite of all repetitions."""
+    names = [
+        f"{row['name']} ({group})" for group, result in results["groups"].items() if group != "threads"
+        for row in result["rows"]
+        if any(min(one.get("cpu_per_wall") or [1]) < DISTURBED for one in row["series"].values())
+    ]
+    return f"Disturbed by other processes, do not trust: {', '.join(names)}." if names else ""
 
 
 def rows(results: dict[str, Any], group: str) -> list[dict[str, Any]]:

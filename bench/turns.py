@@ -12,7 +12,7 @@ from typing import Any
 from bench import machine
 from bench.child import Child, MeasurementError
 
-DISTURBED = 0.97
+DISTURBED = 0.95
 """Below this share of its core a measurement was disturbed by another process, and is taken again."""
 RETRIES = 3
 

@@ -31,9 +31,8 @@ class Accuracy:
         (row,) = result["rows"]
         asked = next((one["asked"] for one in row["series"].values() if "asked" in one), 0)
         table = Table(
-            f"Digits, {NAME.removeprefix('digits ')}, Adam: milliseconds of training until {percent(asked)} of the validation data"
-            " are right", "", "ms until then", "epochs until then", "ms of all epochs", "(times cbp's)", "epochs", "accuracy then",
-            "loss then",
+            f"{NAME}, Adam: milliseconds of training until {percent(asked)} of the validation data are right", "",
+            "ms", "epochs", "ms of all", "(times cbp's)", "epochs in all", "last accuracy", "last loss",
         )
         for name, one in row["series"].items():
             if "median_us" not in one:

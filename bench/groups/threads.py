@@ -34,7 +34,7 @@ class Threads:
         return {
             "cores": cores,
             "rows": [threads(name, how) for name in say(names)],
-            "together": [crowd.together(_series(name, None, how), cores, how) for name in TOGETHER if name in names],
+            "together": [crowd.together(_series(name, 1, how), cores, how) for name in TOGETHER if name in names],
             "crowded": [
                 crowd.beside_busy(_series(CROWDED, count, how, count), BUSY, cores, how)
                 for count in (1, MOST) if CROWDED in names
@@ -66,9 +66,8 @@ class Threads:
         return found
 
 
-def _series(name: str, count: int | str | None, how: How, cores: int = 1) -> Series:
-    settings = {} if count is None else {"threads": count}
-    one = of_peer("cbp", BY_NAME[name], how, **settings)
+def _series(name: str, count: int | str, how: How, cores: int = 1) -> Series:
+    one = of_peer("cbp", BY_NAME[name], how, threads=count)
     return Series(str(count), one.task, one.arguments, one.environment, cores)
 
 
@@ -82,8 +81,8 @@ def threads(name: str, how: How) -> Row:
 def speedup(rows: list[Row], cores: int) -> Table:
     keys = [*map(str, range(1, MOST + 1)), "auto"]
     table = Table(
-        f"Microseconds a training step by the number of threads, cores: {cores}; (how many times as fast as one thread)", "net, batch",
-        *keys,
+        f"Microseconds a training step by the number of threads, cores: {cores}; (how many times as fast as one thread)",
+        "net, batch", *keys,
     )
     for row in rows:
         cells = []
@@ -97,7 +96,8 @@ def speedup(rows: list[Row], cores: int) -> Table:
 
 def together(rows: list[Row], cores: int) -> Table:
     table = Table(
-        f"Processes of one thread beside each other, one a core, cores: {cores}; microseconds a step of each, and the share kept of the rate alone",
+        f"Processes of one thread beside each other, one a core, cores: {cores}; microseconds a step, and the share kept of the"
+        " rate alone",
         "net, batch", "alone", "beside the others", "kept", "spread",
     )
     for row in rows:
@@ -111,12 +111,12 @@ def together(rows: list[Row], cores: int) -> Table:
 
 def crowded(rows: list[Row], cores: int) -> Table:
     table = Table(
-        f"Beside {BUSY} busy processes, cores: {cores}; microseconds a step, and how that compares with a fair share of the"
-        " cores (above 100 %: better)", "net, batch", "threads", "quiet", "busy", "times", "fair share", "spread",
+        f"Beside {BUSY} busy processes, cores: {cores}; microseconds a step, and the rate as a share of a fair one",
+        "net, batch", "threads", "quiet", "busy", "times", "fair share", "spread",
     )
     for row in rows:
         if "fair" not in row:
-            table.add(row["name"], str(row["threads"]), DASH if "unsupported" in row else "failed", *[DASH] * 4)
+            table.add(row["name"], str(row["threads"]), "failed", *[DASH] * 4)
             continue
         quiet, busy = median(row["quiet_us"]), median(row["busy_us"])
         table.add(row["name"], str(row["threads"]), number(quiet), number(busy), ratio(busy / quiet), percent(row["fair"]),

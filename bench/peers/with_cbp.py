@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from inspect import signature
-
 import cbp
 from bench.peers import batches
-from bench.unsupported import Unsupported
 from bench.workloads import MOMENTUM, Array, Targets, Workload
 
 OPTIMIZERS = {
@@ -28,16 +25,14 @@ def network(workload: Workload, weights: list[Array]) -> cbp.Network:
 
 class Trainer:
     def __init__(
-        self, workload: Workload, X: Array, y: Targets, weights: list[Array], threads: int | str | None = None,
+        self, workload: Workload, X: Array, y: Targets, weights: list[Array], threads: int | str = 1,
         batch_by_batch: bool = False,
     ):
         self.net = network(workload, weights)
         self.X, self.y, self.batch = X, y, workload.batch
         self.optimizer = OPTIMIZERS[workload.optimizer](workload.rate)
         self.batches = batches(X, y, workload.batch) if batch_by_batch else None
-        self.how = {} if threads is None else {"threads": threads}
-        if self.how and "threads" not in signature(cbp.Network.fit).parameters:
-            raise Unsupported("this build's fit has no threads")
+        self.threads = threads
 
     def train(self, epochs: int) -> None:
         if self.batches is None:
@@ -53,7 +48,7 @@ class Trainer:
     def _fit(self, epochs: int) -> cbp.History:
         return self.net.fit(
             self.X, self.y, epochs=epochs, batch_size=self.batch, optimizer=self.optimizer, shuffle=False,
-            progress=False, **self.how,
+            progress=False, threads=self.threads,
         )
 
 

@@ -1,4 +1,4 @@
-"""JAX: the whole epoch is one jitted scan, or every step one jitted call; both give their arguments' memory to their results."""
+"""JAX: an epoch is one jitted scan, or a step one jitted call, whose results take the memory of its arguments."""
 
 from __future__ import annotations
 

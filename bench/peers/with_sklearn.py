@@ -21,8 +21,10 @@ class Trainer:
         self.factor = 1 if workload.classifies else workload.sizes[-1]
         self.model = (MLPClassifier if workload.classifies else MLPRegressor)(
             hidden_layer_sizes=workload.sizes[1:-1], activation=ACTIVATION[workload.hidden],
-            solver=SOLVER[workload.optimizer], alpha=0.0, batch_size=workload.batch, learning_rate_init=workload.rate,
-            momentum=MOMENTUM if workload.optimizer == "momentum" else 0.0, nesterovs_momentum=False, shuffle=False, max_iter=1, tol=0.0, n_iter_no_change=10**9, warm_start=True,
+            solver=SOLVER[workload.optimizer], learning_rate_init=workload.rate,
+            momentum=MOMENTUM if workload.optimizer == "momentum" else 0.0, nesterovs_momentum=False,
+            alpha=0.0, batch_size=workload.batch, shuffle=False,
+            max_iter=1, tol=0.0, n_iter_no_change=10**9, warm_start=True,
         )
         warnings.simplefilter("ignore", ConvergenceWarning)
         self.model.fit(X, self.y)

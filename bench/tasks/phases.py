@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from bench.peers import PEERS
-from bench.unsupported import Unsupported
 from bench.workloads import BY_NAME
+from cbp._profile import profile_fit
 
 
 class Phases:
     def __init__(self, workload: str, most_steps: int, threads: int = 1):
-        try:
-            from cbp._profile import profile_fit
-        except ImportError:
-            raise Unsupported("this build of cbp has no cbp._profile") from None
         job = BY_NAME[workload]
-        self.profile, self.threads, self.steps = profile_fit, threads, min(job.steps, most_steps)
+        self.threads, self.steps = threads, min(job.steps, most_steps)
         self.trainer = PEERS["cbp"].trainer()(job, *job.data(self.steps), job.weights())
         self.trainer.train(1)
         self.about = {"steps_per_epoch": self.steps}
@@ -23,7 +19,7 @@ class Phases:
         """Microseconds a step of every phase, over at least `seconds`."""
         trainer, epochs = self.trainer, 1
         while True:
-            phases = self.profile(
+            phases = profile_fit(
                 trainer.net, trainer.X, trainer.y, epochs=epochs, batch_size=trainer.batch,
                 optimizer=trainer.optimizer, threads=self.threads,
             )
