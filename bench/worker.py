@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 
 from bench.tasks import start
 from bench.unsupported import Unsupported
@@ -37,7 +38,8 @@ def main() -> None:
 def move(cores: list[int]) -> None:
     """Every thread that runs by now; later ones go where the one is that starts them."""
     for thread in os.listdir("/proc/self/task"):
-        os.sched_setaffinity(int(thread), cores)
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.sched_setaffinity(int(thread), cores)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -298,6 +300,21 @@ def test_spread_is_half_the_distance_of_the_quartiles():
 
     assert spread([8.0, 9.0, 10.0, 11.0, 12.0]) == pytest.approx(0.1)
     assert spread([3.0]) == 0
+
+
+def test_every_thread_of_a_process_is_moved():
+    from bench.worker import move
+
+    allowed, done = os.sched_getaffinity(0), threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        move([min(allowed)])
+        assert {frozenset(os.sched_getaffinity(int(one))) for one in os.listdir("/proc/self/task")} == {frozenset({min(allowed)})}
+    finally:
+        move(list(allowed))
+        done.set()
+        thread.join()
 
 
 class FakeChild:
