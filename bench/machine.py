@@ -81,15 +81,21 @@ def can_pin() -> bool:
     return hasattr(os, "sched_setaffinity")
 
 
-def quiet_core(seconds: float = 0.3) -> int | None:
-    """The core that was idle most over the last moment, of those that this process may use."""
+def can_move() -> bool:
+    """Whether a process can pin threads that run already."""
+    return can_pin() and Path("/proc/self/task").is_dir()
+
+
+def quiet_cores(first: int | None = None, seconds: float = 0.3) -> list[int] | None:
+    """The cores that this process may use, `first` first, or else in the order of how idle they were over the last moment."""
     if not can_pin():
         return None
-    allowed = sorted(os.sched_getaffinity(0))
     before = _idle()
-    time.sleep(seconds)
+    time.sleep(0 if first is not None else seconds)
     after = _idle()
-    return max(allowed, key=lambda core: after.get(core, 0) - before.get(core, 0))
+    return sorted(
+        os.sched_getaffinity(0), key=lambda core: (core != first, before.get(core, 0) - after.get(core, 0), core)
+    )
 
 
 def _idle() -> dict[int, int]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.machine import caches
+from bench.tasks.clock import seconds as seconds_of
 
 SHAPES = ((32, 64, 64), (32, 64, 16), (32, 32, 16), (128, 784, 128), (256, 512, 512), (1, 64, 64))
 """Matrix products M x K x N, from thin outputs to one that leaves the cache."""
@@ -35,6 +36,17 @@ class Machine:
         }
 
 
+class Peak:
+    """The peak of multiply-adds alone, of one build (chosen by CBP_CPU)."""
+
+    def __init__(self) -> None:
+        self.fma_peak = _core().fma_peak
+        self.about = {"build": _core().BUILD}
+
+    def measure(self, seconds: float) -> dict[str, float]:
+        return {"gflops": self.fma_peak(seconds / 4)}
+
+
 def bandwidth(a: np.ndarray, b: np.ndarray, seconds: float) -> float:
     """GB/s of ``b += a``: two reads and a write.
 
@@ -43,10 +55,10 @@ def bandwidth(a: np.ndarray, b: np.ndarray, seconds: float) -> float:
     """
     if a.nbytes > 4 << 20:
         sweeps = max(1, int(seconds * 50e9 / (3 * a.nbytes)))
-        return 3 * a.nbytes / min(_seconds(lambda: np.add(a, b, out=b)) for _ in range(sweeps)) / 1e9
+        return 3 * a.nbytes / min(seconds_of(lambda: np.add(a, b, out=b)) for _ in range(sweeps)) / 1e9
     sweeps = max(3, int(seconds * 200e9 / (3 * a.nbytes)) // 3)
     repeated = np.broadcast_to(a, (sweeps, a.size))
-    best = min(_seconds(lambda: np.add.reduce(repeated, axis=0, out=b)) for _ in range(3))
+    best = min(seconds_of(lambda: np.add.reduce(repeated, axis=0, out=b)) for _ in range(3))
     return a.nbytes * (3 * sweeps - 1) / best / 1e9
 
 
@@ -104,9 +116,3 @@ def _core():
     from cbp._cpu import core
 
     return core
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started

@@ -1,8 +1,8 @@
-"""What is measured: eight networks, from one that fits a register to one that fills the caches.
+"""The networks whose training is measured, from one that fits a register to one that fills the caches, and their goals.
 
-All are float32. A regression net has identity outputs and the loss ``sum((ŷ - y)²) / 2`` a sample (its gradient is
-the same in every library without a factor), a classification net has softmax outputs and cross entropy. The data are
-random, drawn from a fixed seed, with targets that can partly be learned, so that gradients neither vanish nor grow.
+A regression net has identity outputs and the loss ``sum((ŷ - y)²) / 2`` a sample (its gradient is the same in every
+library without a factor), a classification net has softmax outputs and cross entropy. The data are random, drawn from
+a fixed seed, with targets that can partly be learned, so that gradients neither vanish nor grow.
 """
 
 from __future__ import annotations
@@ -14,13 +14,28 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
-Targets = npt.NDArray[np.float32] | npt.NDArray[np.int64]
+Array = npt.NDArray[np.floating]
+Targets = npt.NDArray[np.floating] | npt.NDArray[np.int64]
 
-UPDATE_BYTES = {"sgd": 12, "adam": 28}
-"""Memory traffic of an update, a parameter: read the gradient; read and write the parameter and every moment."""
-STATE_BYTES = {"sgd": 8, "adam": 16}
-"""Memory that an update works on, a parameter: the parameter, its gradient, every moment."""
+MOMENTS = {"sgd": 0, "momentum": 1, "adam": 2}
+"""Numbers that an optimizer remembers for each parameter."""
+MOMENTUM = 0.9
+FLOAT64_GOAL = 2.3
+"""Goal: a step in float64 takes at most so many times one in float32."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What cbp is to reach on a net: so many times as fast as a library, and this share of the machine's limit."""
+
+    jax: float
+    eager: float
+    """Against PyTorch's eager mode, and against scikit-learn."""
+    share: float | None = None
+
+    def ratios(self) -> dict[str, float]:
+        """By peer."""
+        return {"jax": self.jax, "torch": self.eager, "sklearn": self.eager}
 
 
 @dataclass(frozen=True)
@@ -34,10 +49,14 @@ class Workload:
     loss: str = "cross_entropy"
     optimizer: str = "adam"
     rate: float = 1e-3
+    dtype: str = "float32"
+    variant: str = ""
+    """What sets a net apart from another of the same sizes, for its name."""
+    goal: Goal | None = None
 
     @property
     def name(self) -> str:
-        return "-".join(map(str, self.sizes)) + f" b{self.batch}"
+        return "-".join(map(str, self.sizes)) + f" b{self.batch}" + (f" {self.variant}" if self.variant else "")
 
     @property
     def classifies(self) -> bool:
@@ -46,7 +65,7 @@ class Workload:
     @property
     def description(self) -> str:
         output = "softmax, cross entropy" if self.classifies else "identity, half squared error"
-        return f"{self.hidden}, {output}, {self.optimizer}({self.rate:g}), {self.steps} steps an epoch"
+        return f"{self.dtype}, {self.hidden}, {output}, {self.optimizer}({self.rate:g}), {self.steps} steps an epoch"
 
     @property
     def parameters(self) -> int:
@@ -61,17 +80,23 @@ class Workload:
         )
 
     @property
+    def itemsize(self) -> int:
+        return np.dtype(self.dtype).itemsize
+
+    @property
     def state_bytes(self) -> int:
-        return self.parameters * STATE_BYTES[self.optimizer]
+        """Memory that an update works on: every parameter, its gradient and its moments."""
+        return self.parameters * (2 + MOMENTS[self.optimizer]) * self.itemsize
 
     @property
     def update_bytes(self) -> int:
-        return self.parameters * UPDATE_BYTES[self.optimizer]
+        """Memory traffic of an update: read the gradient; read and write the parameter and every moment."""
+        return self.parameters * (3 + 2 * MOMENTS[self.optimizer]) * self.itemsize
 
     @property
     def activation_bytes(self) -> int:
         """Every activation and its delta, written once and read once."""
-        return self.batch * sum(self.sizes[1:]) * 4 * 4
+        return self.batch * sum(self.sizes[1:]) * 4 * self.itemsize
 
     def layers(self) -> Iterator[tuple[int, int]]:
         return pairwise(self.sizes)
@@ -86,16 +111,15 @@ class Workload:
         seen = min(self.sizes[0], 32)
         signal = X[:, :seen] @ teacher.standard_normal((seen, self.sizes[-1]), dtype=np.float32) / np.float32(seen**0.5)
         signal += noise.standard_normal(signal.shape, dtype=np.float32) * np.float32(0.5)
-        if self.classifies:
-            return X, signal.argmax(axis=1)
-        return X, signal
+        X = X.astype(self.dtype, copy=False)
+        return X, signal.argmax(axis=1) if self.classifies else signal.astype(self.dtype, copy=False)
 
     def weights(self) -> list[Array]:
         """Initial weights of every layer, of shape (inputs, units): normal, He's or LeCun's deviation. Biases are 0."""
         draws = np.random.default_rng(1)
         gain = 2 if self.hidden == "relu" else 1
         return [
-            draws.standard_normal((inputs, units), dtype=np.float32) * np.float32((gain / inputs) ** 0.5)
+            (draws.standard_normal((inputs, units), dtype=np.float32) * np.float32((gain / inputs) ** 0.5)).astype(self.dtype)
             for inputs, units in self.layers()
         ]
 
@@ -103,15 +127,28 @@ class Workload:
 # Two nets have a rate of 1e-4: at 1e-3 the noise in their targets kills relu units within a few epochs. The moments of
 # a dead unit decay into subnormal numbers, and the row would then show how a library treats those: JAX takes them for 0,
 # in the others every step becomes 5 to 10 % slower.
-WORKLOADS = (
-    Workload((2, 3, 1), 4, 100_000, loss="half_squared_error", optimizer="sgd", rate=0.05),
-    Workload((4, 32, 16, 4), 32, 10_000, hidden="tanh", loss="half_squared_error"),
-    Workload((64, 64, 64, 4), 1, 20_000, loss="half_squared_error", rate=1e-4),
-    Workload((64, 64, 10), 32, 4_000),
-    Workload((784, 128, 10), 128, 200),
-    Workload((256, 256, 256, 256), 64, 400, loss="half_squared_error", rate=1e-4),
-    Workload((784, 512, 512, 10), 32, 200),
-    Workload((784, 512, 512, 10), 256, 48),
+TRAINING = (
+    Workload((2, 3, 1), 4, 100_000, loss="half_squared_error", optimizer="sgd", rate=0.05, goal=Goal(4, 300)),
+    Workload((4, 32, 16, 4), 32, 10_000, hidden="tanh", loss="half_squared_error", goal=Goal(6, 100, 0.65)),
+    Workload((64, 64, 64, 4), 1, 20_000, loss="half_squared_error", rate=1e-4, goal=Goal(2.5, 70, 0.65)),
+    Workload((64, 64, 10), 32, 4_000, goal=Goal(3.3, 38, 0.75)),
+    Workload((784, 128, 10), 128, 200, goal=Goal(1.4, 3.9, 0.85)),
+    Workload((256, 256, 256, 256), 64, 400, loss="half_squared_error", rate=1e-4, goal=Goal(1.38, 3.1, 0.83)),
+    Workload((784, 512, 512, 10), 32, 200, goal=Goal(1.35, 2.8, 0.86)),
+    Workload((784, 512, 512, 10), 256, 48, goal=Goal(1.35, 2.8, 0.86)),
+    Workload((784, 512, 512, 10), 512, 24, goal=Goal(1.35, 2.8, 0.86)),
 )
-QUICK = WORKLOADS[1::2]
-BY_NAME = {workload.name: workload for workload in WORKLOADS}
+VARIANTS = (
+    Workload((64, 64, 10), 32, 4_000, dtype="float64", variant="float64"),
+    Workload((784, 128, 10), 128, 200, dtype="float64", variant="float64"),
+    Workload((784, 512, 512, 10), 256, 48, dtype="float64", variant="float64"),
+    Workload((64, 64, 10), 32, 4_000, optimizer="sgd", rate=0.05, variant="SGD"),
+    Workload((784, 128, 10), 128, 200, optimizer="sgd", rate=0.05, variant="SGD"),
+    Workload((64, 64, 10), 32, 4_000, optimizer="momentum", rate=0.01, variant="momentum"),
+    Workload((784, 128, 10), 128, 200, optimizer="momentum", rate=0.01, variant="momentum"),
+    Workload((64, 64, 10), 32, 4_000, hidden="sigmoid", variant="sigmoid"),
+    Workload((64, 64, 10), 32, 4_000, hidden="tanh", variant="tanh"),
+    Workload((13, 100, 1), 32, 10_000, loss="half_squared_error", variant="regression"),
+)
+ONE_ROW = Workload((4, 32, 16, 4), 1, 10_000, hidden="tanh", loss="half_squared_error", variant="train_on_batch")
+BY_NAME = {workload.name: workload for workload in (*TRAINING, *VARIANTS, ONE_ROW)}

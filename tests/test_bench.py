@@ -2,83 +2,174 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["--rounds", "2", "--seconds", "0.001", "--steps", "8"]
 
 
-@pytest.fixture
-def bench_path(monkeypatch):
+@pytest.fixture(autouse=True)
+def _bench_is_importable(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
 
 
 def run_bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=170, check=False
+        [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
     )
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """A run of two small workloads, one of SGD and regression, one of Adam and classes, in all peers there are."""
+def ran(tmp_path_factory):
+    """A run of small rows, of SGD and regression, of Adam and classes, and of a prediction, in the libraries there are."""
     path = tmp_path_factory.mktemp("bench") / "bench.json"
-    ran = run_bench("--workload", "2-3-1", "--workload", "64-64-10", *TINY, "--json", str(path))
+    ran = run_bench(
+        "--group", "training,inference,levels", "--workload", "2-3-1", "--workload", "64-64-10", "--workload", "array", *TINY,
+        "--peers", "cbp,numpy,sklearn,torch,jax-step,jax,onnx", "--json", str(path),
+    )
     assert ran.returncode == 0, ran.stderr
-    assert "cbp is faster in" in ran.stdout
-    return json.loads(path.read_text())
+    return ran, json.loads(path.read_text()), path
 
 
-def test_json_holds_what_was_measured(results):
-    assert [workload["name"] for workload in results["workloads"]] == ["2-3-1 b4", "64-64-10 b32"]
+# --- whole runs ---------------------------------------------------------------------------------------------------------------
+
+
+def test_json_holds_what_was_measured(ran):
+    _, results, _ = ran
+    rows = results["groups"]["training"]["rows"]
+    assert results["format"] == 2
+    assert [row["name"] for row in rows] == ["2-3-1 b4", "64-64-10 b32"]
     assert results["machine"]["cpu"]
     assert {"cbp", "numpy"} <= set(results["versions"])
-    for workload in results["workloads"]:
-        assert workload["limit"]["us"] > 0
-        assert workload["share_of_limit"] > 0
-        assert set(workload["peers"]) == set(results["versions"])
-        for name, peer in workload["peers"].items():
-            assert len(peer["us"]) == len(peer["cpu_per_wall"]) == 2
-            assert peer["median_us"] > 0
-            assert ("ratio" in peer) == (name != "cbp")
+    for row in rows:
+        assert row["limit"]["us"] > 0
+        assert row["share_of_limit"] > 0
+        assert set(row["series"]) == set(results["versions"]) - {"onnx"}
+        for name, one in row["series"].items():
+            assert len(one["us"]) == len(one["cpu_per_wall"]) == 2
+            assert one["median_us"] > 0
+            assert ("ratio" in one) == (name != "cbp")
 
 
-def test_all_peers_compute_the_same_losses(results):
-    for workload in results["workloads"]:
-        expected = workload["peers"]["numpy"]["losses"]
-        assert expected[0] > expected[1] > expected[2]
-        for name, peer in workload["peers"].items():
-            assert peer["losses"] == pytest.approx(expected, rel=1e-3), (workload["name"], name)
-            assert peer["losses_agree"]
+def test_all_peers_compute_the_same(ran):
+    _, results, _ = ran
+    for group, what in (("training", "losses"), ("inference", "outputs")):
+        for row in results["groups"][group]["rows"]:
+            expected = row["series"]["numpy"][what]
+            for name, one in row["series"].items():
+                assert one[what] == pytest.approx(expected, rel=1e-3, abs=1e-5), (row["name"], name)
+                assert one["agrees"]
 
 
-def test_product_of_every_build(tmp_path):
-    ran = run_bench("--workload", "tile", *TINY, "--markdown", "--json", str(tmp_path / "tile.json"))
+def test_levels_have_limits_of_their_own(ran):
+    _, results, _ = ran
+    levels = results["groups"]["levels"]
+    assert levels["levels"]
+    for row in levels["rows"]:
+        for level in levels["levels"]:
+            one = row["series"][level]
+            assert one["limit"]["us"] > 0
+            assert one["gflops"] > 0
+
+
+def test_a_saved_run_prints_the_same_tables(ran):
+    printed, _, path = ran
+    again = run_bench("--load", str(path))
+    assert again.returncode == 0, again.stderr
+    assert "goals are met" in again.stdout
+    assert again.stdout == printed.stdout
+
+
+def test_a_run_beside_itself_is_the_same(ran):
+    _, _, path = ran
+    compared = run_bench("--compare", str(path), str(path))
+    assert compared.returncode == 0, compared.stderr
+    assert "training, 64-64-10 b32" in compared.stdout
+    assert "0 faster, 0 slower" in compared.stdout
+    assert "differs" not in compared.stdout
+
+
+def test_a_file_of_another_format_is_refused(tmp_path):
+    (tmp_path / "old.json").write_text('{"format": 1}')
+    refused = run_bench("--load", str(tmp_path / "old.json"))
+    assert refused.returncode == 1
+    assert "format 1" in refused.stderr
+
+
+def test_product_of_every_build_and_xor(tmp_path):
+    ran = run_bench("--group", "tile,xor", *TINY, "--markdown", "--json", str(tmp_path / "tile.json"))
     assert ran.returncode == 0, ran.stderr
     assert "| 32x64x64" in ran.stdout
-    assert "v2" in json.loads((tmp_path / "tile.json").read_text())["tile"]["gflops"]
+    groups = json.loads((tmp_path / "tile.json").read_text())["groups"]
+    assert "v2" in groups["tile"]["gflops"]
+    assert groups["xor"]["rows"][0]["series"]["cbp"]["epochs"] == 10_000
 
 
-def test_listing_names_workloads_and_peers():
+def test_threads_beside_one_thread():
+    ran = run_bench("--group", "threads", "--workload", "64-64-10", *TINY)
+    assert ran.returncode == 0, ran.stderr
+    assert "auto / 1 thread, time" in ran.stdout
+    assert "beside the others" in ran.stdout
+
+
+def test_profile_shows_the_phases():
+    ran = run_bench("--profile", "--workload", "64-64-10 b32 float64", *TINY)
+    assert ran.returncode == 0, ran.stderr
+    assert "64-64-10 b32 float64" in ran.stdout
+    assert "weight gradient" in ran.stdout
+    assert "█" in ran.stdout
+
+
+def test_listing_names_groups_rows_and_peers():
     ran = run_bench("--list")
     assert ran.returncode == 0
-    assert "784-512-512-10 b256" in ran.stdout
-    assert "sklearn" in ran.stdout
+    for name in ("784-512-512-10 b512", "variants: ", "  torch-compile", "train_on_batch"):
+        assert name in ran.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--peers", "nympy"], ["--workload", "nothing"], ["--rounds", "-1"]])
-def test_wrong_arguments_are_refused(arguments):
-    ran = run_bench(*arguments)
-    assert ran.returncode == 2
-    assert "error:" in ran.stderr
+# --- arguments ----------------------------------------------------------------------------------------------------------------
 
 
-def test_missing_peer_is_named_with_what_installs_it(bench_path, monkeypatch, capsys):
+@pytest.mark.parametrize("arguments", [
+    ["--peers", "nympy"], ["--workload", "nothing"], ["--rounds", "-1"], ["--group", "training,trainig"],
+    ["--group", "xor", "--workload", "784"], ["--compare", "only-one"],
+])
+def test_wrong_arguments_are_refused(arguments, capsys):
+    from bench.options import parse
+
+    with pytest.raises(SystemExit) as refusal:
+        parse(arguments)
+    assert refusal.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_rows_are_chosen_by_group_and_name():
+    from bench.options import parse
+
+    assert parse(["--group", "xor,tile"]).rows == {"xor": ["xor"], "tile": ["tile"]}
+    assert parse(["--workload", "momentum"]).rows == {"variants": ["64-64-10 b32 momentum", "784-128-10 b128 momentum"]}
+    assert parse(["--quick", "--group", "training"]).rows == {"training": ["64-64-10 b32", "784-128-10 b128"]}
+
+
+def test_plot_without_matplotlib_is_refused_before_anything_is_measured(monkeypatch, capsys):
+    from bench import options
+
+    monkeypatch.setattr(options, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        options.parse(["--plot", "figure.png"])
+    assert "pip install -e '.[plot]'" in capsys.readouterr().err
+
+
+def test_missing_peer_is_named_with_what_installs_it(monkeypatch, capsys):
     from bench.__main__ import main
     from bench.peers import PEERS, Peer
 
@@ -87,33 +178,351 @@ def test_missing_peer_is_named_with_what_installs_it(bench_path, monkeypatch, ca
     assert "JAX is not installed and is left out: pip install -e '.[bench]'" in capsys.readouterr().err
 
 
-def test_operations_and_limit_of_a_known_network(bench_path):
-    from bench.measure import limit
+# --- workloads and limits -----------------------------------------------------------------------------------------------------
+
+
+def test_numpy_and_cbp_learn_the_same_from_every_workload():
+    from bench.peers import PEERS
     from bench.workloads import BY_NAME
 
-    workload = BY_NAME["784-128-10 b128"]
-    assert workload.parameters == 784 * 128 + 128 + 128 * 10 + 10
-    assert workload.flops == 2 * 128 * (784 * 128 * 2 + 128 * 10 * 3)
+    for workload in BY_NAME.values():
+        few = workload.data(2)
+        assert few[0].dtype == workload.dtype
+        ours, by_hand = (PEERS[name].trainer()(workload, *few, workload.weights()).losses(3) for name in ("cbp", "numpy"))
+        assert ours == pytest.approx(by_hand, rel=1e-3), workload.name
+
+
+def test_the_row_of_train_on_batch_trains():
+    from bench.peers import PEERS
+    from bench.workloads import ONE_ROW
+
+    data, weights = ONE_ROW.data(5), ONE_ROW.weights()
+    by_rows, whole = (PEERS[name].trainer()(ONE_ROW, *data, weights) for name in ("cbp-rows", "cbp"))
+    by_rows.train(2)
+    whole.train(2)
+    np.testing.assert_allclose(by_rows.net.get_vector(), whole.net.get_vector(), rtol=1e-4, atol=1e-6)
+
+
+def test_operations_and_limit_of_a_known_network():
+    from bench.limits import training_step
+    from bench.workloads import BY_NAME
+
     rates = dict.fromkeys(("L1", "L2", "L3", "memory"), 100.0)
-    parts = limit(workload, gflops=200.0, bandwidth=rates)
-    assert parts["products_us"] == pytest.approx(workload.flops / 200e3)
-    assert parts["update_us"] == pytest.approx(workload.parameters * 28 / 100e3)
-    assert parts["us"] == pytest.approx(sum(value for name, value in parts.items() if name != "us"))
+    single, double = BY_NAME["784-128-10 b128"], BY_NAME["784-128-10 b128 float64"]
+    assert single.parameters == 784 * 128 + 128 + 128 * 10 + 10 == 101_770
+    assert single.flops == 2 * 128 * (784 * 128 * 2 + 128 * 10 * 3) == 52_363_264
+    parts = training_step(single, gflops=200.0, bandwidth=rates)
+    assert parts["products_us"] == pytest.approx(261.81632)  # 52,363,264 operations at 200 a nanosecond
+    assert parts["update_us"] == pytest.approx(28.4956)  # 28 bytes a parameter at 100 a nanosecond
+    assert parts["activations_us"] == pytest.approx(2.82624)  # 128 x 138 numbers of 4 bytes, 4 times
+    assert parts["us"] == pytest.approx(261.81632 + 28.4956 + 2.82624)
+    assert training_step(double, gflops=200.0, bandwidth=rates)["us"] == pytest.approx(2 * parts["us"])
 
 
-def test_peer_that_computes_something_else_is_a_problem(bench_path):
-    from bench.report import problems
+@pytest.mark.parametrize(("name", "update", "state"), [
+    ("64-64-10 b32", 28, 16), ("64-64-10 b32 momentum", 20, 12), ("64-64-10 b32 SGD", 12, 8), ("64-64-10 b32 float64", 56, 32),
+])
+def test_bytes_of_an_update(name, update, state):
+    from bench.workloads import BY_NAME
 
-    peers = {"torch": {"losses": [1.0, 0.5], "losses_agree": False}, "jax": {"error": "no memory"}}
-    found = problems([{"name": "net", "peers": peers}])
-    assert found == [
-        "net: PyTorch computes other losses than its peers: 1, 0.5",
-        "net: JAX failed: no memory",
+    workload = BY_NAME[name]
+    assert workload.parameters == 4810
+    assert workload.update_bytes == 4810 * update
+    assert workload.state_bytes == 4810 * state
+
+
+def test_limit_of_a_prediction_is_the_longer_of_its_products_and_its_weights():
+    from bench.limits import prediction
+    from bench.predictions import LARGE
+
+    rates = dict.fromkeys(("L1", "L2", "L3", "memory"), 100.0)
+    weights = 784 * 512 + 512 * 512 + 512 * 10
+    one, many = (prediction(LARGE, rows, gflops=200.0, bandwidth=rates) for rows in (1, 64))
+    assert one["us"] == one["weights_us"] == pytest.approx(weights * 4 / 100e3)
+    assert many["us"] == many["products_us"] == pytest.approx(2 * 64 * weights / 200e3)
+
+
+def test_the_smallest_cache_that_holds_the_data_sets_the_rate(monkeypatch):
+    from bench import limits
+
+    monkeypatch.setattr(limits.machine, "caches", lambda: {"L1": 1000, "L2": 10_000})
+    rates = {"L1": 90.0, "L2": 120.0, "memory": 40.0}
+    assert limits.cache_rate(rates, 500) == 120.0  # a larger cache showed more, so the first can do it too
+    assert limits.cache_rate(rates, 20_000) == 40.0
+
+
+def test_every_float64_workload_has_its_twin():
+    from bench.groups.training import twin
+    from bench.workloads import VARIANTS
+
+    assert [twin(workload).name for workload in VARIANTS if workload.dtype == "float64"] == [
+        "64-64-10 b32", "784-128-10 b128", "784-512-512-10 b256"
     ]
 
 
-def test_spread_is_half_the_distance_of_the_quartiles(bench_path):
-    from bench.measure import spread
+def test_digits_are_learnt_from_the_same_beginning():
+    from bench.tasks.digits import Digits
+
+    task = Digits("cbp", epochs=3)
+    learnt = task.measure(0)
+    assert learnt["losses_by_epoch"] == task.about["losses"]
+    assert learnt["losses_by_epoch"][0] > learnt["losses_by_epoch"][2]
+    assert 0.5 < learnt["accuracies"][2] <= 1
+    assert learnt["epochs_to"] is None  # three epochs are not enough
+
+
+# --- measuring ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_fails_is_left_out_and_the_others_go_on():
+    from bench.turns import How, Series, measure
+
+    arguments = {"peer": "nobody", "workload": "2-3-1 b4", "seconds": 0.001, "most_steps": 8}
+    wanted = [Series("bad", "training", arguments), Series("cbp", "xor", {})]
+    row = measure("row", wanted, How(None, rounds=1, seconds=0.001), base="cbp", probe=False)
+    assert row["series"]["bad"] == {"error": "KeyError: 'nobody'"}
+    assert len(row["series"]["cbp"]["us"]) == 1
+
+
+def test_ratios_are_those_of_neighbours():
+    from bench.turns import summarise
+
+    series = {"cbp": {"us": [1.0, 2.0, 4.0]}, "torch": {"us": [3.0, 6.0, 8.0]}, "jax": {"unsupported": "no"}}
+    summarise(series, "cbp")
+    assert series["torch"]["ratio"] == 3.0
+    assert series["torch"]["median_us"] == 6.0
+    assert "ratio" not in series["cbp"]
+    assert series["jax"] == {"unsupported": "no"}
+
+
+def test_spread_is_half_the_distance_of_the_quartiles():
+    from bench.turns import spread
 
     assert spread([8.0, 9.0, 10.0, 11.0, 12.0]) == pytest.approx(0.1)
     assert spread([3.0]) == 0
+
+
+def test_every_thread_of_a_process_is_moved():
+    from bench.worker import move
+
+    allowed, done = os.sched_getaffinity(0), threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        move([min(allowed)])
+        assert {frozenset(os.sched_getaffinity(int(one))) for one in os.listdir("/proc/self/task")} == {frozenset({min(allowed)})}
+    finally:
+        move(list(allowed))
+        done.set()
+        thread.join()
+
+
+class FakeChild:
+    """A process whose step takes 10 us alone, and 30 us while `others` are there."""
+
+    others = 0
+    about: dict = {}  # noqa: RUF012
+
+    def __init__(self, *_):
+        self.asked = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def ask(self, seconds):
+        FakeChild.others += 1
+
+    def answer(self):
+        return {"us": 30.0 if FakeChild.others else 10.0}
+
+    def measure(self, seconds):
+        FakeChild.others = 0
+        return self.answer()
+
+
+def test_shares_of_a_machine_that_is_not_alone(monkeypatch):
+    from bench import crowd
+    from bench.turns import How, Series
+
+    monkeypatch.setattr(crowd, "Child", FakeChild)
+    one = Series("4", "training", {"workload": "net", "threads": 4})
+    row = crowd.together(one, 4, How(None, rounds=3, seconds=0.001))
+    assert row["beside_us"] == [[30.0] * 4] * 3
+    assert row["kept"] == pytest.approx(1 / 3)
+    monkeypatch.setattr(crowd, "spinning", lambda count, cores: FakeContext())
+    monkeypatch.setattr(FakeChild, "measure", lambda self, seconds: {"us": 24.0 if FakeContext.busy else 10.0})
+    row = crowd.beside_busy(one, 8, 4, How(None, rounds=3, seconds=0.001))
+    assert row["fair"] == pytest.approx(3 / 2.4)  # 4 of 12 threads: a step may take three times as long
+
+
+class FakeContext:
+    busy = False
+
+    def __enter__(self):
+        FakeContext.busy = True
+
+    def __exit__(self, *_):
+        FakeContext.busy = False
+
+
+def test_busy_processes_end(monkeypatch):
+    from bench import crowd
+
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr(crowd.subprocess, "Popen", lambda *given: started.append(popen(*given)) or started[-1])
+    with crowd.spinning(1, None):
+        assert [process.poll() for process in started] == [None]
+    assert started[0].returncode is not None
+
+
+# --- reports ------------------------------------------------------------------------------------------------------------------
+
+
+def results(**groups):
+    machine = dict.fromkeys(("cpu", "cores", "system", "python", "core_build", "core_compiler", "blas"), "x")
+    return {
+        "format": 2, "machine": machine, "rounds": 3, "seconds_per_measurement": 0.1, "quick": False, "versions": {"cbp": "1"},
+        "groups": groups,
+    }
+
+
+def training(median_us, spread=0.01, gflops=100.0, **ratios):
+    series = {"cbp": {"us": [median_us], "median_us": median_us, "spread": spread, "cpu_per_wall": [1.0]}}
+    series |= {
+        peer: {"us": [ratio * median_us], "median_us": ratio * median_us, "spread": 0.01, "ratio": ratio, "cpu_per_wall": [1.0]}
+        for peer, ratio in ratios.items()
+    }
+    bandwidth = dict.fromkeys(("L1", "L2", "L3", "memory"), 100.0)
+    row = {"name": "64-64-10 b32", "series": series, "machine": {"gflops": gflops, "bandwidth": bandwidth},
+           "limit": {"us": 3.0}, "share_of_limit": 3.0 / median_us}
+    return {"rows": [row]}
+
+
+def test_goals_that_are_missed_are_said():
+    from bench import goals
+    from bench.groups import GROUPS
+
+    reached = GROUPS["training"].goals(training(4.0, jax=3.0, torch=40.0, sklearn=38.0))
+    assert [(goal.measure, goal.met) for goal in reached] == [
+        ("against JAX scan", False), ("against PyTorch", True), ("against sklearn", True), ("share of limit", True),
+    ]
+    table = goals.table("training", reached).markdown()
+    assert "3.00 | ≥ 3.30" in table
+    assert "against JAX scan |\n" in table
+    assert goals.summary(reached) == (
+        "3 of 4 goals are met.\n\nMissed: 64-64-10 b32, against JAX scan: 3.00 of ≥ 3.30."
+    )
+
+
+def test_a_goal_can_be_a_most():
+    from bench.goals import Reached
+
+    assert Reached("xor", "ms", 10.0, 9.0, at_least=False).met
+    assert not Reached("xor", "ms", 10.0, 11.0, at_least=False).met
+
+
+def test_verdict_counts_ties_and_losses():
+    from bench.report import verdict
+
+    said = verdict(results(training=training(4.0, jax=0.9, numpy=1.02, torch=3.0)))
+    assert "cbp is faster in 1 of 3 comparisons." in said
+    assert "Tie (within 3%) with: NumPy on 64-64-10 b32 (1.02)." in said
+    assert "Slower than: JAX scan on 64-64-10 b32 (0.90)." in said
+
+
+def test_rows_that_were_disturbed_are_named():
+    from bench.report import verdict
+
+    group = training(4.0, jax=2.0)
+    group["rows"][0]["series"]["jax"]["cpu_per_wall"] = [1.0, 0.5]
+    assert "Disturbed by other processes, do not trust: 64-64-10 b32 (training)." in verdict(results(training=group))
+
+
+def test_what_a_peer_cannot_do_is_a_dash_and_what_failed_is_said():
+    from bench.groups import GROUPS
+
+    group = training(4.0, torch=3.0)
+    group["rows"][0]["series"] |= {"jax": {"unsupported": "no"}, "sklearn": {"error": "no memory"}}
+    table, _ = GROUPS["training"].tables(group)
+    assert dict(zip(table.rows[0], table.rows[1], strict=True)) == {
+        "net, batch": "64-64-10 b32", "limit": "3.00", "share": "75%", "cbp": "4.00", "PyTorch": "12.0 (3.00)", "JAX scan": "–",
+        "sklearn": "failed",
+    }
+
+
+def test_peer_that_fails_or_computes_something_else_is_a_problem():
+    from bench.report import problems
+
+    series = {"torch": {"losses": [1.0, 0.5], "agrees": False}, "jax": {"error": "no memory"}, "onnx": {"unsupported": "no"}}
+    assert problems(results(training={"rows": [{"name": "net", "series": series}]})) == [
+        "training, net: PyTorch computes something else than its peers: 1, 0.5",
+        "training, net: JAX scan failed: no memory",
+    ]
+
+
+@pytest.mark.parametrize(("change", "spread", "word"), [
+    (1.10, 0.05, "faster"), (1.10, 0.12, "the same"), (0.90, 0.05, "slower"), (1.015, 0.0, "the same"),
+])
+def test_verdict_of_a_comparison(change, spread, word):
+    from bench.compare import verdict
+
+    assert verdict(change, spread) == word
+
+
+def test_comparison_of_two_runs_names_what_else_differs():
+    from bench.compare import text
+
+    old, new = results(training=training(6.0)), results(training=training(4.0, gflops=110.0))
+    new["machine"] = new["machine"] | {"core_build": "v3"}
+    new["versions"] = {"cbp": "2"}
+    said = text(old, new)
+    assert "note: core_build differs: x | v3" in said
+    assert "note: version of cbp differs: 1 | 2" in said
+    assert "peak rate, new / old, was 1.100" in said
+    assert "±1.4%" in said
+    assert "1 faster, 0 slower, 0 the same" in said
+    assert "no row in common" in text(old, results())
+
+
+def test_table_of_a_profile():
+    from bench.profile import table
+
+    rounds = [{"forward": 2.0, "update": 6.0}, {"forward": 2.0, "update": 6.0}]
+    made = table({"name": "net", "series": {"cbp": {"phases": rounds}}})
+    assert made.title == "net: 8.00 µs a step"
+    assert [row[:3] for row in made.rows[1:]] == [["forward", "2.00", "25.0%"], ["update", "6.00", "75.0%"]]
+    assert [row[3].count("█") for row in made.rows[1:]] == [10, 30]
+
+
+def test_figures_go_between_their_marks():
+    from bench.readme import MARKS, README, between_marks
+
+    page = f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n"
+    assert between_marks(page, "new") == f"before\n{MARKS[0]}\n\nnew\n\n{MARKS[1]}\nafter\n"
+    assert all(README.read_text().count(mark) == 1 for mark in MARKS)
+
+
+def test_equal_times_have_lanes_of_their_own_in_the_plot():
+    from bench.peers import PEERS
+    from bench.plot import STYLES, points
+
+    lanes = points(training(4.0, jax=2.0, torch=2.0)["rows"])
+    assert [name for name, pairs in lanes.items() if pairs] == ["torch", "jax"]
+    assert lanes["torch"][0][0] == lanes["jax"][0][0] == 2.0
+    assert lanes["torch"][0][1] != lanes["jax"][0][1]
+    assert set(STYLES) == {name for name, peer in PEERS.items() if "training" in peer.does} - {"cbp"}
+
+
+def test_plot_is_a_png_where_matplotlib_is_installed(tmp_path):
+    from bench.plot import draw
+
+    path, measured = tmp_path / "figure.png", results(training=training(4.0, jax=2.0, torch=30.0))
+    if importlib.util.find_spec("matplotlib"):
+        draw(measured, str(path))
+        assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    else:
+        with pytest.raises(ImportError):
+            draw(measured, str(path))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module, metadata
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,19 +28,47 @@ class Trainer(Protocol):
         """The same, and for each epoch the mean over its batches of the loss before the update."""
 
 
+class Predictor(Protocol):
+    """One network in one library, for predictions from NumPy arrays to NumPy arrays."""
+
+    def __init__(self, workload: Workload, weights: list[Array]): ...
+
+    def many(self, X: Array) -> Array:
+        """Outputs of the rows of X."""
+
+    def one(self, x: Array) -> Array:
+        """Outputs of one row, given and returned as the library likes it best."""
+
+    def one_of_floats(self, x: list[float]) -> Array:
+        """Outputs of one row that is a list of Python floats."""
+
+
+class Learner(Protocol):
+    """A network that is given the rows of every epoch anew, in the order in which to take them."""
+
+    def __init__(self, workload: Workload, X: Array, y: Targets, weights: list[Array]): ...
+
+    def epoch(self, X: Array, y: Targets) -> float:
+        """Train on the batches in their order; the mean over them of the loss before the update."""
+
+    def accuracy(self, X: Array, y: Targets) -> float: ...
+
+
 @dataclass(frozen=True)
 class Peer:
-    """Where a library's trainer is, and how it is to be run.
+    """Where a library's classes are, and how they are to be run.
 
-    A `compiled` peer runs an epoch in one call of its own; the others come back to Python at every step, and a part of
-    the epoch tells their time a step.
+    A peer of `whole_epochs` runs an epoch in one call of its own; the others come back to Python at every step, and a
+    part of the epoch tells their time a step.
     """
 
     title: str
     package: str
     module: str
     how: str
-    compiled: bool = False
+    does: frozenset[str] = frozenset({"training"})
+    whole_epochs: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     install: str = BENCH_EXTRA
 
@@ -47,33 +77,68 @@ class Peer:
         return find_spec(self.package) is not None
 
     @property
+    def library(self) -> str:
+        """The name of the library, of which several peers may be uses."""
+        return {"torch": "PyTorch", "jax": "JAX"}.get(self.package, self.title)
+
+    @property
     def version(self) -> str:
         return metadata.version({"sklearn": "scikit-learn"}.get(self.package, self.package))
 
-    def trainer(self) -> type[Trainer]:
-        return import_module(f"bench.peers.{self.module}").Trainer
+    def trainer(self, **settings: Any) -> Callable[..., Trainer]:
+        return partial(self._class("Trainer"), **self.settings, **settings)
+
+    def predictor(self) -> type[Predictor]:
+        return self._class("Predictor")
+
+    def learner(self) -> type[Learner]:
+        return self._class("Learner")
+
+    def _class(self, name: str) -> Any:
+        return getattr(import_module(f"bench.peers.{self.module}"), name)
 
 
+EVERYTHING = frozenset({"training", "row", "inference", "accuracy"})
+"""What peers do: steps of training, steps of a single row given from Python, predictions, learning the digits."""
+PYTORCH = f"{BENCH_EXTRA}, after PyTorch itself in the CPU variant of its installation selector"
 ONE_THREAD_JAX = "--xla_cpu_multi_thread_eigen=false"
 PEERS = {
-    "cbp": Peer("cbp", "cbp", "with_cbp", "one net.fit over several epochs, shuffle=False", compiled=True),
-    "numpy": Peer("NumPy", "numpy", "with_numpy", "by hand: flat parameters, every result into a buffer made before"),
+    "cbp": Peer(
+        "cbp", "cbp", "with_cbp", "one net.fit over several epochs, shuffle=False", EVERYTHING - {"row"}, whole_epochs=True,
+    ),
+    "cbp-rows": Peer(
+        "cbp", "cbp", "with_cbp", "net.train_on_batch", frozenset({"row"}), settings={"batch_by_batch": True},
+    ),
+    "numpy": Peer(
+        "NumPy", "numpy", "with_numpy", "by hand: flat parameters, every result into a buffer made before",
+        EVERYTHING - {"accuracy"},
+    ),
     "sklearn": Peer(
         "sklearn", "sklearn", "with_sklearn",
-        "MLPClassifier or MLPRegressor, one fit over several epochs, shuffle=False",
+        "MLPClassifier or MLPRegressor, one fit over several epochs, shuffle=False", frozenset({"training", "accuracy"}),
     ),
     "torch": Peer(
-        "PyTorch", "torch", "with_torch", "eager, fused optimizer, tensors loaded before",
-        install=f"{BENCH_EXTRA}, after PyTorch itself in the CPU variant of its installation selector",
+        "PyTorch", "torch", "with_torch", "eager, fused optimizer, tensors loaded before", EVERYTHING, install=PYTORCH,
+    ),
+    "torch-compile": Peer(
+        "torch.compile", "torch", "with_torch_compile",
+        "the whole step as one compiled graph, called from compiled code", frozenset({"training", "row"}), install=PYTORCH,
+    ),
+    "jax-step": Peer(
+        "JAX step", "jax", "with_jax", "one jitted call a step, arguments donated", frozenset({"training", "row"}),
+        settings={"scan": False}, environment={"XLA_FLAGS": ONE_THREAD_JAX},
     ),
     "jax": Peer(
-        "JAX", "jax", "with_jax", "one jitted scan over the epoch, arguments donated", compiled=True,
+        "JAX scan", "jax", "with_jax", "one jitted scan over the epoch, arguments donated", whole_epochs=True,
         environment={"XLA_FLAGS": ONE_THREAD_JAX},
     ),
     "jax-tuned": Peer(
-        "JAX tuned", "jax", "with_jax", "as JAX, the scan unrolled by 4, XLA told to prefer 512-bit vectors",
-        compiled=True,
-        environment={"XLA_FLAGS": f"{ONE_THREAD_JAX} --xla_cpu_prefer_vector_width=512", "BENCH_JAX_UNROLL": "4"},
+        "JAX tuned", "jax", "with_jax", "as JAX scan, unrolled by 4, XLA told to prefer 512-bit vectors",
+        whole_epochs=True, settings={"unroll": 4},
+        environment={"XLA_FLAGS": f"{ONE_THREAD_JAX} --xla_cpu_prefer_vector_width=512"},
+    ),
+    "onnx": Peer(
+        "ONNX Runtime", "onnxruntime", "with_onnx", "one thread, all graph optimizations", frozenset({"inference"}),
     ),
 }
 ONE_THREAD = {

@@ -5,7 +5,46 @@ from __future__ import annotations
 import numpy as np
 
 from bench.peers import batches
-from bench.workloads import Array, Targets, Workload
+from bench.workloads import MOMENTUM, Array, Targets, Workload
+
+
+def relu(z: Array) -> None:
+    np.maximum(z, 0, out=z)
+
+
+def tanh(z: Array) -> None:
+    np.tanh(z, out=z)
+
+
+def sigmoid(z: Array) -> None:
+    np.negative(z, out=z)
+    np.exp(z, out=z)
+    z += 1
+    np.reciprocal(z, out=z)
+
+
+def softmax(z: Array) -> None:
+    z -= z.max(axis=1, keepdims=True)
+    np.exp(z, out=z)
+    z /= z.sum(axis=1, keepdims=True)
+
+
+def relu_slope(a: Array, out: Array) -> None:
+    np.sign(a, out=out)
+
+
+def tanh_slope(a: Array, out: Array) -> None:
+    np.multiply(a, a, out=out)
+    np.subtract(1, out, out=out)
+
+
+def sigmoid_slope(a: Array, out: Array) -> None:
+    np.subtract(1, a, out=out)
+    out *= a
+
+
+ACTIVATE = {"relu": relu, "tanh": tanh, "sigmoid": sigmoid}
+SLOPE = {"relu": relu_slope, "tanh": tanh_slope, "sigmoid": sigmoid_slope}
 
 
 class Trainer:
@@ -13,17 +52,17 @@ class Trainer:
         self.batches = batches(X, y, workload.batch)
         self.workload = workload
         self.values, self.gradient, self.mean, self.variance, self.work, self.work2 = np.zeros(
-            (6, workload.parameters), np.float32
+            (6, workload.parameters), workload.dtype
         )
         self.weights, self.biases = self._views(self.values)
         self.d_weights, self.d_biases = self._views(self.gradient)
         for view, weight in zip(self.weights, weights, strict=True):
             view[...] = weight
-        self.outputs = [np.zeros((workload.batch, units), np.float32) for units in workload.sizes[1:]]
+        self.outputs = [np.zeros((workload.batch, units), workload.dtype) for units in workload.sizes[1:]]
         self.deltas = [np.zeros_like(output) for output in self.outputs]
         self.spare = [np.zeros_like(output) for output in self.outputs]
         self.rows = np.arange(workload.batch)
-        self.update = {"sgd": self._sgd, "adam": self._adam}[workload.optimizer]
+        self.update = {"sgd": self._sgd, "momentum": self._momentum, "adam": self._adam}[workload.optimizer]
         self.step = 0
 
     def train(self, epochs: int) -> None:
@@ -60,15 +99,10 @@ class Trainer:
             out += bias
             if index == last:
                 break
-            if self.workload.hidden == "relu":
-                np.maximum(out, 0, out=out)
-            else:
-                np.tanh(out, out=out)
+            ACTIVATE[self.workload.hidden](out)
             x = out
         if self.workload.classifies:
-            out -= out.max(axis=1, keepdims=True)
-            np.exp(out, out=out)
-            out /= out.sum(axis=1, keepdims=True)
+            softmax(out)
 
     def _loss(self, y: Targets) -> float:
         if self.workload.classifies:
@@ -90,15 +124,17 @@ class Trainer:
             if index:
                 spare = self.spare[index - 1]
                 delta = np.matmul(delta, self.weights[index].T, out=self.deltas[index - 1])
-                if self.workload.hidden == "relu":
-                    np.sign(below, out=spare)
-                else:
-                    np.multiply(below, below, out=spare)
-                    np.subtract(1, spare, out=spare)
+                SLOPE[self.workload.hidden](below, spare)
                 delta *= spare
 
     def _sgd(self) -> None:
         np.multiply(self.gradient, self.workload.rate, out=self.work)
+        self.values -= self.work
+
+    def _momentum(self) -> None:
+        self.mean *= MOMENTUM
+        self.mean += self.gradient
+        np.multiply(self.mean, self.workload.rate, out=self.work)
         self.values -= self.work
 
     def _adam(self) -> None:
@@ -116,3 +152,28 @@ class Trainer:
         np.divide(self.mean, self.work, out=self.work2)
         self.work2 *= self.workload.rate * correction / (1 - 0.9**self.step)
         self.values -= self.work2
+
+
+class Predictor:
+    def __init__(self, workload: Workload, weights: list[Array]):
+        self.weights, self.activate = weights, ACTIVATE[workload.hidden]
+        self.biases = [np.zeros(weight.shape[1], weight.dtype) for weight in weights]
+        self.classifies, self.dtype = workload.classifies, workload.dtype
+
+    def many(self, X: Array) -> Array:
+        *hidden, (weight, bias) = zip(self.weights, self.biases, strict=True)
+        for inner_weight, inner_bias in hidden:
+            X = X @ inner_weight
+            X += inner_bias
+            self.activate(X)
+        output = X @ weight
+        output += bias
+        if self.classifies:
+            softmax(output)
+        return output
+
+    def one(self, x: Array) -> Array:
+        return self.many(x) if not self.classifies else self.many(x[np.newaxis])[0]
+
+    def one_of_floats(self, x: list[float]) -> Array:
+        return self.one(np.array(x, self.dtype))

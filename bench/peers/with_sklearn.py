@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from bench.workloads import Array, Targets, Workload
+from bench.workloads import MOMENTUM, Array, Targets, Workload
+
+ACTIVATION = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
+SOLVER = {"sgd": "sgd", "momentum": "sgd", "adam": "adam"}
 
 
 class Trainer:
@@ -18,8 +20,10 @@ class Trainer:
         # its loss is a mean over the outputs, its gradient that of the sum over them
         self.factor = 1 if workload.classifies else workload.sizes[-1]
         self.model = (MLPClassifier if workload.classifies else MLPRegressor)(
-            hidden_layer_sizes=workload.sizes[1:-1], activation=workload.hidden, solver=workload.optimizer, alpha=0.0,
-            batch_size=workload.batch, learning_rate_init=workload.rate, momentum=0.0, shuffle=False,
+            hidden_layer_sizes=workload.sizes[1:-1], activation=ACTIVATION[workload.hidden],
+            solver=SOLVER[workload.optimizer], learning_rate_init=workload.rate,
+            momentum=MOMENTUM if workload.optimizer == "momentum" else 0.0, nesterovs_momentum=False,
+            alpha=0.0, batch_size=workload.batch, shuffle=False,
             max_iter=1, tol=0.0, n_iter_no_change=10**9, warm_start=True,
         )
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -29,8 +33,8 @@ class Trainer:
             mine[...] = weight
         for bias in self.model.intercepts_:
             bias[...] = 0
-        if any(array.dtype != np.float32 for array in self.model.coefs_):
-            raise RuntimeError("scikit-learn does not train in float32 here")
+        if any(array.dtype != workload.dtype for array in self.model.coefs_):
+            raise RuntimeError(f"scikit-learn does not train in {workload.dtype} here")
 
     def train(self, epochs: int) -> None:
         self.losses(epochs)
@@ -38,3 +42,16 @@ class Trainer:
     def losses(self, epochs: int) -> list[float]:
         self.model.set_params(max_iter=epochs).fit(self.X, self.y)
         return [float(loss) * self.factor for loss in self.model.loss_curve_[-epochs:]]
+
+
+class Learner(Trainer):
+    def __init__(self, workload: Workload, X: Array, y: Targets, weights: list[Array]):
+        super().__init__(workload, X, y, weights)
+        # partial_fit goes on with the optimizer that it finds; that of the fit above has steps behind it already
+        del self.model._optimizer
+
+    def epoch(self, X: Array, y: Targets) -> float:
+        return float(self.model.partial_fit(X, y).loss_curve_[-1]) * self.factor
+
+    def accuracy(self, X: Array, y: Targets) -> float:
+        return float((self.model.predict(X) == y).mean())

@@ -1,0 +1,46 @@
+"""The parts of the benchmark, each of which can be run alone."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from bench.goals import Reached
+from bench.groups.accuracy import Accuracy
+from bench.groups.inference import Inference
+from bench.groups.levels import Levels
+from bench.groups.threads import Threads
+from bench.groups.tile import Tile
+from bench.groups.training import Training
+from bench.groups.xor import Xor
+from bench.table import Table
+from bench.turns import How
+from bench.workloads import TRAINING, VARIANTS
+
+
+class Group(Protocol):
+    about: str
+    names: list[str]
+    """Of the rows that it measures."""
+    quick: list[str]
+    """Those of them that ``--quick`` measures."""
+
+    def run(self, names: list[str], how: How) -> dict[str, Any]:
+        """Measure these rows; the result becomes JSON, with rows under "rows"."""
+
+    def tables(self, result: dict[str, Any]) -> list[Table]: ...
+
+    def goals(self, result: dict[str, Any]) -> list[Reached]: ...
+
+
+GROUPS: dict[str, Group] = {
+    "training": Training("microseconds a training step in all libraries, on one core", TRAINING,
+                         quick=("64-64-10 b32", "784-128-10 b128")),
+    "variants": Training("the same with other dtypes, optimizers, activations and losses", VARIANTS,
+                         quick=("64-64-10 b32 float64",)),
+    "inference": Inference(),
+    "threads": Threads(),
+    "levels": Levels(),
+    "xor": Xor(),
+    "accuracy": Accuracy(),
+    "tile": Tile(),
+}
