@@ -39,6 +39,7 @@ cdef enum OpKind:
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
+    FETCH_AHEAD = 16384     # numbers of a piece whose successor is fetched into the cache; larger ones need longer than a step
 
 
 cdef enum Mode:
@@ -237,6 +238,7 @@ def run_epochs(
             for phase in range(PHASE_COUNT):
                 watch.seconds[phase] = 0
             batch.laps = &watch
+        batch.all_rows = inputs.rows
         epochs_loop(&batch, inputs.rows, parameters.shape[0], &arena[0], &row_labels[0], curves, last_epoch, patience, threads)
         lap(batch.laps, REST)
         for phase in range(laps.shape[0]):

@@ -42,6 +42,7 @@ cdef struct Pass:
     Run* run
     Py_ssize_t rows             # of the piece
     const Source* all_x         # the samples
+    Py_ssize_t all_rows
     const Source* all_targets
     const Py_ssize_t* all_labels
     const void* all_weights
@@ -316,6 +317,7 @@ cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogi
     cdef Run* run = batch.run
     cdef Py_ssize_t index
     cdef optimizers.Rule rule
+    cdef Py_ssize_t next_rows = batch.all_rows - batch.first - batch.rows
     lap(batch.laps, REST)
     team_run(team, rows_task_float32 if floating is float else rows_task_float64, batch)
     add_losses(batch, arena)
@@ -323,6 +325,8 @@ cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogi
     lap(batch.laps, LOSS)
     if run.diverged or run.mode == EVALUATE:
         return
+    if next_rows > 0 and batch.rows * batch.ldx < FETCH_AHEAD:
+        gather.fetch_ahead(batch.all_x, batch.order, batch.first + batch.rows, min(batch.rows, next_rows))
     batch.rule = NULL
     if run.mode == TRAIN and run.row + batch.rows == run.batch_rows and run.batch_weight > 0:
         run.step += 1
