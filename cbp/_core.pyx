@@ -232,6 +232,7 @@ def run_epochs(
         batch.arena = &arena[0]
         batch.scratch = &scratch[0, 0]
         batch.scratch_size = scratch.shape[1]
+        optimizers.begin_rule(&batch.rule, &run[0])
         batch.fused = losses.is_fused(<int>run[0].loss, <int>ops[ops.shape[0] - 1].activation)
         if laps.shape[0] > 0:
             watch.last = now()
@@ -406,9 +407,13 @@ def optimizer_step(
 ):
     """The same step of an optimizer `times` times; settings: rate, weight_decay, memory1, memory2, epsilon, l1, l2, step."""
     cdef optimizers.Rule rule
+    cdef Run run
     cdef Py_ssize_t _time
-    optimizers.begin_step(&rule, kind, settings[0], settings[1], settings[2], settings[3], settings[4], settings[5],
-                          settings[6], settings[7])
+    run.optimizer = kind
+    run.rate, run.weight_decay, run.memory1, run.memory2 = settings[0], settings[1], settings[2], settings[3]
+    run.epsilon, run.l1, run.l2 = settings[4], settings[5], settings[6]
+    optimizers.begin_rule(&rule, &run)
+    optimizers.begin_step(&rule, settings[7])
     with nogil:
         for _time in range(times):
             optimizers.update(&rule, True, w.shape[0], &w[0], &g[0], &first[0], &second[0])

@@ -104,6 +104,7 @@ cdef object ready_step(
     batch.parameters, batch.gradient, batch.arena, batch.scratch = parameters, gradient, arena, scratch
     batch.state1 = cnp.PyArray_DATA(state) if slots > 0 else NULL
     batch.state2 = <floating*>batch.state1 + size if slots > 1 else NULL
+    optimizers.begin_rule(&batch.rule, run)
     batch.fused = losses.is_fused(<int>run.loss, <int>last.activation)
     run.step = numbers.step
     step = run.step + 1

@@ -65,7 +65,8 @@ cdef struct Pass:
     void* arena
     void* scratch               # every thread has a part of it
     Py_ssize_t scratch_size     # of that part
-    const optimizers.Rule* rule  # NULL: no update after the gradient
+    optimizers.Rule rule
+    bint updating               # whether an update follows this piece's gradient
     bint fused                  # the loss includes the last activation
     Laps* laps                  # of the calling thread; NULL: nobody looks
 
@@ -261,7 +262,7 @@ cdef void backward_weights(
     cdef Py_ssize_t ldx = batch.ldx if index == 0 else batch.ops[index - 1].width
     cdef const floating* dz = arena + batch.rows * op.delta
     cdef bint accumulate = batch.run.row > 0
-    cdef bint whole = not accumulate and batch.rule is not NULL
+    cdef bint whole = not accumulate and batch.updating
     cdef Py_ssize_t block = max(1, GRADIENT_BLOCK // op.width // tile.TILE_ROWS) * tile.TILE_ROWS
     cdef Py_ssize_t row = first
     cdef Py_ssize_t n, offset
@@ -290,8 +291,8 @@ cdef void end_gradient(Pass* batch, bint is_weight, Py_ssize_t n, Py_ssize_t off
     cdef floating* parameters = <floating*>batch.parameters + offset
     cdef floating* state1 = <floating*>batch.state1 + offset if batch.state1 is not NULL else NULL
     cdef floating* state2 = <floating*>batch.state2 + offset if batch.state2 is not NULL else NULL
-    if batch.rule is not NULL:
-        optimizers.update(batch.rule, is_weight, n, parameters, g, state1, state2)
+    if batch.updating:
+        optimizers.update(&batch.rule, is_weight, n, parameters, g, state1, state2)
     elif is_weight and run.row + batch.rows == run.batch_rows:
         optimizers.add_penalty(n, parameters, g, <floating>run.l1, <floating>run.l2)
 
@@ -316,7 +317,6 @@ cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogi
     """
     cdef Run* run = batch.run
     cdef Py_ssize_t index
-    cdef optimizers.Rule rule
     cdef Py_ssize_t next_rows = batch.all_rows - batch.first - batch.rows
     lap(batch.laps, REST)
     team_run(team, rows_task_float32 if floating is float else rows_task_float64, batch)
@@ -327,12 +327,10 @@ cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogi
         return
     if next_rows > 0 and batch.rows * batch.ldx < FETCH_AHEAD:
         gather.fetch_ahead(batch.all_x, batch.order, batch.first + batch.rows, min(batch.rows, next_rows))
-    batch.rule = NULL
-    if run.mode == TRAIN and run.row + batch.rows == run.batch_rows and run.batch_weight > 0:
+    batch.updating = run.mode == TRAIN and run.row + batch.rows == run.batch_rows and run.batch_weight > 0
+    if batch.updating:
         run.step += 1
-        optimizers.begin_step(&rule, <int>run.optimizer, run.rate, run.weight_decay, run.memory1, run.memory2, run.epsilon,
-                              run.l1, run.l2, <double>run.step)
-        batch.rule = &rule
+        optimizers.begin_step(&batch.rule, <double>run.step)
     if team is not NULL:
         team_run(team, weights_task_float32 if floating is float else weights_task_float64, batch)
         return

@@ -5,6 +5,8 @@ from cython cimport floating
 from libc.float cimport FLT_MIN
 from libc.math cimport expm1, log, sqrt
 
+from cbp._structs cimport Run
+
 
 cdef enum OptimizerKind:
     SGD
@@ -36,36 +38,40 @@ cdef inline double penalty(Py_ssize_t n, const floating* w, double l1, double l2
 
 
 cdef struct Rule:
-    # One step of an optimizer, its numbers worked out: the same for all parameters.
+    # An optimizer, its numbers worked out: the same for all parameters.
     int kind
-    double rate      # Adam: divided by 1 - beta1^t
+    double rate      # of the step; Adam: divided by 1 - beta1^t
     double decay     # rate * weight_decay
     double memory1   # momentum or beta1
     double memory2   # beta2 or rho
-    double grow      # Adam: 1 / sqrt(1 - beta2^t)
+    double grow      # of the step; Adam: 1 / sqrt(1 - beta2^t)
     double epsilon
     double l1
     double l2
+    double base_rate
+    double log1      # Adam: logarithms of the betas
+    double log2
 
 
-cdef inline void begin_step(
-    Rule* rule, int kind, double rate, double weight_decay, double memory1, double memory2, double epsilon,
-    double l1, double l2, double step,
-) noexcept nogil:
-    """The rule of update number `step`, counted from 1."""
-    rule.kind = kind
-    rule.rate = rate
+cdef inline void begin_rule(Rule* rule, const Run* run) noexcept nogil:
+    """What is the same for all steps of a run."""
+    rule.kind = <int>run.optimizer
+    rule.rate = rule.base_rate = run.rate
+    rule.decay = run.rate * run.weight_decay
+    rule.memory1, rule.memory2 = run.memory1, run.memory2
     rule.grow = 1
-    if kind == ADAM:
+    rule.epsilon = run.epsilon
+    rule.l1, rule.l2 = run.l1, run.l2
+    if rule.kind == ADAM:
+        rule.log1, rule.log2 = log(run.memory1), log(run.memory2)
+
+
+cdef inline void begin_step(Rule* rule, double step) noexcept nogil:
+    """The rule of update number `step`, counted from 1."""
+    if rule.kind == ADAM:
         # 1 - beta^t as -expm1(t log beta): pow() is slow where beta^t underflows, which is most of a long run.
-        rule.rate = -rate / expm1(step * log(memory1))
-        rule.grow = 1 / sqrt(-expm1(step * log(memory2)))
-    rule.decay = rate * weight_decay
-    rule.memory1 = memory1
-    rule.memory2 = memory2
-    rule.epsilon = epsilon
-    rule.l1 = l1
-    rule.l2 = l2
+        rule.rate = -rule.base_rate / expm1(step * rule.log1)
+        rule.grow = 1 / sqrt(-expm1(step * rule.log2))
 
 
 cdef inline void update(
