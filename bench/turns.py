@@ -11,6 +11,7 @@ from typing import Any
 
 from bench import machine
 from bench.child import Child, MeasurementError
+from bench.peers import PEERS
 
 DISTURBED = 0.95
 """Below this share of its core a measurement was disturbed by another process, and is taken again."""
@@ -31,6 +32,13 @@ class How:
 
     def first(self, count: int) -> list[int] | None:
         return None if self.cores is None else self.cores[:count]
+
+    def who(self, does: str, slow: bool = True) -> list[str]:
+        """The peers that do this; a quick run has those that are slow to start only where `slow` asks for them."""
+        return [
+            name for name in self.peers
+            if does in PEERS[name].does and (slow or not self.quick or not PEERS[name].slow_start)
+        ]
 
     def steps(self, full: int) -> int:
         """Most steps an epoch, of a workload that has so many."""

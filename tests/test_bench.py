@@ -310,7 +310,8 @@ def test_every_thread_of_a_process_is_moved():
     thread.start()
     try:
         move([min(allowed)])
-        assert {frozenset(os.sched_getaffinity(int(one))) for one in os.listdir("/proc/self/task")} == {frozenset({min(allowed)})}
+        assert {min(os.sched_getaffinity(int(one))) for one in os.listdir("/proc/self/task")} == {min(allowed)}
+        assert {len(os.sched_getaffinity(int(one))) for one in os.listdir("/proc/self/task")} == {1}
     finally:
         move(list(allowed))
         done.set()
