@@ -59,7 +59,7 @@ def rows(results: dict[str, Any], group: str) -> list[dict[str, Any]]:
 
 def problems(results: dict[str, Any]) -> list[str]:
     """What failed, and peers that did not compute what the others did."""
-    found = []
+    found = [f"{group} failed: {problem}" for group, problem in results["failed"].items()]
     for group, result in results["groups"].items():
         for row in result["rows"]:
             for name, one in row["series"].items():

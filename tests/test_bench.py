@@ -284,6 +284,30 @@ def test_a_process_that_fails_is_left_out_and_the_others_go_on():
     assert len(row["series"]["cbp"]["us"]) == 1
 
 
+def test_a_group_that_fails_is_a_problem_and_the_others_are_saved(monkeypatch, tmp_path, capsys):
+    from bench import __main__ as program
+    from bench.child import MeasurementError
+    from bench.groups.tile import Tile
+
+    def fail(*_):
+        raise MeasurementError("killed")
+
+    monkeypatch.setattr(Tile, "run", fail)
+    path = tmp_path / "run.json"
+    assert program.main(["--group", "xor,tile", *TINY, "--json", str(path)]) == 1
+    assert "problem: tile failed: killed" in capsys.readouterr().err
+    assert list(json.loads(path.read_text())["groups"]) == ["xor"]
+
+
+def test_a_quick_run_starts_what_is_slow_to_start_only_where_it_is_asked_for():
+    from bench.turns import How
+
+    peers = ("cbp", "torch-compile", "onnx")
+    assert How(None, 1, 1.0, peers=peers).who("training", slow=False) == ["cbp", "torch-compile"]
+    assert How(None, 1, 1.0, peers=peers, quick=True).who("training", slow=False) == ["cbp"]
+    assert How(None, 1, 1.0, peers=peers, quick=True).who("training") == ["cbp", "torch-compile"]
+
+
 def test_ratios_are_those_of_neighbours():
     from bench.turns import summarise
 
@@ -386,7 +410,7 @@ def results(**groups):
     machine = dict.fromkeys(("cpu", "cores", "system", "python", "core_build", "core_compiler", "blas"), "x")
     return {
         "format": 2, "machine": machine, "rounds": 3, "seconds_per_measurement": 0.1, "quick": False, "versions": {"cbp": "1"},
-        "groups": groups,
+        "groups": groups, "failed": {},
     }
 
 

@@ -59,7 +59,7 @@ class Peer:
     """Where a library's classes are, and how they are to be run.
 
     A peer of `whole_epochs` runs an epoch in one call of its own; the others come back to Python at every step, and a
-    part of the epoch tells their time a step. One of `slow_start` compiles for many seconds.
+    part of the epoch tells their time a step. One of `slow_start` compiles for seconds.
     """
 
     title: str
@@ -136,7 +136,7 @@ PEERS = {
     ),
     "jax-tuned": Peer(
         "JAX tuned", "jax", "with_jax", "as JAX scan, unrolled by 4, XLA told to prefer 512-bit vectors",
-        whole_epochs=True, settings={"unroll": 4},
+        whole_epochs=True, slow_start=True, settings={"unroll": 4},
         environment={"XLA_FLAGS": f"{ONE_THREAD_JAX} --xla_cpu_prefer_vector_width=512"},
     ),
     "onnx": Peer(
