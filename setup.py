@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
@@ -78,7 +79,9 @@ def extension(suffix: str) -> Extension:
     compile_flags, link_flags = flags(march)
     built.extra_compile_args = compile_flags
     built.extra_link_args = link_flags
-    built.define_macros = [("CBP_VECTOR_BYTES", str(vector_bytes)), ("CBP_TILE_ROWS", str(tile_rows))]
+    built.define_macros = [("CBP_VECTOR_BYTES", str(vector_bytes)), ("CBP_TILE_ROWS", str(tile_rows)),
+                           ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
+    built.include_dirs = [numpy.get_include()]
     if sys.platform != "win32":
         # Without forced inlining the tile's literal sizes are not constants and it runs 6 times slower.
         built.define_macros.append(("CYTHON_INLINE", "__inline__ __attribute__((always_inline))"))

@@ -149,7 +149,7 @@ _RANGES: dict[str, tuple[str, Callable[[Array], Array]]] = {
 }
 
 
-def _targets(name: str, given: Array, outputs: int, loss: Loss, dtype: np.dtype[Any]) -> Array:
+def _targets(name: str, given: Array, outputs: int, loss: Loss, dtype: np.dtype[Any]) -> Source:
     """One row of numbers per sample, in the range that the loss is defined for."""
     fits = given.shape[1:] == (outputs,) or (given.ndim == 1 and outputs == 1)
     if not fits:

@@ -19,6 +19,7 @@ STREAMS: Final[dict[str, int]]
 KEEPS_SUM: Final[frozenset[str]]
 STRIP: Final[int]
 PHASES: Final[tuple[str, ...]]
+READY: Final[dict[str, int]]
 BUILD: Final[str]
 OP: Final[np.dtype[np.void]]
 RUN: Final[np.dtype[np.void]]
@@ -39,6 +40,11 @@ def run_epochs(
 def predict(
     ops: _Records, parameters: _Numbers, x: bytes, out: _Numbers, arena: _Numbers, piece: int, first: int, patience: float,
 ) -> int: ...
+def predict_ready(ops: _Records, parameters: _Numbers, x: object, dimensions: int, most: int) -> _Numbers | None: ...
+def train_ready(
+    busy: object, numbers: object, ops: _Records, run: _Records, parameters: _Numbers, state: _Numbers, gradient: _Numbers,
+    arena: _Numbers, scratch: _Numbers, before: _Numbers, targets: _Numbers, x: object, y: object, most: int,
+) -> float | None: ...
 def vector_jacobian(
     ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, x: bytes, d_output: bytes, d_input: _Numbers,
     arena: _Numbers, scratch: _Numbers, padded: _Numbers, first: int, patience: float,
@@ -50,6 +56,14 @@ def first_not_finite(x: _Numbers) -> int: ...
 def matmul(a: _Numbers, b: _Numbers, c: _Numbers) -> None: ...
 def backward_input(batch: int, weight: _Numbers, scratch: _Numbers, dz: _Numbers, dx: _Numbers, units: int) -> None: ...
 def activate(kind: int, z: _Numbers, units: int) -> None: ...
+def optimizer_step(
+    kind: int, settings: _Doubles, w: _Numbers, g: _Numbers, first: _Numbers, second: _Numbers, times: int,
+) -> None: ...
+def loss_rows(
+    kind: int, fused: bool, delta: float, scale: float, units: int, y_hat: _Numbers, targets: _Numbers, labels: _Indices,
+    weights: _Numbers, d: _Numbers, loss: _Doubles, metric: _Doubles, times: int,
+) -> None: ...
+def logarithms(x: _Doubles) -> None: ...
 def dense_naive(
     x: _Numbers, weight: _Numbers, bias: _Numbers, z: _Numbers, dz: _Numbers, d_weight: _Numbers, d_bias: _Numbers,
     dx: _Numbers,

@@ -1,9 +1,13 @@
 """The compiled core: a network as a table of operations over flat arrays, and the loops that run it.
 
 Every function expects what ``network.py`` prepares: checked, C-contiguous arrays of the network's dtype. Nothing is checked
-here, nothing is allocated, and the loops run without the GIL. Kernels are in ``cbp/kernels/``, one subject a file.
+here, nothing is allocated, and the loops run without the GIL; ``predict_ready`` and ``train_ready`` do otherwise, and say why.
+Kernels are in ``cbp/kernels/``, one subject a file.
 """
 
+cimport numpy as cnp
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cython cimport floating
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport isfinite
@@ -26,6 +30,8 @@ from cbp.kernels.dense cimport (
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
 from cbp.kernels.team cimport TeamState, team_close, team_free, team_open, team_run, team_work
 
+cnp.import_array()
+
 # --- names, as Python sees them ---------------------------------------------------------------------------------------------
 
 cdef enum OpKind:
@@ -33,6 +39,7 @@ cdef enum OpKind:
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
+    FETCH_AHEAD = 16384     # numbers of a piece whose successor is fetched into the cache; larger ones need longer than a step
 
 
 cdef enum Mode:
@@ -138,23 +145,7 @@ def source(array not None, int kind):
     return (<const char*>&record)[:sizeof(Source)]
 
 
-cdef void gather_rows(
-    const Source* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t rows, floating* out, Py_ssize_t ld,
-) noexcept nogil:
-    """gather() once for all callers: its loops for every dtype are long when inlined."""
-    gather.gather(data, order, first, rows, out, ld)
-
-
-cdef const floating* rows_of(const Source* data, Py_ssize_t first, Py_ssize_t rows, floating* scratch) noexcept nogil:
-    """Some rows, `columns` long: as they lie if they lie right, else gathered into scratch."""
-    cdef const floating* found = gather.direct(data, first, <const floating*>scratch)
-    if found is not NULL:
-        return found
-    gather_rows(data, NULL, first, rows, scratch, data.columns)
-    return scratch
-
-
-# --- one piece of a batch through the network ---------------------------------------------------------------------------------
+# --- a step, the loop over epochs, the short way for a few rows ---------------------------------------------------------------
 
 cdef double now() noexcept nogil:
     cdef timespec clock
@@ -167,301 +158,9 @@ def clock():
     return now()
 
 
-cdef enum Phase:
-    GATHER
-    FORWARD
-    ACTIVATION
-    LOSS
-    SLOPE
-    INPUT_GRADIENT
-    WEIGHT_GRADIENT
-    UPDATE
-    REST
-    PHASE_COUNT
-
-PHASES = ("gather", "forward", "activation", "loss", "slope", "input gradient", "weight gradient", "update", "rest")
-
-
-cdef struct Laps:
-    # A stop watch: the seconds of every phase, and when the last one ended.
-    double seconds[PHASE_COUNT]
-    double last
-
-
-cdef inline void lap(Laps* laps, int phase) noexcept nogil:
-    """The phase ends now; without a watch (laps NULL) nothing happens."""
-    cdef double clock
-    if laps is not NULL:
-        clock = now()
-        laps.seconds[phase] += clock - laps.last
-        laps.last = clock
-
-
-cdef struct Pass:
-    # One piece of a batch on its way through the network, as all threads see it. Arrays of numbers are void, since a struct
-    # cannot be fused; the two tasks below cast them back.
-    const Op* ops
-    Py_ssize_t count
-    Run* run
-    Py_ssize_t rows             # of the piece
-    const Source* all_x         # the samples
-    const Source* all_targets
-    const Py_ssize_t* all_labels
-    const void* all_weights
-    const Py_ssize_t* order     # of the samples; NULL: as they come
-    Py_ssize_t first            # place in that order of the piece's first row
-    const void* x               # the piece's rows, as they lie among the samples or gathered in the arena
-    Py_ssize_t ldx
-    bint gather_x
-    const void* targets
-    Py_ssize_t ldy
-    bint gather_targets
-    const Py_ssize_t* labels
-    const void* weights
-    double* row_loss
-    double* row_metric
-    void* parameters
-    void* gradient
-    void* state1
-    void* state2
-    void* arena
-    void* scratch               # every thread has a part of it
-    Py_ssize_t scratch_size     # of that part
-    const optimizers.Rule* rule # NULL: no update after the gradient
-    bint fused                  # the loss includes the last activation
-    Laps* laps                  # of the calling thread; NULL: nobody looks
-
-
-cdef inline Py_ssize_t share(Py_ssize_t rows, int part, int parts) noexcept nogil:
-    """The first row of part number `part`; the tile likes multiples of four."""
-    return min(rows, (rows * part // parts + 3) // 4 * 4)
-
-
-# --- phase one: every thread takes some rows through the network, to the deltas of all layers ----------------------------------
-
-cdef void rows_task_float32(void* context, int part, int parts, int member) noexcept nogil:
-    cdef Pass* batch = <Pass*>context
-    rows_task(batch, part, parts, member, <float*>batch.arena)
-
-cdef void rows_task_float64(void* context, int part, int parts, int member) noexcept nogil:
-    cdef Pass* batch = <Pass*>context
-    rows_task(batch, part, parts, member, <double*>batch.arena)
-
-
-cdef void rows_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
-    cdef Py_ssize_t first = share(batch.rows, part, parts)
-    cdef Py_ssize_t rows = share(batch.rows, part + 1, parts) - first
-    cdef const floating* x = <const floating*>batch.x + first * batch.ldx
-    cdef Laps* laps = batch.laps if member == 0 else NULL
-    cdef Py_ssize_t index
-    if rows <= 0:
-        return
-    collect(batch, first, rows, arena)
-    lap(laps, GATHER)
-    forward(batch.ops, batch.count, <const floating*>batch.parameters, batch.rows, first, rows, x, batch.ldx, arena,
-            batch.fused, laps)
-    loss_of_rows(batch, first, rows, arena)
-    lap(laps, LOSS)
-    if parts > 1 and batch.run.mode != EVALUATE:
-        for index in range(batch.count - 1, -1, -1):
-            deltas_of_layer(batch, index, first, rows, arena, member)
-
-
-cdef inline void deltas_of_layer(
-    Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, int member,
-) noexcept nogil:
-    backward_rows(batch.ops, index, <const floating*>batch.parameters, batch.rows, first, rows, <floating*>NULL, 0, arena,
-                  <floating*>batch.scratch + member * batch.scratch_size, batch.fused and index == batch.count - 1,
-                  batch.laps if member == 0 else NULL)
-
-
-cdef void collect(Pass* batch, Py_ssize_t first, Py_ssize_t rows, const floating* like) noexcept nogil:
-    """Rows of the piece that do not lie right among the samples: shuffled, converted, or not contiguous."""
-    cdef Py_ssize_t sample = batch.first + first
-    cdef Py_ssize_t r
-    if batch.gather_x:
-        gather_rows(batch.all_x, batch.order, sample, rows, <floating*>batch.x + first * batch.ldx, batch.ldx)
-    if batch.gather_targets:
-        gather_rows(batch.all_targets, batch.order, sample, rows, <floating*>batch.targets + first * batch.ldy, batch.ldy)
-    if batch.order is NULL:
-        return
-    if batch.all_labels is not NULL:
-        for r in range(rows):
-            (<Py_ssize_t*>batch.labels)[first + r] = batch.all_labels[batch.order[sample + r]]
-    if batch.all_weights is not NULL:
-        for r in range(rows):
-            (<floating*>batch.weights)[first + r] = (<const floating*>batch.all_weights)[batch.order[sample + r]]
-
-
-cdef void forward(
-    const Op* ops, Py_ssize_t count, const floating* parameters, Py_ssize_t batch, Py_ssize_t first, Py_ssize_t rows,
-    const floating* x, Py_ssize_t ldx, floating* arena, bint keep_last_sums, Laps* laps,
-) noexcept nogil:
-    """Outputs of all layers into the slots of `rows` rows from row `first` of the batch on; with keep_last_sums the last
-    layer's activation is left to the fused loss."""
-    cdef Py_ssize_t index
-    cdef const Op* op
-    cdef const floating* bias
-    cdef floating* z
-    cdef floating* a
-    for index in range(count):
-        op = &ops[index]
-        z = arena + batch * op.sums + first * op.width
-        a = arena + batch * op.output + first * op.width
-        bias = parameters + op.bias if op.bias >= 0 else NULL
-        dense_forward(rows, op.inputs, op.width, x, ldx, parameters + op.weight, bias, z)
-        lap(laps, FORWARD)
-        if index < count - 1 or not keep_last_sums:
-            activations.activate(<int>op.activation, rows, op.units, op.width, z, a)
-            lap(laps, ACTIVATION)
-        x = a
-        ldx = op.width
-
-
-cdef void loss_of_rows(Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena) noexcept nogil:
-    """Loss and metric of every row, and the gradient of the outputs in the last delta slot."""
-    cdef const Run* run = batch.run
-    cdef const Op* last = &batch.ops[batch.count - 1]
-    cdef const floating* targets = <const floating*>batch.targets
-    cdef const floating* weights = <const floating*>batch.weights
-    cdef Py_ssize_t r
-    losses.loss_rows(
-        <int>run.loss, batch.fused, run.delta, rows, last.units, last.width, 1 / run.batch_weight if run.batch_weight > 0 else 0,
-        arena + batch.rows * last.output + first * last.width, targets + first * batch.ldy if targets is not NULL else NULL,
-        batch.ldy, batch.labels + first if batch.labels is not NULL else NULL,
-        weights + first if weights is not NULL else NULL, arena + batch.rows * last.delta + first * last.width,
-        batch.row_loss + first, batch.row_metric + first)
-    if weights is not NULL:
-        for r in range(first, first + rows):
-            if weights[r] == 0:
-                silence_row(batch.ops, batch.count, batch.rows, r, arena)
-
-
-cdef void silence_row(const Op* ops, Py_ssize_t count, Py_ssize_t rows, Py_ssize_t r, floating* arena) noexcept nogil:
-    """Take a row of weight 0 out of the gradient: 0 times an output that overflowed would be NaN."""
-    cdef Py_ssize_t index, size
-    cdef const Op* op
-    for index in range(count):
-        op = &ops[index]
-        size = op.width * sizeof(floating)
-        memset(arena + rows * op.output + r * op.width, 0, size)
-        memset(arena + rows * op.sums + r * op.width, 0, size)
-        memset(arena + rows * op.delta + r * op.width, 0, size)
-
-
-cdef void backward_rows(
-    const Op* ops, Py_ssize_t index, const floating* parameters, Py_ssize_t batch, Py_ssize_t first, Py_ssize_t rows,
-    floating* first_dx, Py_ssize_t first_lddx, floating* arena, floating* scratch, bint is_done, Laps* laps,
-) noexcept nogil:
-    """One layer back: from the gradient of its output, in its delta slot, to the gradient of its weighted sums in the same
-    place (with is_done it is that already, from a fused loss) and the gradient of its input, in the delta slot of the layer
-    before or in first_dx, if that is not NULL."""
-    cdef const Op* op = &ops[index]
-    cdef floating* dz = arena + batch * op.delta + first * op.width
-    cdef floating* dx = first_dx
-    cdef Py_ssize_t lddx = first_lddx
-    if not is_done:
-        activations.activate_backward(<int>op.activation, rows, op.units, op.width, arena + batch * op.sums + first * op.width,
-                                      arena + batch * op.output + first * op.width, dz)
-        lap(laps, SLOPE)
-    if index > 0:
-        lddx = ops[index - 1].width
-        dx = arena + batch * ops[index - 1].delta + first * lddx
-    if dx is not NULL:
-        dense_backward_input(batch, rows, op.inputs, op.units, op.width, parameters + op.weight, scratch, dz, dx, lddx)
-        lap(laps, INPUT_GRADIENT)
-
-
-# --- phase two: every thread takes some rows of the weights, over the whole piece ----------------------------------------------
-
-cdef void weights_task_float32(void* context, int part, int parts, int member) noexcept nogil:
-    cdef Pass* batch = <Pass*>context
-    weights_task(batch, part, parts, member, <float*>batch.arena)
-
-cdef void weights_task_float64(void* context, int part, int parts, int member) noexcept nogil:
-    cdef Pass* batch = <Pass*>context
-    weights_task(batch, part, parts, member, <double*>batch.arena)
-
-
-cdef void weights_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
-    """Gradients of all parameters, and their update; a part is a stretch of all weights laid end to end."""
-    cdef Py_ssize_t total = 0, before = 0
-    cdef Py_ssize_t index, first, end
-    cdef const Op* op
-    for index in range(batch.count):
-        total += batch.ops[index].inputs * batch.ops[index].width
-    for index in range(batch.count):
-        op = &batch.ops[index]
-        first = row_at(total * part // parts - before, op)
-        end = op.inputs if part + 1 == parts else row_at(total * (part + 1) // parts - before, op)
-        before += op.inputs * op.width
-        if first < end:
-            backward_weights(batch, index, first, end, arena, batch.laps if member == 0 else NULL)
-
-
-cdef inline Py_ssize_t row_at(Py_ssize_t offset, const Op* op) noexcept nogil:
-    """The row of a layer's weights at an offset, at the next whole tile; within the layer."""
-    cdef Py_ssize_t row = offset // op.width // tile.TILE_ROWS * tile.TILE_ROWS if offset > 0 else 0
-    return row if row < op.inputs else op.inputs
-
-
-cdef void backward_weights(
-    Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t end, floating* arena, Laps* laps,
-) noexcept nogil:
-    """The gradients of a layer's weights of inputs `first` to `end`, and (with the first) of the bias; with a rule also their update.
-
-    The update follows block by block, while the block of the gradient is still in the first-level cache: in a large
-    network that saves two of seven passes over arrays as long as the parameters. A batch that comes in pieces is gathered in
-    the whole gradient; otherwise the blocks of a thread take one place, one after the other.
-    """
-    cdef const Op* op = &batch.ops[index]
-    cdef const floating* x = <const floating*>batch.x if index == 0 else arena + batch.rows * batch.ops[index - 1].output
-    cdef Py_ssize_t ldx = batch.ldx if index == 0 else batch.ops[index - 1].width
-    cdef const floating* dz = arena + batch.rows * op.delta
-    cdef bint accumulate = batch.run.row > 0
-    cdef bint whole = not accumulate and batch.rule is not NULL
-    cdef Py_ssize_t block = max(1, GRADIENT_BLOCK // op.width // tile.TILE_ROWS) * tile.TILE_ROWS
-    cdef Py_ssize_t row = first
-    cdef Py_ssize_t n, offset
-    cdef floating* gradient = <floating*>batch.gradient
-    cdef floating* g
-    while row < end:
-        n = min(block, end - row)
-        offset = op.weight + row * op.width
-        g = gradient + (op.weight + first * op.width if whole else offset)
-        dense_backward_weight(batch.rows, n, op.width, accumulate, x + row, ldx, dz, g)
-        lap(laps, WEIGHT_GRADIENT)
-        end_gradient(batch, True, n * op.width, offset, g)
-        lap(laps, UPDATE)
-        row += n
-    if first == 0 and op.bias >= 0:
-        dense_backward_bias(batch.rows, op.width, accumulate, dz, gradient + op.bias)
-        lap(laps, WEIGHT_GRADIENT)
-        end_gradient(batch, False, op.width, op.bias, gradient + op.bias)
-        lap(laps, UPDATE)
-
-
-cdef void end_gradient(Pass* batch, bint is_weight, Py_ssize_t n, Py_ssize_t offset, floating* g) noexcept nogil:
-    """What comes after the gradient of the n parameters from `offset` on: their update or, in the last piece of a batch without
-    one, the gradient of the penalties."""
-    cdef const Run* run = batch.run
-    cdef floating* parameters = <floating*>batch.parameters + offset
-    cdef floating* state1 = <floating*>batch.state1 + offset if batch.state1 is not NULL else NULL
-    cdef floating* state2 = <floating*>batch.state2 + offset if batch.state2 is not NULL else NULL
-    if batch.rule is not NULL:
-        optimizers.update(batch.rule, is_weight, n, parameters, g, state1, state2)
-    elif is_weight and run.row + batch.rows == run.batch_rows:
-        optimizers.add_penalty(n, parameters, g, <floating>run.l1, <floating>run.l2)
-
-
-cdef double penalty(const Op* ops, Py_ssize_t count, const Run* run, const floating* w) noexcept nogil:
-    cdef double total = 0
-    cdef Py_ssize_t index
-    if run.l1 == 0 and run.l2 == 0:
-        return 0
-    for index in range(count):
-        total += optimizers.penalty(ops[index].inputs * ops[index].width, w + ops[index].weight, run.l1, run.l2)
-    return total
+include "_step.pxi"
+include "_epochs.pxi"
+include "_ready.pxi"
 
 
 # --- passes over the data -----------------------------------------------------------------------------------------------------
@@ -515,6 +214,7 @@ def run_epochs(
     cdef TeamState* threads = NULL if team is None else &team.state
     with nogil:
         mode = flush_subnormals()
+        memset(&batch, 0, sizeof(Pass))
         batch.ops = &ops[0]
         batch.count = ops.shape[0]
         batch.run = &run[0]
@@ -533,155 +233,17 @@ def run_epochs(
         batch.scratch = &scratch[0, 0]
         batch.scratch_size = scratch.shape[1]
         batch.fused = losses.is_fused(<int>run[0].loss, <int>ops[ops.shape[0] - 1].activation)
-        batch.laps = NULL
         if laps.shape[0] > 0:
             watch.last = now()
             for phase in range(PHASE_COUNT):
                 watch.seconds[phase] = 0
             batch.laps = &watch
+        batch.all_rows = inputs.rows
         epochs_loop(&batch, inputs.rows, parameters.shape[0], &arena[0], &row_labels[0], curves, last_epoch, patience, threads)
         lap(batch.laps, REST)
         for phase in range(laps.shape[0]):
             laps[phase] += watch.seconds[phase]
         restore_subnormals(mode)
-
-
-cdef void epochs_loop(
-    Pass* batch, Py_ssize_t samples, Py_ssize_t size, floating* arena, Py_ssize_t* row_labels, double[:, ::1] curves,
-    Py_ssize_t last_epoch, double patience, TeamState* team,
-) noexcept nogil:
-    cdef Run* run = batch.run
-    cdef Py_ssize_t unwatched = 0
-    cdef Py_ssize_t weight = size >> 14   # a step of a large network takes long even with one row
-    cdef double clock = now()
-    cdef double deadline = clock + patience
-    cdef random.Philox generator
-    while run.epoch < last_epoch:
-        if run.position == 0 and run.row == 0:
-            begin_epoch(run)
-            run.penalty = penalty(batch.ops, batch.count, run, <const floating*>batch.parameters)
-            if run.shuffle:
-                random.philox_start(&generator, run.seed, random.SHUFFLE, <uint32_t>run.epoch)
-                random.shuffle(&generator, samples, <Py_ssize_t*>batch.order)
-        if run.row == 0:
-            begin_batch(run, min(run.batch_size, samples - run.position), <const floating*>batch.all_weights, batch.order)
-        batch.rows = min(run.piece, run.batch_rows - run.row)
-        place_piece(batch, arena, row_labels)
-        one_piece(batch, arena, team)
-        if run.diverged:
-            return
-        run.row += batch.rows
-        unwatched += batch.rows + weight
-        if run.row == run.batch_rows:
-            end_batch(run)
-        if unwatched >= 64:
-            unwatched = 0
-            clock = now()
-        if run.position == samples:
-            end_epoch(run, clock, curves)
-        if clock >= deadline:
-            return
-
-
-cdef void begin_epoch(Run* run) noexcept nogil:
-    run.epoch_loss = 0
-    run.epoch_metric = 0
-    run.epoch_weight = 0
-
-
-cdef void end_epoch(Run* run, double clock, double[:, ::1] curves) noexcept nogil:
-    cdef Py_ssize_t index = run.epoch - run.first_epoch
-    cdef double weight = run.epoch_weight if run.epoch_weight > 0 else 1
-    curves[index, 0] = run.epoch_loss / weight + run.penalty
-    curves[index, 1] = run.epoch_metric / weight
-    curves[index, 2] = clock - run.started
-    run.position = 0
-    run.epoch += 1
-
-
-cdef void begin_batch(Run* run, Py_ssize_t rows, const floating* weights, const Py_ssize_t* order) noexcept nogil:
-    """The weight that the gradients of a batch are divided by must be known before its first piece."""
-    cdef Py_ssize_t i
-    run.batch_rows = rows
-    run.batch_loss = 0
-    run.batch_weight = rows
-    if weights is not NULL:
-        run.batch_weight = 0
-        for i in range(run.position, run.position + rows):
-            run.batch_weight += weights[order[i] if order is not NULL else i]
-
-
-cdef void end_batch(Run* run) noexcept nogil:
-    run.epoch_loss += run.batch_loss
-    run.epoch_weight += run.batch_weight
-    run.position += run.batch_rows
-    run.row = 0
-
-
-cdef void place_piece(Pass* batch, floating* arena, Py_ssize_t* row_labels) noexcept nogil:
-    """Where the rows of a piece lie: among the samples or, where they must be gathered, in the arena."""
-    cdef const Run* run = batch.run
-    cdef bint shuffled = batch.order is not NULL
-    batch.first = run.position + run.row
-    batch.x = gather.direct(batch.all_x, batch.first, <const floating*>arena)
-    batch.gather_x = shuffled or batch.x is NULL
-    if batch.gather_x:
-        batch.x = arena
-    batch.targets = NULL
-    batch.gather_targets = False
-    if batch.all_targets.rows > 0:
-        batch.targets = gather.direct(batch.all_targets, batch.first, <const floating*>arena)
-        batch.gather_targets = shuffled or batch.targets is NULL
-        if batch.gather_targets:
-            batch.targets = arena + batch.rows * run.targets
-    batch.labels = row_labels
-    if batch.all_labels is NULL or not shuffled:
-        batch.labels = batch.all_labels + batch.first if batch.all_labels is not NULL else NULL
-    batch.weights = arena + batch.rows * run.weights
-    if batch.all_weights is NULL or not shuffled:
-        batch.weights = <const floating*>batch.all_weights + batch.first if batch.all_weights is not NULL else NULL
-
-
-cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
-    """Forward, loss and (unless evaluating) backward for some rows of a batch, and the update after its last ones.
-
-    A batch whose loss is not finite changes nothing. A team computes the deltas of all layers before any weight changes; one
-    thread goes back layer by layer, while the weights of the layer are still in its cache (5 % of a step of 784-512-512-10).
-    """
-    cdef Run* run = batch.run
-    cdef Py_ssize_t index
-    cdef optimizers.Rule rule
-    lap(batch.laps, REST)
-    team_run(team, rows_task_float32 if floating is float else rows_task_float64, batch)
-    add_losses(batch, arena)
-    run.diverged = run.mode == TRAIN and not isfinite(run.batch_loss + run.penalty)
-    lap(batch.laps, LOSS)
-    if run.diverged or run.mode == EVALUATE:
-        return
-    batch.rule = NULL
-    if run.mode == TRAIN and run.row + batch.rows == run.batch_rows and run.batch_weight > 0:
-        run.step += 1
-        optimizers.begin_step(&rule, <int>run.optimizer, run.rate, run.weight_decay, run.memory1, run.memory2, run.epsilon,
-                              run.l1, run.l2, <double>run.step)
-        batch.rule = &rule
-    if team is not NULL:
-        team_run(team, weights_task_float32 if floating is float else weights_task_float64, batch)
-        return
-    for index in range(batch.count - 1, -1, -1):
-        deltas_of_layer(batch, index, 0, batch.rows, arena, 0)
-        backward_weights(batch, index, 0, batch.ops[index].inputs, arena, batch.laps)
-
-
-cdef void add_losses(Pass* batch, const floating* like) noexcept nogil:
-    """The rows' losses and metrics to the run's, in the order of the rows whoever computed them."""
-    cdef Run* run = batch.run
-    cdef const floating* weights = <const floating*>batch.weights
-    cdef double weight
-    cdef Py_ssize_t r
-    for r in range(batch.rows):
-        weight = weights[r] if weights is not NULL else 1
-        run.batch_loss += weight * batch.row_loss[r]
-        run.epoch_metric += weight * batch.row_metric[r]
 
 
 def predict(
@@ -786,7 +348,7 @@ def first_not_finite(const floating[::1] x not None):
     cdef Py_ssize_t n = x.shape[0], found = -1
     cdef Py_ssize_t i = 0, j
     with nogil:
-        while n - i >= 1024 and all_finite(&x[i]):
+        while n - i >= 1024 and finite(1024, &x[i]):
             i += 1024
         for j in range(i, n):
             if not isfinite(x[j]):
@@ -795,19 +357,22 @@ def first_not_finite(const floating[::1] x not None):
     return found
 
 
-cdef inline bint all_finite(const floating* x) noexcept nogil:
-    """Whether 1024 numbers are finite: the sum of 0 x is 0, else NaN. With 64 sums at once no addition waits for another."""
+cdef bint finite(Py_ssize_t n, const floating* x) noexcept nogil:
+    """Whether all numbers are finite: the sum of 0 x is 0, else NaN. With 64 sums at once no addition waits for another."""
     cdef floating lanes[64]
-    cdef floating total = 0
-    cdef Py_ssize_t j, k
-    for k in range(64):
-        lanes[k] = 0
-    for j in range(0, 1024, 64):
+    cdef Py_ssize_t i, k, whole = n // 64 * 64
+    cdef int wrong = 0
+    if whole:
         for k in range(64):
-            lanes[k] += x[j + k] * 0
-    for k in range(64):
-        total += lanes[k]
-    return total == 0
+            lanes[k] = 0
+        for i in range(0, whole, 64):
+            for k in range(64):
+                lanes[k] += x[i + k] * 0
+        for k in range(64):
+            wrong |= lanes[k] != 0
+    for i in range(whole, n):
+        wrong |= x[i] * 0 != 0
+    return not wrong
 
 
 # --- the kernels one by one, for tests and the benchmark ---
@@ -833,6 +398,44 @@ def activate(int kind, floating[:, ::1] z not None, Py_ssize_t units):
     """z = f(z) in place, for rows padded from `units` to a multiple of 16."""
     with nogil:
         activations.activate(kind, z.shape[0], units, z.shape[1], &z[0, 0], &z[0, 0])
+
+
+def optimizer_step(
+    int kind, const double[::1] settings not None, floating[::1] w not None, floating[::1] g not None,
+    floating[::1] first not None, floating[::1] second not None, Py_ssize_t times,
+):
+    """The same step of an optimizer `times` times; settings: rate, weight_decay, memory1, memory2, epsilon, l1, l2, step."""
+    cdef optimizers.Rule rule
+    cdef Py_ssize_t _time
+    optimizers.begin_step(&rule, kind, settings[0], settings[1], settings[2], settings[3], settings[4], settings[5],
+                          settings[6], settings[7])
+    with nogil:
+        for _time in range(times):
+            optimizers.update(&rule, True, w.shape[0], &w[0], &g[0], &first[0], &second[0])
+
+
+def loss_rows(
+    int kind, bint fused, double delta, double scale, Py_ssize_t units, const floating[:, ::1] y_hat not None,
+    const floating[:, ::1] targets not None, const Py_ssize_t[::1] labels not None, const floating[::1] weights not None,
+    floating[:, ::1] d not None, double[::1] loss not None, double[::1] metric not None, Py_ssize_t times,
+):
+    """Loss and metric of each row and d = weight * scale * gradient, `times` times; of targets and labels one is empty, weights
+    may be."""
+    cdef Py_ssize_t _time
+    with nogil:
+        for _time in range(times):
+            losses.loss_rows(kind, fused, delta, y_hat.shape[0], units, y_hat.shape[1], scale, &y_hat[0, 0],
+                             &targets[0, 0] if targets.shape[0] > 0 else NULL, targets.shape[1],
+                             &labels[0] if labels.shape[0] > 0 else NULL, &weights[0] if weights.shape[0] > 0 else NULL,
+                             &d[0, 0], &loss[0], &metric[0])
+
+
+def logarithms(double[::1] x not None):
+    """x = log(x) in place."""
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(x.shape[0]):
+            x[i] = activations.logarithm(x[i])
 
 
 def dense_naive(

@@ -112,6 +112,16 @@ class Plan:
             views[name] = rows[..., : shape[-1]]
         return views
 
+    @property
+    def flat(self) -> bool:
+        """Whether inputs and outputs are plain rows of numbers."""
+        return len(self.input_shape) == len(self.output_shape) == 1
+
+    def few(self, dtype: np.dtype[Any]) -> int:
+        """How many rows ``predict_ready`` of the core may take at once; 0 where the network does not suit it."""
+        arena = self.arena * dtype.itemsize
+        return min(_core.READY["bytes"] // arena, _core.READY["work"] // self.size, _core.READY["rows"]) if self.flat else 0
+
     def piece(self, rows: int) -> int:
         """How many of a batch's rows go through the network at once: few enough that Ctrl-C is answered in time and that the
         arena stays small, enough for the product to run at full speed."""

@@ -116,6 +116,11 @@ class Runner:
             _describe(optimizer, run)
 
     @property
+    def scratch(self) -> tuple[npt.NDArray[Any], Flat, Flat, Flat]:
+        """The record that describes the run, and room for the gradient, the arena and the scratch."""
+        return self._record, self._gradient, self._arena, self._scratch
+
+    @property
     def gradient(self) -> Flat:
         """The padded gradient of the last batch, penalties included."""
         return self._gradient

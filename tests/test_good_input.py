@@ -301,7 +301,8 @@ def test_data_that_the_core_can_read_are_not_copied():
 
 def test_data_that_the_core_cannot_read_are_copied_once():
     net = regressor()
-    for x in (np.asfortranarray(X), np.asfortranarray(X.astype("f4")), X.astype(">f4"), X.astype(np.longdouble), X.astype(object), unaligned(X.astype("f4"))):
+    turned = np.asfortranarray(X), np.asfortranarray(X.astype("f4"))
+    for x in (*turned, X.astype(">f4"), X.astype(np.longdouble), X.astype(object), unaligned(X.astype("f4"))):
         converted = net._data(x, Y, None).x.array
         assert converted.dtype == np.float32
         assert converted.flags.c_contiguous

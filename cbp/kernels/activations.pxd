@@ -5,13 +5,14 @@
 # nobody, and a pad lane of dz is 0 because da is.
 #
 # exp, tanh, erf and log1p are polynomials in plain loops, so that they vectorise; exp, tanh and log1p within 2 ulp, erf within
-# 3, the activations made of them within 5 (selu), gelu below 0 within 6 + 2 z². NaN and inf are kept, but for the products of 0
-# and inf in gelu, silu and softsign at -inf. Coefficients are those of S. L. Moshier's Cephes library (netlib); the
-# arrangement is ours. Constants are written <floating>1: a plain 1 is a double in the C that Cython writes, and a float32
-# loop then converts back and forth, at half the speed.
+# 3, the activations made of them within 4 (selu), gelu below 0 within 6 + 2 z². NaN and inf are kept, but for the products of 0
+# and inf in gelu, silu and softsign at -inf. The coefficients of tanh and erf are those of S. L. Moshier's Cephes library
+# (netlib), those of log are fdlibm's (Sun Microsystems); the arrangement is ours. Constants are written <floating>1: a plain
+# 1 is a double in the C that Cython writes, and a float32 loop then converts back and forth, at half the speed.
 
 from cython cimport floating
-from libc.math cimport INFINITY
+from libc.float cimport DBL_MIN
+from libc.math cimport INFINITY, NAN
 from libc.stdint cimport uint32_t, uint64_t
 
 
@@ -42,86 +43,109 @@ cdef union Bits64:
 
 # --- elementary functions ------------------------------------------------------------------------------------------------
 
-cdef inline float exp32(float x) noexcept nogil:
-    """e^x = 2^n e^r with |r| <= log(2) / 2; n is read from the low bits of x log2(e) + 1.5 2^23."""
-    cdef Bits32 shifted, low, high
-    cdef float n, r, p
-    cdef uint32_t exponent, half   # unsigned: they wrap for NaN, which p carries on
-    x = <float>89.0 if x > <float>89.0 else x
-    x = <float>-104.0 if x < <float>-104.0 else x
-    shifted.value = x * <float>1.44269504088896341 + <float>12582912.0
-    n = shifted.value - <float>12582912.0
-    r = x - n * <float>0.693359375
-    r = r - n * <float>-2.12194440e-4
-    p = <float>1.9875691500e-4
-    p = p * r + <float>1.3981999507e-3
-    p = p * r + <float>8.3334519073e-3
-    p = p * r + <float>4.1665795894e-2
-    p = p * r + <float>1.6666665459e-1
-    p = p * r + <float>5.0000001201e-1
-    p = p * r * r + r + <float>1.0
-    # 2^n in two factors, so that subnormal results and overflow come out right.
-    exponent = shifted.bits - <uint32_t>0x4B400000
-    half = ((exponent + <uint32_t>256) >> 1) - <uint32_t>128
-    low.bits = (half + <uint32_t>127) << 23
-    high.bits = (exponent - half + <uint32_t>127) << 23
-    return p * low.value * high.value
+cdef inline floating power_of_two(floating x, const int lift, floating* rest) noexcept nogil:
+    """2^(n + lift) and rest = x - n log(2), for the integer n that makes |rest| <= log(2) / 2.
+
+    n is read from the low bits of x log2(e) + 1.5 * 2^23 (2^52): shifted into the exponent they are the power. The caller keeps
+    n + lift in the range of the exponent: at its lower end the power is 0, at its upper end inf.
+    """
+    cdef Bits32 shifted32
+    cdef Bits64 shifted64
+    cdef floating n
+    if floating is float:
+        shifted32.value = x * <float>1.44269504088896341 + <float>(12582912 + 127 + lift)
+        n = shifted32.value - <float>(12582912 + 127 + lift)
+        shifted32.bits <<= 23
+        rest[0] = x - n * <float>0.693359375 - n * <float>-2.12194440e-4
+        return shifted32.value
+    else:
+        shifted64.value = x * 1.4426950408889634073599 + (6755399441055744.0 + 1023 + lift)
+        n = shifted64.value - (6755399441055744.0 + 1023 + lift)
+        shifted64.bits <<= 52
+        rest[0] = x - n * 6.93145751953125e-1 - n * 1.42860682030941723212e-6
+        return shifted64.value
 
 
-cdef inline double exp64(double x) noexcept nogil:
-    """As exp32, with e^r = 1 + 2 r P(r²) / (Q(r²) - r P(r²))."""
-    cdef Bits64 shifted, low, high
-    cdef double n, r, s, p, q
-    cdef uint64_t exponent, half   # unsigned: they wrap for NaN, which p carries on
-    x = 710.0 if x > 710.0 else x
-    x = -746.0 if x < -746.0 else x
-    shifted.value = x * 1.4426950408889634073599 + 6755399441055744.0
-    n = shifted.value - 6755399441055744.0
-    r = x - n * 6.93145751953125e-1
-    r = r - n * 1.42860682030941723212e-6
-    s = r * r
-    p = r * ((1.26177193074810590878e-4 * s + 3.02994407707441961300e-2) * s + 9.99999999999999999910e-1)
-    q = ((3.00198505138664455042e-6 * s + 2.52448340349684104192e-3) * s + 2.27265548208155028766e-1) * s + 2.0
-    p = 1.0 + 2.0 * (p / (q - p))
-    # An arithmetic shift of 64-bit integers does not vectorise below AVX-512: halve n + 2048, which is positive.
-    exponent = shifted.bits - <uint64_t>0x4338000000000000
-    half = ((exponent + <uint64_t>2048) >> 1) - <uint64_t>1024
-    low.bits = (half + <uint64_t>1023) << 52
-    high.bits = (exponent - half + <uint64_t>1023) << 52
-    return p * low.value * high.value
+cdef inline floating exp_beyond_line(floating r) noexcept nogil:
+    """(e^r - 1 - r) / r² for |r| <= log(2) / 2: the polynomial through its values at the Chebyshev points. Before rounding its
+    part in e^r is within 0.02 ulp."""
+    cdef floating p
+    if floating is float:
+        p = <float>1.9890991e-4
+        p = p * r + <float>1.3933650e-3
+        p = p * r + <float>8.3333105e-3
+        p = p * r + <float>4.1666467e-2
+        p = p * r + <float>1.6666667e-1
+    else:
+        p = 2.0914686968086876e-9
+        p = p * r + 2.5105217004720745e-8
+        p = p * r + 2.75572736431103e-7
+        p = p * r + 2.7557255400206422e-6
+        p = p * r + 2.4801587325547743e-5
+        p = p * r + 1.9841269874820627e-4
+        p = p * r + 1.3888888888883748e-3
+        p = p * r + 8.333333333326136e-3
+        p = p * r + 4.166666666666667e-2
+        p = p * r + 1.666666666666667e-1
+    return p * r + <floating>0.5
+
+
+cdef inline floating lifted_exponential(floating x, const int lift) noexcept nogil:
+    """e^x 2^lift, for x as in power_of_two."""
+    cdef floating r
+    cdef floating power = power_of_two(x, lift, &r)
+    return ((exp_beyond_line(r) * r + <floating>1) * r + <floating>1) * power
 
 
 cdef inline floating exponential(floating x) noexcept nogil:
-    if floating is float:
-        return exp32(x)
-    else:
-        return exp64(x)
+    """e^x for x <= 0. The last factor makes subnormal results right, which 2^n alone could not."""
+    cdef floating least = <floating>(-104 if floating is float else -746)
+    return lifted_exponential(least if x < least else x, 64) * <floating>5.421010862427522170037e-20   # 2^-64
 
 
 cdef inline floating logistic(floating x) noexcept nogil:
-    """1 / (1 + e^-x)"""
-    return <floating>1 / (<floating>1 + exponential(-x))
+    """1 / (1 + e^-x), as 0.5 / (0.5 + e^-x / 2): e^-x may exceed the largest number. Below `least` it is inf."""
+    cdef floating least = <floating>(-89.4 if floating is float else -710.4)
+    cdef floating most = <floating>(87 if floating is float else 708)
+    x = least if x < least else x
+    x = most if x > most else x
+    return <floating>0.5 / (<floating>0.5 + lifted_exponential(-x, -1))
+
+
+cdef inline floating expm1_of_negative(floating x) noexcept nogil:
+    """e^x - 1 for x <= 0, as 2^n (e^r - 1) + (2^n - 1): for n = 0, near 0, nothing cancels."""
+    cdef floating least = <floating>(-87 if floating is float else -708)
+    cdef floating r, power, near
+    power = power_of_two(least if x < least else x, 0, &r)
+    near = exp_beyond_line(r) * (r * r) + r
+    return power * near + (power - <floating>1)
 
 
 cdef inline floating hyperbolic_tangent(floating x) noexcept nogil:
-    """Near 0 an odd polynomial (float32) or rational function (float64), elsewhere 1 - 2 / (e^2|x| + 1)."""
+    """1 - 2 / (e^2|x| + 1), near 0 x + x^3 P(x²) / Q(x²); in float32 Q is 1."""
+    cdef floating most = <floating>(87 if floating is float else 708)
     cdef floating size = x if x > 0 else -x
-    cdef floating far = <floating>1 - <floating>2 / (exponential(size + size) + <floating>1)
+    cdef floating twice = size + size
+    cdef floating far = lifted_exponential(most if twice > most else twice, 0) + <floating>1
     cdef floating s = x * x
-    cdef floating near
-    far = -far if x < 0 else far
+    cdef floating p, q
     if floating is float:
-        near = <float>-5.70498872745e-3
-        near = near * s + <float>2.06390887954e-2
-        near = near * s + <float>-5.37397155531e-2
-        near = near * s + <float>1.33314422036e-1
-        near = near * s + <float>-3.33332819422e-1
-        near = near * s * x + x
+        far = <float>1 - <float>2 / far
+        p = <float>-5.70498872745e-3
+        p = p * s + <float>2.06390887954e-2
+        p = p * s + <float>-5.37397155531e-2
+        p = p * s + <float>1.33314422036e-1
+        p = p * s + <float>-3.33332819422e-1
+        p = p * s * size + size
+        p = p if size < <float>0.625 else far
     else:
-        near = (-9.64399179425052238628e-1 * s - 9.92877231001918586564e1) * s - 1.61468768441708447952e3
-        near = near / (((s + 1.12811678491632931402e2) * s + 2.23548839060100448583e3) * s + 4.84406305325125486048e3)
-        near = near * s * x + x
-    return near if size < <floating>0.625 else far
+        p = (-9.64399179425052238628e-1 * s - 9.92877231001918586564e1) * s - 1.61468768441708447952e3
+        q = ((s + 1.12811678491632931402e2) * s + 2.23548839060100448583e3) * s + 4.84406305325125486048e3
+        # Chosen before the division, which is what takes longest.
+        p = p * s * size if size < 0.625 else -2.0
+        q = q if size < 0.625 else far
+        p = (size if size < 0.625 else 1.0) + p / q
+    return -p if x < 0 else p
 
 
 cdef inline floating erf_of_small(floating x) noexcept nogil:
@@ -202,6 +226,34 @@ cdef inline floating log1p_of_fraction(floating u) noexcept nogil:
     return <floating>2 * (s + s * q * p)
 
 
+cdef inline double logarithm(double x) noexcept nogil:
+    """log x = k log(2) + log(1 + f) with 1 + f from sqrt(1/2) to sqrt(2), and log(1 + f) from s = f / (2 + f)."""
+    cdef bint subnormal = x < DBL_MIN
+    cdef Bits64 m, k
+    cdef double exponent, f, s, q, r, half
+    m.value = x * 18014398509481984.0 if subnormal else x   # 2^54
+    m.bits += <uint64_t>0x3FF0000000000000 - <uint64_t>0x3FE6A09E667F3BCD
+    # As the low bits of 2^52 the exponent is converted to a double without an instruction that only AVX-512 has.
+    k.bits = (m.bits >> 52) | <uint64_t>0x4330000000000000
+    exponent = k.value - (4503599627370496.0 + 1023) - (54.0 if subnormal else 0.0)
+    m.bits = (m.bits & <uint64_t>0x000FFFFFFFFFFFFF) + <uint64_t>0x3FE6A09E667F3BCD
+    f = m.value - 1.0
+    s = f / (2.0 + f)
+    q = s * s
+    r = 1.479819860511658591e-1
+    r = r * q + 1.531383769920937332e-1
+    r = r * q + 1.818357216161805012e-1
+    r = r * q + 2.222219843214978396e-1
+    r = r * q + 2.857142874366239149e-1
+    r = r * q + 3.999999999940941908e-1
+    r = r * q + 6.666666666666735130e-1
+    half = 0.5 * f * f
+    r = exponent * 6.93147180369123816490e-1 - ((half - (s * (half + r * q) + exponent * 1.90821492927058770002e-10)) - f)
+    r = r if x < INFINITY else x
+    r = r if x > 0 else NAN
+    return -INFINITY if x == 0 else r
+
+
 # --- activations, each above its derivative --------------------------------------------------------------------------------
 
 cdef inline floating relu(floating z) noexcept nogil:
@@ -217,11 +269,6 @@ cdef inline floating leaky_relu(floating z) noexcept nogil:
 cdef inline floating leaky_relu_slope(floating a) noexcept nogil:
     return <floating>1 if a > 0 else <floating>0.01
 
-
-cdef inline floating expm1_of_negative(floating z) noexcept nogil:
-    """e^z - 1 for z <= 0, without the cancellation near 0: e^z - 1 = 2 t / (1 - t), t = tanh(z / 2)."""
-    cdef floating t = hyperbolic_tangent(z * <floating>0.5)
-    return <floating>2 * t / (<floating>1 - t)
 
 cdef inline floating elu(floating z) noexcept nogil:
     return z if z > 0 else expm1_of_negative(<floating>0 if z > 0 else z)
@@ -292,66 +339,107 @@ cdef inline floating softsign_slope(floating a) noexcept nogil:
 
 # --- softmax, a whole row at a time ------------------------------------------------------------------------------------------
 
-cdef inline floating lanes_max(floating* lanes) noexcept nogil:
-    """The largest of 16, halving: a chain of 16 comparisons would wait for each. Overwrites the lanes."""
+cdef inline floating larger(floating x, floating y) noexcept nogil:
+    return x if x > y else y
+
+
+cdef inline floating lanes_max(const floating* lanes) noexcept nogil:
+    """The largest of 16, halving: a chain of 16 comparisons would wait for each."""
+    cdef floating eight[8]
+    cdef floating four[4]
     cdef int k
     for k in range(8):
-        lanes[k] = lanes[k + 8] if lanes[k + 8] > lanes[k] else lanes[k]
+        eight[k] = larger(lanes[k + 8], lanes[k])
     for k in range(4):
-        lanes[k] = lanes[k + 4] if lanes[k + 4] > lanes[k] else lanes[k]
-    for k in range(2):
-        lanes[k] = lanes[k + 2] if lanes[k + 2] > lanes[k] else lanes[k]
-    return lanes[1] if lanes[1] > lanes[0] else lanes[0]
+        four[k] = larger(eight[k + 4], eight[k])
+    return larger(larger(four[3], four[1]), larger(four[2], four[0]))
 
 
-cdef inline floating lanes_sum(floating* lanes) noexcept nogil:
+cdef inline floating lanes_sum(const floating* lanes) noexcept nogil:
     """The sum of 16, in the same way."""
+    cdef floating eight[8]
+    cdef floating four[4]
     cdef int k
     for k in range(8):
-        lanes[k] += lanes[k + 8]
+        eight[k] = lanes[k] + lanes[k + 8]
     for k in range(4):
-        lanes[k] += lanes[k + 4]
-    for k in range(2):
-        lanes[k] += lanes[k + 2]
-    return lanes[0] + lanes[1]
+        four[k] = eight[k] + eight[k + 4]
+    return (four[0] + four[2]) + (four[1] + four[3])
 
 
-cdef inline void softmax_rows(
-    Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, floating* z, floating* a,
+cdef inline void without_pad(int units, const floating* row, floating shift, floating* lanes) noexcept nogil:
+    """Sixteen numbers less `shift`, of which all but the first `units` become -inf."""
+    cdef floating value
+    cdef int k
+    for k in range(16):
+        value = row[k] - shift
+        lanes[k] = value if k < units else <floating>-INFINITY
+
+
+cdef inline floating largest_of_row(Py_ssize_t units, Py_ssize_t width, const floating* row) noexcept nogil:
+    """With sixteen running maxima, because a single one does not vectorise."""
+    cdef floating lanes[16]
+    cdef Py_ssize_t j
+    cdef int k
+    without_pad(<int>(units - (width - 16)), row + width - 16, <floating>0, lanes)
+    for j in range(0, width - 16, 16):
+        for k in range(16):
+            lanes[k] = larger(row[j + k], lanes[k])
+    return lanes_max(lanes)
+
+
+cdef inline floating sum_of_row(Py_ssize_t width, const floating* row) noexcept nogil:
+    """The sum of a row whose pads are 0, in the same way."""
+    cdef floating lanes[16]
+    cdef Py_ssize_t j
+    cdef int k
+    for k in range(16):
+        lanes[k] = row[k]
+    for j in range(16, width, 16):
+        for k in range(16):
+            lanes[k] += row[j + k]
+    return lanes_sum(lanes)
+
+
+cdef inline void subtract_from_row(
+    Py_ssize_t units, Py_ssize_t width, const floating* z, floating shift, floating* a,
+) noexcept nogil:
+    """a = z - shift; pads become -inf, so that their exponential is 0."""
+    cdef Py_ssize_t j
+    for j in range(0, width - 16):
+        a[j] = z[j] - shift
+    without_pad(<int>(units - (width - 16)), z + width - 16, shift, a + width - 16)
+
+
+cdef inline void softmax_rows_of(
+    Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, const floating* z, floating* a,
 ) noexcept nogil:
     """a = e^(z - max z) / sum, row by row; `a` may be z.
 
-    In three sweeps over all rows, so that a row does not wait for the maximum and the sum of the one before, and with sixteen
-    running maxima and sums, because a single one does not vectorise. A pad lane counts as -inf and becomes 0.
+    In three sweeps over all rows, so that a row does not wait for the maximum and the sum of the one before.
     """
-    cdef floating lanes[16]
-    cdef floating largest, scale
+    cdef floating scale
     cdef floating* row
-    cdef Py_ssize_t r, j, k
+    cdef Py_ssize_t r, j
     for r in range(rows):
-        row = z + r * width
-        for j in range(units, width):
-            row[j] = -INFINITY
-        for k in range(16):
-            lanes[k] = row[k]
-        for j in range(16, width, 16):
-            for k in range(16):
-                lanes[k] = row[j + k] if row[j + k] > lanes[k] else lanes[k]
-        largest = lanes_max(lanes)
-        for j in range(width):
-            a[r * width + j] = row[j] - largest
+        subtract_from_row(units, width, z + r * width, largest_of_row(units, width, z + r * width), a + r * width)
     for j in range(rows * width):
         a[j] = exponential(a[j])
     for r in range(rows):
         row = a + r * width
-        for k in range(16):
-            lanes[k] = row[k]
-        for j in range(16, width, 16):
-            for k in range(16):
-                lanes[k] += row[j + k]
-        scale = <floating>1 / lanes_sum(lanes)
+        scale = <floating>1 / sum_of_row(width, row)
         for j in range(width):
             row[j] *= scale
+
+
+cdef inline void softmax_rows(
+    Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, const floating* z, floating* a,
+) noexcept nogil:
+    """With a literal width the lanes of a row stay in a register: 5 instead of 18 ns a row."""
+    if width == 16:
+        softmax_rows_of(rows, units, 16, z, a)
+    else:
+        softmax_rows_of(rows, units, width, z, a)
 
 
 cdef inline void softmax_row_backward(Py_ssize_t units, const floating* a, const floating* da, floating* dz) noexcept nogil:

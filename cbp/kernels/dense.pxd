@@ -5,8 +5,7 @@
 
 from cython cimport floating
 
-from cbp.kernels.activations cimport lanes_sum
-from cbp.kernels.tile cimport product
+from cbp.kernels.tile cimport VECTOR_BYTES, product
 
 cdef extern from *:
     """
@@ -140,19 +139,49 @@ cdef inline void dense_backward_few(
     Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t width, const floating* weight, const floating* dz, floating* dx,
     Py_ssize_t lddx,
 ) noexcept nogil:
-    """dx as dot products of dz with the rows of W: for a few rows a transpose costs more than the product."""
-    cdef Py_ssize_t r, i, j, k
-    cdef floating lanes[16]
+    """dx as dot products of dz with the rows of W: for a few rows a transpose costs more than the product.
+
+    So many rows of W together that their running sums fill eight registers.
+    """
+    cdef Py_ssize_t r, i
+    cdef int most = VECTOR_BYTES // 2 // <int>sizeof(floating)
     for r in range(rows):
-        for i in range(inputs):
-            for k in range(16):
-                lanes[k] = 0
-            for j in range(0, width, 16):
-                for k in range(16):
-                    lanes[k] += dz[r * width + j + k] * weight[i * width + j + k]
-            dx[r * lddx + i] = lanes_sum(lanes)
+        i = 0
+        while inputs - i >= most:
+            dots(most, width, weight + i * width, dz + r * width, dx + r * lddx + i)
+            i += most
+        while i < inputs:
+            dots(1, width, weight + i * width, dz + r * width, dx + r * lddx + i)
+            i += 1
         for i in range(inputs, lddx):
             dx[r * lddx + i] = 0
+
+
+cdef inline void dots(
+    const int rows, Py_ssize_t width, const floating* a, const floating* b, floating* sums,
+) noexcept nogil:
+    """Dot products of b with up to 8 rows of a. Each has 16 running sums; in the end these are added in pairs, all rows
+    together: row by row that took more time than 64 products."""
+    cdef floating x[128]
+    cdef floating y[64]
+    cdef Py_ssize_t j
+    cdef int i, k
+    if width < 16:   # never: shows gcc that the loop over j runs, see tile.pxd
+        return
+    for k in range(16 * rows):
+        x[k] = 0
+    for j in range(0, width, 16):
+        for i in range(rows):
+            for k in range(16):
+                x[16 * i + k] += a[i * width + j + k] * b[j + k]
+    for k in range(8 * rows):
+        y[k] = x[2 * k] + x[2 * k + 1]
+    for k in range(4 * rows):
+        x[k] = y[2 * k] + y[2 * k + 1]
+    for k in range(2 * rows):
+        y[k] = x[2 * k] + x[2 * k + 1]
+    for k in range(rows):
+        sums[k] = y[2 * k] + y[2 * k + 1]
 
 
 # --- the definitions, one number at a time: oracles of the tests --------------------------------------------------------------

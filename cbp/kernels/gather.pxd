@@ -10,6 +10,17 @@ from libc.string cimport memcpy
 from cbp._structs cimport Source
 
 
+cdef extern from * nogil:
+    """
+    #if defined(__GNUC__)
+    #define cbp_prefetch(where) __builtin_prefetch(where, 0, 2)
+    #else
+    #define cbp_prefetch(where) ((void)(where))
+    #endif
+    """
+    void prefetch "cbp_prefetch"(const char* where)
+
+
 cdef enum Kind:
     BOOL
     INT8
@@ -136,3 +147,16 @@ cdef inline const floating* direct(const Source* source, Py_ssize_t first, const
     if packed and is_stored_as(source, like):
         return <const floating*>source.address + first * source.columns
     return NULL
+
+
+cdef inline void fetch_ahead(const Source* source, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """Have rows brought into the cache that will be read later; rows whose numbers lie apart are left alone."""
+    cdef Py_ssize_t size = source.columns * source.column_stride
+    cdef Py_ssize_t r, offset
+    cdef const char* row
+    if source.column_stride < 1 or source.column_stride > 8:
+        return
+    for r in range(first, first + rows):
+        row = <const char*>source.address + place(source, order, r)
+        for offset in range(0, size, 64):
+            prefetch(row + offset)

@@ -49,7 +49,7 @@ cdef inline void tile(
     cdef int width = vecs * (VECTOR_BYTES // <int>sizeof(floating))
     cdef Py_ssize_t k
     cdef int i, j
-    if depth < 1:
+    if depth < 1:   # never, see above
         return
     if start is NULL:
         start_stride = 0
@@ -99,6 +99,19 @@ cdef inline void strip(
              start + r * start_stride if start is not NULL else NULL, start_stride, c + r * ldc, ldc)
 
 
+cdef inline void few_rows(
+    Py_ssize_t rows, Py_ssize_t depth, const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
+    const floating* b, Py_ssize_t ldb, const floating* start, Py_ssize_t start_stride, floating* c, Py_ssize_t ldc,
+) noexcept nogil:
+    """Up to 3 rows of a strip 4 vectors wide."""
+    cdef Py_ssize_t r = rows - 1
+    if rows >= 2:
+        tile(2, 4, depth, a, row_stride, column_stride, b, ldb, start, start_stride, c, ldc)
+    if rows != 2:
+        tile(1, 4, depth, a + r * row_stride, row_stride, column_stride, b, ldb,
+             start + r * start_stride if start is not NULL else NULL, start_stride, c + r * ldc, ldc)
+
+
 cdef inline void product(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
     const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
@@ -109,14 +122,14 @@ cdef inline void product(
     """c = start + a b, `columns` a multiple of 16."""
     cdef int lanes = VECTOR_BYTES // <int>sizeof(floating)
     cdef Py_ssize_t j = 0
-    if rows == 1:
-        # One row leaves most registers empty and waits for each sum: take more columns at once.
-        while columns - j >= 8 * lanes:
-            tile(1, 8, depth, a, row_stride, column_stride, b + j, ldb, start + j if start is not NULL else NULL, 0, c + j, 0)
-            j += 8 * lanes
-        while columns - j >= 4 * lanes:
-            tile(1, 4, depth, a, row_stride, column_stride, b + j, ldb, start + j if start is not NULL else NULL, 0, c + j, 0)
-            j += 4 * lanes
+    # Few rows leave most registers empty and wait for each sum and for b: take more columns at once.
+    while rows == 1 and columns - j >= 8 * lanes:
+        tile(1, 8, depth, a, row_stride, column_stride, b + j, ldb, start + j if start is not NULL else NULL, 0, c + j, 0)
+        j += 8 * lanes
+    while rows < 4 and columns - j >= 4 * lanes:
+        few_rows(rows, depth, a, row_stride, column_stride, b + j, ldb,
+                 start + j if start is not NULL else NULL, start_stride, c + j, ldc)
+        j += 4 * lanes
     while columns - j >= 2 * lanes:
         strip(2, rows, depth, a, row_stride, column_stride, b + j, ldb,
               start + j if start is not NULL else NULL, start_stride, c + j, ldc)
