@@ -462,7 +462,7 @@ def test_rows_that_were_disturbed_are_named():
     from bench.report import verdict
 
     group = training(4.0, jax=2.0)
-    group["rows"][0]["series"]["jax"]["cpu_per_wall"] = [1.0, 0.5]
+    group["rows"][0]["series"]["jax"]["cpu_per_wall"] = [1.0, 0.5, 0.6]
     assert "Disturbed by other processes, do not trust: 64-64-10 b32 (training)." in verdict(results(training=group))
 
 
