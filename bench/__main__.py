@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import compare, machine, plot, profile, readme, report
+from bench.child import MeasurementError
 from bench.groups import GROUPS
 from bench.options import CHOSEN, parse
 from bench.peers import PEERS
@@ -32,8 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     results = load(options.load) if options.load else run(options)
     if results is None:
         return 1
-    if options.json:
-        Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+    save(results, options.json)
     print(report.markdown(results) if options.markdown else report.text(results))
     if options.plot:
         plot.draw(results, options.plot)
@@ -64,13 +64,23 @@ def run(options: argparse.Namespace) -> dict[str, Any] | None:
     results: dict[str, Any] = {
         "format": FORMAT, "machine": machine.describe(), "cores": how.cores, "rounds": how.rounds,
         "seconds_per_measurement": how.seconds, "quick": how.quick, "versions": {name: PEERS[name].version for name in peers},
-        "missing": missing, "groups": {},
+        "missing": missing, "groups": {}, "failed": {},
     }
     for name, rows in options.rows.items():
         print(f"{name}: {GROUPS[name].about}", file=sys.stderr)
-        results["groups"][name] = GROUPS[name].run(rows, how)
-    results["seconds"] = time.perf_counter() - started
+        begun = time.perf_counter()
+        try:
+            results["groups"][name] = GROUPS[name].run(rows, how) | {"seconds": time.perf_counter() - begun}
+        except MeasurementError as problem:
+            results["failed"][name] = str(problem)
+        results["seconds"] = time.perf_counter() - started
+        save(results, options.json)  # of a long run that is broken off, what there is by then
     return results
+
+
+def save(results: dict[str, Any], path: str | None) -> None:
+    if path:
+        Path(path).write_text(json.dumps(results, indent=1) + "\n")
 
 
 def how_to(options: argparse.Namespace, peers: list[str]) -> How:

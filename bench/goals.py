@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.table import DASH, Table, number, percent, ratio
 
-FORMATS: dict[str, Callable[[float], str]] = {"times": ratio, "share": percent, "us": number}
+FORMATS: dict[str, Callable[[float], str]] = {"times": ratio, "share": percent, "number": number}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 from bench import goals
@@ -44,11 +45,11 @@ def verdict(results: dict[str, Any]) -> str:
 
 
 def disturbed(results: dict[str, Any]) -> str:
-    """Names the rows in which a process had to share its core in spite of all repetitions."""
+    """Names the rows in which a process had to share its core, in half of its measurements and in spite of repetitions."""
     names = [
         f"{row['name']} ({group})" for group, result in results["groups"].items() if group != "threads"
         for row in result["rows"]
-        if any(min(one.get("cpu_per_wall") or [1]) < DISTURBED for one in row["series"].values())
+        if any(median(one.get("cpu_per_wall") or [1]) < DISTURBED for one in row["series"].values())
     ]
     return f"Disturbed by other processes, do not trust: {', '.join(names)}." if names else ""
 
@@ -59,7 +60,7 @@ def rows(results: dict[str, Any], group: str) -> list[dict[str, Any]]:
 
 def problems(results: dict[str, Any]) -> list[str]:
     """What failed, and peers that did not compute what the others did."""
-    found = []
+    found = [f"{group} failed: {problem}" for group, problem in results["failed"].items()]
     for group, result in results["groups"].items():
         for row in result["rows"]:
             for name, one in row["series"].items():

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench import machine
 from bench.child import Child, MeasurementError
+from bench.peers import PEERS
 
 DISTURBED = 0.95
 """Below this share of its core a measurement was disturbed by another process, and is taken again."""
@@ -31,6 +32,13 @@ class How:
 
     def first(self, count: int) -> list[int] | None:
         return None if self.cores is None else self.cores[:count]
+
+    def who(self, does: str, slow: bool = True) -> list[str]:
+        """The peers that do this; a quick run has those that are slow to start only where `slow` asks for them."""
+        return [
+            name for name in self.peers
+            if does in PEERS[name].does and (slow or not self.quick or not PEERS[name].slow_start)
+        ]
 
     def steps(self, full: int) -> int:
         """Most steps an epoch, of a workload that has so many."""
@@ -64,12 +72,12 @@ def measure(name: str, wanted: Iterable[Series], how: How, base: str, probe: boo
         watcher, *children = _started(stack, row["series"], [WATCHER, *wanted] if probe else [None, *wanted], how)
         for _ in range(how.rounds):
             if watcher:
-                probes.append(watcher.measure(how.seconds / 4))
+                probes += _probed(watcher, how)
             for one, child in zip(wanted, children, strict=True):
                 if child and "error" not in row["series"][one.key]:
                     _once(row["series"], one, child, how)
     if probes:
-        row["machine"] = average(probes)
+        row["probes"], row["machine"] = probes, average(probes)
     summarise(row["series"], base)
     return row
 
@@ -96,6 +104,14 @@ def _ready(stack: ExitStack, found: dict[str, Any], key: str, child: Child) -> C
     if key != WATCHER.key:
         found[key] = {**child.about, "us": []}
     return child
+
+
+def _probed(watcher: Child, how: How) -> list[dict[str, Any]]:
+    """What the machine can do just now; nothing if the probe has died."""
+    try:
+        return [watcher.measure(how.seconds / 4)]
+    except MeasurementError:
+        return []
 
 
 def _once(found: dict[str, Any], one: Series, child: Child, how: How) -> None:

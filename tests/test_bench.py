@@ -284,6 +284,30 @@ def test_a_process_that_fails_is_left_out_and_the_others_go_on():
     assert len(row["series"]["cbp"]["us"]) == 1
 
 
+def test_a_group_that_fails_is_a_problem_and_the_others_are_saved(monkeypatch, tmp_path, capsys):
+    from bench import __main__ as program
+    from bench.child import MeasurementError
+    from bench.groups.tile import Tile
+
+    def fail(*_):
+        raise MeasurementError("killed")
+
+    monkeypatch.setattr(Tile, "run", fail)
+    path = tmp_path / "run.json"
+    assert program.main(["--group", "xor,tile", *TINY, "--json", str(path)]) == 1
+    assert "problem: tile failed: killed" in capsys.readouterr().err
+    assert list(json.loads(path.read_text())["groups"]) == ["xor"]
+
+
+def test_a_quick_run_starts_what_is_slow_to_start_only_where_it_is_asked_for():
+    from bench.turns import How
+
+    peers = ("cbp", "torch-compile", "onnx")
+    assert How(None, 1, 1.0, peers=peers).who("training", slow=False) == ["cbp", "torch-compile"]
+    assert How(None, 1, 1.0, peers=peers, quick=True).who("training", slow=False) == ["cbp"]
+    assert How(None, 1, 1.0, peers=peers, quick=True).who("training") == ["cbp", "torch-compile"]
+
+
 def test_ratios_are_those_of_neighbours():
     from bench.turns import summarise
 
@@ -310,7 +334,8 @@ def test_every_thread_of_a_process_is_moved():
     thread.start()
     try:
         move([min(allowed)])
-        assert {frozenset(os.sched_getaffinity(int(one))) for one in os.listdir("/proc/self/task")} == {frozenset({min(allowed)})}
+        assert {min(os.sched_getaffinity(int(one))) for one in os.listdir("/proc/self/task")} == {min(allowed)}
+        assert {len(os.sched_getaffinity(int(one))) for one in os.listdir("/proc/self/task")} == {1}
     finally:
         move(list(allowed))
         done.set()
@@ -385,7 +410,7 @@ def results(**groups):
     machine = dict.fromkeys(("cpu", "cores", "system", "python", "core_build", "core_compiler", "blas"), "x")
     return {
         "format": 2, "machine": machine, "rounds": 3, "seconds_per_measurement": 0.1, "quick": False, "versions": {"cbp": "1"},
-        "groups": groups,
+        "groups": groups, "failed": {},
     }
 
 
@@ -437,7 +462,7 @@ def test_rows_that_were_disturbed_are_named():
     from bench.report import verdict
 
     group = training(4.0, jax=2.0)
-    group["rows"][0]["series"]["jax"]["cpu_per_wall"] = [1.0, 0.5]
+    group["rows"][0]["series"]["jax"]["cpu_per_wall"] = [1.0, 0.5, 0.6]
     assert "Disturbed by other processes, do not trust: 64-64-10 b32 (training)." in verdict(results(training=group))
 
 

@@ -34,9 +34,9 @@ class Group(Protocol):
 
 GROUPS: dict[str, Group] = {
     "training": Training("microseconds a training step in all libraries, on one core", TRAINING,
-                         quick=("64-64-10 b32", "784-128-10 b128")),
+                         quick=("64-64-10 b32", "784-128-10 b128"), slow_in_quick=True),
     "variants": Training("the same with other dtypes, optimizers, activations and losses", VARIANTS,
-                         quick=("64-64-10 b32 float64",)),
+                         quick=("64-64-10 b32 float64",), slow_in_quick=False),
     "inference": Inference(),
     "threads": Threads(),
     "levels": Levels(),

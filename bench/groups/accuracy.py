@@ -21,8 +21,7 @@ class Accuracy:
     quick = names
 
     def run(self, names: list[str], how: How) -> dict[str, Any]:
-        peers = [name for name in how.peers if "accuracy" in PEERS[name].does]
-        series = [Series(peer, "digits", {"peer": peer}, PEERS[peer].environment) for peer in peers]
+        series = [Series(peer, "digits", {"peer": peer}, PEERS[peer].environment) for peer in how.who("accuracy")]
         row = turns.measure(NAME, series, how, base="cbp", probe=False)
         check_agreement(row)
         return {"rows": [row]}

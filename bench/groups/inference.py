@@ -32,8 +32,7 @@ class Inference:
 
 def one_row(how: How) -> Row:
     """`train_on_batch` of cbp stands under its name, beside the steps of a batch of one row in other libraries."""
-    wanted = {"cbp-rows", *how.peers} if "cbp" in how.peers else how.peers
-    peers = [name for name, peer in PEERS.items() if name in wanted and "row" in peer.does]
+    peers = [*(["cbp-rows"] if "cbp" in how.peers else []), *how.who("row", slow=False)]
     row = turns.measure(ONE_ROW.name, [of_peer(peer, ONE_ROW, how) for peer in peers], how, base="cbp-rows")
     check_agreement(row)
     if "cbp-rows" in row["series"]:
@@ -42,9 +41,9 @@ def one_row(how: How) -> Row:
 
 
 def predict(prediction: Prediction, how: How) -> Row:
-    peers = [name for name in how.peers if "inference" in PEERS[name].does]
     series = [
-        Series(peer, "predicting", {"peer": peer, "prediction": prediction.name}, PEERS[peer].environment) for peer in peers
+        Series(peer, "predicting", {"peer": peer, "prediction": prediction.name}, PEERS[peer].environment)
+        for peer in how.who("inference")
     ]
     row = turns.measure(prediction.name, series, how, base="cbp")
     if prediction.bounded and "machine" in row:
@@ -62,7 +61,7 @@ def reached(row: Row) -> list[Reached]:
     prediction = BY_NAME.get(row["name"])
     most = prediction.most_us if prediction else ONE_ROW_MOST_US
     if most:
-        found.append(Reached(row["name"], "µs", most, own["median_us"], "us", at_least=False))
+        found.append(Reached(row["name"], "µs", most, own["median_us"], "number", at_least=False))
     if prediction and prediction.least_share and "share_of_limit" in row:
         found.append(Reached(row["name"], "share of limit", prediction.least_share, row["share_of_limit"], "share"))
     if prediction and prediction.least_ratio and "ratio" in row["series"].get("onnx", {}):

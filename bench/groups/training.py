@@ -23,11 +23,12 @@ TWIN = "cbp-float32"
 
 
 class Training:
-    def __init__(self, about: str, workloads: tuple[Workload, ...], quick: tuple[str, ...]):
+    def __init__(self, about: str, workloads: tuple[Workload, ...], quick: tuple[str, ...], slow_in_quick: bool):
         self.about, self.names, self.quick = about, [workload.name for workload in workloads], list(quick)
+        self.slow_in_quick = slow_in_quick
 
     def run(self, names: list[str], how: How) -> dict[str, Any]:
-        peers = [name for name in how.peers if "training" in PEERS[name].does]
+        peers = how.who("training", self.slow_in_quick)
         return {"rows": [compare(BY_NAME[name], peers, how) for name in say(names)]}
 
     def tables(self, result: dict[str, Any]) -> list[Table]:

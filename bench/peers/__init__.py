@@ -59,7 +59,7 @@ class Peer:
     """Where a library's classes are, and how they are to be run.
 
     A peer of `whole_epochs` runs an epoch in one call of its own; the others come back to Python at every step, and a
-    part of the epoch tells their time a step.
+    part of the epoch tells their time a step. One of `slow_start` compiles for seconds.
     """
 
     title: str
@@ -68,6 +68,7 @@ class Peer:
     how: str
     does: frozenset[str] = frozenset({"training"})
     whole_epochs: bool = False
+    slow_start: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     install: str = BENCH_EXTRA
@@ -122,7 +123,8 @@ PEERS = {
     ),
     "torch-compile": Peer(
         "torch.compile", "torch", "with_torch_compile",
-        "the whole step as one compiled graph, called from compiled code", frozenset({"training", "row"}), install=PYTORCH,
+        "the whole step as one compiled graph, called from compiled code", frozenset({"training", "row"}), slow_start=True,
+        install=PYTORCH,
     ),
     "jax-step": Peer(
         "JAX step", "jax", "with_jax", "one jitted call a step, arguments donated", frozenset({"training", "row"}),
@@ -134,7 +136,7 @@ PEERS = {
     ),
     "jax-tuned": Peer(
         "JAX tuned", "jax", "with_jax", "as JAX scan, unrolled by 4, XLA told to prefer 512-bit vectors",
-        whole_epochs=True, settings={"unroll": 4},
+        whole_epochs=True, slow_start=True, settings={"unroll": 4},
         environment={"XLA_FLAGS": f"{ONE_THREAD_JAX} --xla_cpu_prefer_vector_width=512"},
     ),
     "onnx": Peer(

@@ -34,7 +34,8 @@ class Trainer:
         arrays = [array for weight in weights for array in (weight.T.copy(), 0 * weight[0])]
         parameters = [torch.from_numpy(array) for array in arrays]
         mean, variance = ([torch.zeros_like(value) for value in parameters] for _ in range(2))
-        self.state: State = (parameters, mean, variance, torch.zeros(()))
+        # The step is counted in float32 for float64 nets too: with a float64 count PyTorch 2.13's compiled losses were NaN.
+        self.state: State = (parameters, mean, variance, torch.zeros((), dtype=torch.float32))
         self.batches = batches(torch.from_numpy(X), torch.from_numpy(y), workload.batch)
         self.step = compiled_step(workload)
 

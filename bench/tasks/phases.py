@@ -8,9 +8,9 @@ from cbp._profile import profile_fit
 
 
 class Phases:
-    def __init__(self, workload: str, most_steps: int, threads: int = 1):
+    def __init__(self, workload: str, most_steps: int):
         job = BY_NAME[workload]
-        self.threads, self.steps = threads, min(job.steps, most_steps)
+        self.steps = min(job.steps, most_steps)
         self.trainer = PEERS["cbp"].trainer()(job, *job.data(self.steps), job.weights())
         self.trainer.train(1)
         self.about = {"steps_per_epoch": self.steps}
@@ -21,7 +21,7 @@ class Phases:
         while True:
             phases = profile_fit(
                 trainer.net, trainer.X, trainer.y, epochs=epochs, batch_size=trainer.batch,
-                optimizer=trainer.optimizer, threads=self.threads,
+                optimizer=trainer.optimizer,
             )
             if sum(phases.values()) >= seconds:
                 return {"phases": {name: taken / (epochs * self.steps) * 1e6 for name, taken in phases.items()}}
