@@ -11,7 +11,8 @@ from cbp.optimizers import Optimizer
 
 
 def profile_fit(
-    network: Network, X: npt.ArrayLike, y: npt.ArrayLike, *, epochs: int, batch_size: int, optimizer: Optimizer, threads: int = 1,
+    network: Network, X: npt.ArrayLike, y: npt.ArrayLike, *, epochs: int, batch_size: int, optimizer: Optimizer,
+    threads: int = 1,
 ) -> dict[str, float]:
     """Train, without shuffling; the seconds that every phase took in the calling thread.
 

@@ -89,11 +89,13 @@ class Crew:
 
     def __init__(self, threads: Threads, *, step: float = 0.0, run: float = 0.0):
         self.tempo: Tempo | None = None
-        if threads == "auto":
-            threads = min(cores(), round(step / LEAST_STEP * 2)) if step >= LEAST_STEP and run >= LEAST_RUN else 1
-            self.tempo = Tempo() if threads > 1 else None
-        self.threads = threads
-        self._team = _core.Team(threads) if threads > 1 else None
+        if not isinstance(threads, int):
+            members = min(cores(), round(step / LEAST_STEP * 2)) if step >= LEAST_STEP and run >= LEAST_RUN else 1
+            self.tempo = Tempo() if members > 1 else None
+        else:
+            members = threads
+        self.threads = members
+        self._team = _core.Team(members) if members > 1 else None
         self._members: list[threading.Thread] = []
 
     @property

@@ -161,6 +161,8 @@ def test_help_of_a_command_has_examples_and_fits_a_terminal(command, ok, monkeyp
         (["train", "a.csv", "--target", "y", "--epochs", "0"], "--epochs: must be a whole number from 1 .* got '0'"),
         (["train", "a.csv", "--target", "y", "--epochs", "1.5"], "--epochs: must be a whole number"),
         (["train", "a.csv", "--target", "y", "--batch-size", "-1"], "--batch-size"),
+        (["train", "a.csv", "--target", "y", "--threads", "0"], "--threads: must be a whole number from 1 to 256, got '0'"),
+        (["train", "a.csv", "--target", "y", "--threads", "all"], "--threads: must be a whole number"),
         (["train", "a.csv", "--target", "y", "--rate", "0"], "--rate: must be a number above 0, got '0'"),
         (["train", "a.csv", "--target", "y", "--rate", "nan"], "--rate: must be a number above 0"),
         (["train", "a.csv", "--target", "y", "--l2", "-1"], "--l2: must be a number of at least 0"),
@@ -317,6 +319,14 @@ def test_options_reach_the_network(ok):
     assert (net.l2, net.seed, net.step, net.epoch) == (0.001, 7, 8, 2)
     ok("train", "houses.csv", "--target", "price", "--hidden", "none", "--epochs", "1", "-o", "linear.cbp")
     assert len(cbp.load("linear.cbp").layers) == 1
+
+
+@pytest.mark.parametrize("threads", ["2", "auto"])
+def test_threads_give_the_same_model(ok, threads):
+    houses("houses.csv")
+    ok("train", "houses.csv", "--target", "price", "--epochs", "3", "-o", "one.cbp")
+    ok("train", "houses.csv", "--target", "price", "--epochs", "3", "-o", "more.cbp", "--threads", threads)
+    assert Path("more.cbp").read_bytes() == Path("one.cbp").read_bytes()
 
 
 def test_few_whole_numbers_are_classes_and_task_overrules(ok):

@@ -174,7 +174,7 @@ def test_a_thread_that_cannot_start_stops_the_others(monkeypatch):
 def test_wrong_threads(threads, error):
     net = cbp.mlp([3, 2], output="softmax", seed=1)
     X, y = classes(60, 3, 2)
-    with pytest.raises(error, match="threads must be a whole number of at least 1|threads must be a whole number below 257"):
+    with pytest.raises(error, match=r"threads must be a whole number (of at least 1|below 257)"):
         net.fit(X, y, threads=threads)
     assert net.optimizer is None
 

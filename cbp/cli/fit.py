@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from cbp._team import Threads
 from cbp.cli.columns import significant
 from cbp.cli.output import say
 from cbp.network import Network
@@ -24,7 +25,7 @@ Array = npt.NDArray[Any]
 
 def fit(
     net: Network, X: Array, y: Array, *, epochs: int, batch_size: int, optimizer: Optimizer,
-    held_out: tuple[Array, Array] | None = None, quiet: bool = False,
+    held_out: tuple[Array, Array] | None = None, quiet: bool = False, threads: Threads = 1,
 ) -> dict[str, list[float]]:  # fmt: skip
     """Train for ``epochs`` epochs, and unless ``quiet`` say how it goes: after the first, after each tenth of the way and
     every two seconds.
@@ -40,7 +41,8 @@ def fit(
         piece = min(next_mark - done, max(1, int(_SILENCE / 2 / pace)))
         started = time.perf_counter()
         history = net.fit(
-            X, y, epochs=piece, batch_size=batch_size, optimizer=optimizer, validation_data=held_out, progress=False
+            X, y, epochs=piece, batch_size=batch_size, optimizer=optimizer, validation_data=held_out, threads=threads,
+            progress=False,
         )
         now = time.perf_counter()
         pace = max((now - started) / piece, 1e-6)

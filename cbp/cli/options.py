@@ -138,6 +138,8 @@ def _add_train(commands: Any) -> None:
     validation = "share of the rows to hold out; 0 for none (default: 0.2, and 0 below 20 rows)"
     add("--validation", metavar="FRACTION", type=_fraction, help=validation)
     add("--seed", metavar="N", type=_seed, default=0, help=_SEED_HELP)
+    threads = "threads that share a step of a large network, or auto; the model is the same for any number (default: 1)"
+    add("--threads", metavar="N", type=_threads, default=1, help=threads)
     add("-q", "--quiet", action="store_true", help="no lines of progress")
 
 
@@ -185,6 +187,10 @@ def _whole(minimum: int, below: int = 10**9) -> Callable[[str], int]:
         return value
 
     return whole
+
+
+def _threads(text: str) -> int | str:
+    return text if text == "auto" else _whole(1, below=257)(text)
 
 
 _seed = _whole(0, below=2**63)

@@ -131,6 +131,7 @@ def _fit(
         return fit(
             net, X[rows], y[rows], epochs=options.epochs, batch_size=options.batch_size, optimizer=optimizer(options),
             held_out=(X[held_out], y[held_out]) if len(held_out) else None, quiet=options.quiet,
+            threads=options.threads,
         )  # fmt: skip
     except DivergedError:
         advice = "try a lower --rate (no model was saved)"

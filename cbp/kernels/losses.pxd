@@ -227,6 +227,7 @@ cdef inline void cross_entropy_chunk(
         row = z + r * width
         largest = largest_of_row(units, width, row)
         label = labels[r] if y is NULL else most_probable(units, y + r * ldy)
+        label = label if 0 <= label < units else 0   # the user's memory may have changed since it was checked
         metric[r] = first_of_largest(label, largest, width, row)
         mass[r] = 1
         loss[r] = <double>largest - row[label]
