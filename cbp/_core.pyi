@@ -1,4 +1,4 @@
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,9 @@ BUILD: Final[str]
 OP: Final[np.dtype[np.void]]
 RUN: Final[np.dtype[np.void]]
 
+@final
 class Team:
-    def __init__(self, members: int) -> None: ...
+    def __new__(cls, members: int) -> Team: ...
     def work(self, member: int) -> None: ...
     def close(self) -> None: ...
 

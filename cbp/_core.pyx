@@ -5,6 +5,7 @@ here, nothing is allocated, and the loops run without the GIL; ``predict_ready``
 Kernels are in ``cbp/kernels/``, one subject a file.
 """
 
+cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
@@ -165,6 +166,8 @@ include "_ready.pxi"
 
 # --- passes over the data -----------------------------------------------------------------------------------------------------
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Team:
     """Threads for ``run_epochs``: members 1, 2, ... are Python threads that call ``work``, member 0 is who calls the core."""
 

@@ -94,6 +94,7 @@ class Runner:
         self._numbers = numbers
         self._data = data
         self._crew = crew
+        self._tempo = crew.tempo if crew is not None and mode == "train" else None
         self._order = np.empty(samples if shuffle and batch < samples else 0, np.intp)
         self._gradient = aligned(plan.size if mode != "evaluate" else 1, dtype)
         self._arena = aligned(plan.arena * plan.piece(batch), dtype)
@@ -160,8 +161,7 @@ class Runner:
 
     def slice(self, curves: npt.NDArray[np.float64], last_epoch: int) -> None:
         """Run until ``last_epoch`` or until the patience is over, and keep the network's counters in step."""
-        data, numbers, crew = self._data, self._numbers, self._crew
-        tempo = None if crew is None else crew.tempo
+        data, numbers, crew, tempo = self._data, self._numbers, self._crew, self._tempo
         patience = PATIENCE if tempo is None else tempo.patience(PATIENCE)
         rows, started = self._rows_done, _core.clock()
         try:

@@ -51,7 +51,8 @@ class Tempo:
         self._together = False
         self._trials = 0
         self._best = {False: 0.0, True: 0.0}
-        self._kept = 0.0
+        self._rows = 0
+        self._seconds = 0.0
 
     @property
     def together(self) -> bool:
@@ -63,14 +64,20 @@ class Tempo:
 
     def measured(self, rows: int, seconds: float) -> None:
         """A slice is over: so many rows in so many seconds."""
-        if self._trials == TRIALS:
-            self._kept += seconds
-            if self._kept >= KEEP:
-                self._trials, self._kept, self._best = 0, 0.0, {False: 0.0, True: 0.0}
+        self._rows += rows
+        self._seconds += seconds
+        if self._seconds < (KEEP if self._trials == TRIALS else TRIAL):
             return
+        if self._trials == TRIALS:
+            self._trials, self._best = 0, {False: 0.0, True: 0.0}
+        else:
+            self._end_trial(self._rows / self._seconds)
+        self._rows, self._seconds = 0, 0.0
+
+    def _end_trial(self, speed: float) -> None:
         self._trials += 1
-        if self._trials > 2 and seconds > 0:
-            self._best[self._together] = max(self._best[self._together], rows / seconds)
+        if self._trials > 2:
+            self._best[self._together] = max(self._best[self._together], speed)
         if self._trials < TRIALS:
             self._together = not self._together
         else:

@@ -215,6 +215,26 @@ def test_tempo_finds_what_is_faster(speedup, least, most):
     assert least <= run_tempo(Tempo(), lambda passed: speedup, 10) <= most
 
 
+def test_tempo_adds_up_short_slices():
+    tempo = Tempo()
+    for _ in range(100000):
+        rows = 0.3 * (3 if tempo.together else 1)
+        tempo.measured(rows, 0.0003)
+    assert tempo.together
+
+
+def test_validation_does_not_count_as_a_measurement(monkeypatch):
+    monkeypatch.setattr(_team, "cores", lambda: 2)
+    monkeypatch.setattr(_team, "LEAST_RUN", 0.0)
+    monkeypatch.setattr(_team, "LEAST_STEP", 1e-9)
+    measured = []
+    monkeypatch.setattr(Tempo, "measured", lambda tempo, rows, seconds: measured.append(rows))
+    X, y = classes(100, 5, 3)
+    net = cbp.mlp([5, 7, 3], output="softmax", seed=3)
+    net.fit(X, y, epochs=4, batch_size=50, threads="auto", validation_data=(X, y))
+    assert sum(measured) == 400
+
+
 def test_tempo_changes_its_mind_when_the_machine_gets_busy():
     share = run_tempo(Tempo(), lambda passed: 3.0 if passed < 5 else 0.1, 10)
     assert 0.45 < share < 0.65
