@@ -7,22 +7,25 @@
 cdef enum:
     SCRATCH = 32768   # bytes of the C stack for the arena of a prediction
     BRIEF = 65536     # rows times parameters that may run with the GIL held: some microseconds
+    WORK = 1 << 24    # the same for what runs without it: milliseconds
     FEW = 128         # rows at most; a piece is never less
 
-READY = {"bytes": SCRATCH, "work": BRIEF, "rows": FEW}
+READY = {"bytes": SCRATCH, "brief": BRIEF, "work": WORK, "rows": FEW}
 
 
 def predict_ready(
     cnp.ndarray ops not None, cnp.ndarray parameters not None, object x, int dimensions, Py_ssize_t most,
 ):
     """Outputs for one row (`dimensions` 1) or for up to `most` rows (2); None where x has to be looked at."""
+    cdef Py_ssize_t size = cnp.PyArray_DIM(parameters, 0)
     if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
-        return ready_outputs(ops, <const float*>cnp.PyArray_DATA(parameters), cnp.NPY_FLOAT, x, dimensions, most)
-    return ready_outputs(ops, <const double*>cnp.PyArray_DATA(parameters), cnp.NPY_DOUBLE, x, dimensions, most)
+        return ready_outputs(ops, <const float*>cnp.PyArray_DATA(parameters), size, cnp.NPY_FLOAT, x, dimensions, most)
+    return ready_outputs(ops, <const double*>cnp.PyArray_DATA(parameters), size, cnp.NPY_DOUBLE, x, dimensions, most)
 
 
 cdef object ready_outputs(
-    cnp.ndarray table, const floating* parameters, int dtype, object given, int dimensions, Py_ssize_t most,
+    cnp.ndarray table, const floating* parameters, Py_ssize_t size, int dtype, object given, int dimensions,
+    Py_ssize_t most,
 ):
     """The arena lies on the stack, so that threads can predict at once."""
     cdef char[SCRATCH + 64] scratch
@@ -36,7 +39,11 @@ cdef object ready_outputs(
     cdef floating* out
     if x is NULL:
         return None
-    forward(ops, count, parameters, rows, 0, rows, x, ops[0].inputs, arena, False, NULL)
+    if rows * size <= BRIEF:
+        forward(ops, count, parameters, rows, 0, rows, x, ops[0].inputs, arena, False, NULL)
+    else:
+        with nogil:
+            forward(ops, count, parameters, rows, 0, rows, x, ops[0].inputs, arena, False, NULL)
     shape[0] = rows
     shape[1] = last.units
     outputs = cnp.PyArray_EMPTY(dimensions, &shape[2 - dimensions], dtype, 0)

@@ -184,12 +184,14 @@ def test_one_row_is_no_batch_and_a_batch_no_row():
     assert short(net, np.empty((0, 4), np.float32), 2) is None
 
 
-def test_large_networks_go_the_ordinary_way():
-    """They would hold the GIL, or overflow the stack."""
-    for sizes in ([300, 300, 1], [9000, 1], [1, 5000, 1]):
-        net = cbp.mlp(sizes, seed=0)
-        assert net._few == 0
-        x = RNG.standard_normal(sizes[0]).astype("float32")
+@pytest.mark.parametrize(("sizes", "short"), [([300, 300, 1], True), ([784, 512, 512, 10], True), ([9000, 1], False),
+                                              ([1, 5000, 1], False)], ids=str)
+def test_large_networks(sizes, short):
+    """Without the GIL; what would overflow the stack goes the ordinary way."""
+    for dtype in ("float32", "float64") if short else ("float32",):
+        net = cbp.mlp(sizes, seed=0, dtype=dtype)
+        assert (net._few > 0) == short
+        x = RNG.standard_normal(sizes[0]).astype(dtype)
         assert net.predict_one(x).tobytes() == net.predict(x[None]).tobytes() == net.predict(np.array([x, x]))[:1].tobytes()
     assert cbp.mlp([1, 1], seed=0)._few <= core.READY["rows"]
 
@@ -430,7 +432,7 @@ def test_several_threads_train_one_network():
     net = cbp.mlp([200, 100, 2], seed=0)
     x, y = RNG.standard_normal((100, 200)).astype("float32"), np.zeros((100, 2), np.float32)
     net.train_on_batch(x, y)
-    assert len(x) * net._plan.size > core.READY["work"]  # so that the core lets other threads in
+    assert len(x) * net._plan.size > core.READY["brief"]  # so that the core lets other threads in
     done = []
 
     def train():
