@@ -29,7 +29,7 @@ from cbp.kernels.dense cimport (
     dense_forward_naive,
 )
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
-from cbp.kernels.team cimport TeamState, team_close, team_free, team_open, team_run, team_work
+from cbp.kernels.team cimport MAX_MEMBERS, TeamState, team_close, team_free, team_open, team_run, team_work
 
 cnp.import_array()
 
@@ -99,6 +99,7 @@ SOURCES = {
 }
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
+MOST_THREADS = MAX_MEMBERS
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
 
@@ -174,6 +175,8 @@ cdef class Team:
     cdef TeamState state
 
     def __cinit__(self, int members):
+        if not 1 <= members <= MAX_MEMBERS:
+            raise ValueError(f"members must be from 1 to {MAX_MEMBERS}, got {members}")
         team_open(&self.state, members)
 
     def __dealloc__(self):
@@ -187,9 +190,34 @@ cdef class Team:
             team_work(&self.state, member)
             restore_subnormals(mode)
 
-    def close(self):
-        """Let every ``work`` return."""
+    def __enter__(self):
+        """The members may start."""
+        return self
+
+    def __exit__(self, *exception):
+        """Let every ``work`` return. In C, where no signal comes between."""
         team_close(&self.state)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Exclusive:
+    """A ``threading.Lock`` for ``with``, which raises where it is taken. In C: where a signal comes between the lock and the
+    block, or between the block and the release, it would stay locked for ever."""
+
+    cdef object lock
+
+    def __cinit__(self, lock not None):
+        self.lock = lock
+
+    def __enter__(self):
+        """Take the lock, or raise RuntimeError."""
+        if not self.lock.acquire(False):
+            raise RuntimeError("this network is being trained by another thread; train a copy.deepcopy() of it instead")
+
+    def __exit__(self, *exception):
+        """Release the lock."""
+        self.lock.release()
 
 
 def run_epochs(

@@ -20,7 +20,9 @@ def profile_fit(
     phase, which takes some 25 ns: in networks of a few units the shares tell more than the sum.
     """
     data = network._data(X, y, None)
-    with network._training(), Crew(threads) as crew:
+    crew = Crew(threads)
+    with network._training, crew.guard:
+        crew.start()
         network._hold(optimizer)
         runner = network._runner(network._numbers, data, mode="train", batch_size=batch_size, optimizer=optimizer, crew=crew,
                                  profile=True)

@@ -6,9 +6,10 @@ change from one slice of time to the next without changing a bit of the result. 
 
 from __future__ import annotations
 
+import _thread
 import os
-import threading
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 from cbp import _check
 from cbp._cpu import core as _core
@@ -34,7 +35,7 @@ def checked(threads: object) -> Threads:
         if threads == "auto":
             return "auto"
         raise ValueError(f"threads must be a whole number of at least 1, or 'auto', got {threads!r}")
-    return _check.integer("threads", threads, below=257)
+    return _check.integer("threads", threads, below=_core.MOST_THREADS + 1)
 
 
 def cores() -> int:
@@ -85,7 +86,10 @@ class Tempo:
 
 
 class Crew:
-    """Python threads that wait in the core for work; a context manager.
+    """Python threads that wait in the core for work, from ``start`` to the end of the block of ``guard``.
+
+    Raw threads, and a guard in C: Ctrl-C inside ``threading.Thread.start`` breaks its bookkeeping, and at the entry of an
+    ``__exit__`` in Python it would leave the threads waiting for ever.
 
     Parameters
     ----------
@@ -97,34 +101,31 @@ class Crew:
     def __init__(self, threads: Threads, *, step: float = 0.0, run: float = 0.0):
         self.tempo: Tempo | None = None
         if not isinstance(threads, int):
-            members = min(cores(), round(step / LEAST_STEP * 2)) if step >= LEAST_STEP and run >= LEAST_RUN else 1
+            members = min(cores(), _core.MOST_THREADS, round(step / LEAST_STEP * 2)) if step >= LEAST_STEP and run >= LEAST_RUN else 1
             self.tempo = Tempo() if members > 1 else None
         else:
             members = threads
         self.threads = members
         self._team = _core.Team(members) if members > 1 else None
-        self._members: list[threading.Thread] = []
 
     @property
     def team(self) -> _core.Team | None:
         """Who works in the next slice; None: the caller alone."""
         return None if self.tempo is not None and not self.tempo.together else self._team
 
-    def __enter__(self) -> Crew:
-        team = self._team
-        try:
-            for member in range(1, self.threads if team is not None else 1):
-                assert team is not None
-                thread = threading.Thread(target=team.work, args=(member,), name=f"cbp-{member}", daemon=True)
-                thread.start()
-                self._members.append(thread)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+    @property
+    def guard(self) -> AbstractContextManager[Any]:
+        """Lets the threads end."""
+        return nullcontext() if self._team is None else self._team
 
-    def __exit__(self, *exception: object) -> None:
-        if self._team is not None:
-            self._team.close()
-        for thread in self._members:
-            thread.join()
+    def start(self) -> None:
+        """Start the threads; "auto" does without where the system has none to give."""
+        if self._team is None:
+            return
+        try:
+            for member in range(1, self.threads):
+                _thread.start_new_thread(self._team.work, (member,))
+        except RuntimeError:
+            if self.tempo is None:
+                raise
+            self.tempo = self._team = None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +96,7 @@ class Network:
         self.history: History | None = None
         self.metadata: dict[str, Any] = {}
         self._busy = threading.Lock()
+        self._training = _core.Exclusive(self._busy)
         self._numbers = Numbers(aligned(self._plan.size, self.dtype), np.zeros((0, self._plan.size), self.dtype))
         self.parameters: Mapping[str, Array] = MappingProxyType(self._plan.views(self._numbers.parameters))
         self._online: Online | None = None
@@ -188,7 +188,9 @@ class Network:
         size = None if batch_size is None else _check.integer("batch_size", batch_size)
         chosen = self._chosen(optimizer)
         crew = self._crew(_team.checked(threads), len(data.x), size, epochs)
-        with self._training(), crew:
+        with self._training, crew.guard:
+            self._check_parameters()
+            crew.start()
             held = self._numbers.state, self._numbers.step, self.optimizer
             try:
                 self._hold(chosen)
@@ -220,7 +222,8 @@ class Network:
                 return loss
         data = self._data(X, y, sample_weight)
         chosen = self._chosen(optimizer)
-        with self._training():
+        with self._training:
+            self._check_parameters()
             before, optimizer_before = self._numbers.copy(), self.optimizer
             try:
                 self._hold(chosen)
@@ -247,7 +250,8 @@ class Network:
     def set_optimizer(self, optimizer: str | Optimizer) -> None:
         """Hold this optimizer with fresh state, also if it equals the present one."""
         chosen = optimizers.get(optimizer)
-        with self._training():
+        with self._training:
+            self._check_parameters()
             self.optimizer = None
             self._hold(chosen)
 
@@ -264,17 +268,10 @@ class Network:
         self._numbers.step = 0
         self.optimizer = optimizer
 
-    @contextmanager
-    def _training(self) -> Iterator[None]:
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError("this network is being trained by another thread; train a copy.deepcopy() of it instead")
-        try:
-            if _core.first_not_finite(self._numbers.parameters) >= 0:
-                name = next(name for name, values in self.parameters.items() if not np.isfinite(values).all())
-                raise ValueError(f"parameters[{name!r}] holds a value that is not finite; training cannot mend that")
-            yield
-        finally:
-            self._busy.release()
+    def _check_parameters(self) -> None:
+        if _core.first_not_finite(self._numbers.parameters) >= 0:
+            name = next(name for name, values in self.parameters.items() if not np.isfinite(values).all())
+            raise ValueError(f"parameters[{name!r}] holds a value that is not finite; training cannot mend that")
 
     # --- asking ---------------------------------------------------------------------------------------------------------------
 

@@ -368,7 +368,7 @@ def stub():
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     functions = {f"{prefix}{node.name}": [argument.arg for argument in node.args.args]
                  for prefix, body in [("", tree.body), *((f"{found.name}.", found.body) for found in classes)]
-                 for node in body if isinstance(node, ast.FunctionDef) and node.name != "__new__"}
+                 for node in body if isinstance(node, ast.FunctionDef) and not node.name.startswith("__")}
     constants = {node.target.id for node in tree.body if isinstance(node, ast.AnnAssign)}
     return functions, constants
 

@@ -1,5 +1,7 @@
 """Threads: the same bits for every number of them, and nothing left behind."""
 
+import _thread
+import signal
 import threading
 import time
 
@@ -107,20 +109,30 @@ def test_a_divergence_and_the_way_back_are_the_same():
     assert np.array_equal(found[0][1], found[1][1])
 
 
+def ended(before):
+    """Whether the threads are gone, at the latest in some seconds: they leave the core at once, and then need the GIL."""
+    deadline = time.monotonic() + 20
+    while _thread._count() > before and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return _thread._count() == before
+
+
 def test_threads_end_with_the_run():
-    before = threading.active_count()
+    before = _thread._count()
     X, y = classes(60, 3, 2)
     net = cbp.mlp([3, 2], output="softmax", seed=1)
     net.fit(X, y, threads=4, epochs=2)
-    assert threading.active_count() == before
+    assert ended(before)
     with pytest.raises(cbp.DivergedError):
         cbp.mlp([3, 2], seed=1).fit(X * 1e9, X[:, :2], epochs=9, optimizer=cbp.SGD(1e30), threads=4)
-    assert threading.active_count() == before
+    assert ended(before)
 
 
 def test_members_that_sleep_are_woken():
     """Between two slices a caller may be away for long: the members then sleep."""
-    with Crew(3) as crew:
+    crew = Crew(3)
+    with crew.guard:
+        crew.start()
         net = cbp.mlp([3, 8, 2], output="softmax", seed=1)
         X, y = classes(60, 3, 2)
         data = net._data(X, y, None)
@@ -149,21 +161,21 @@ def test_several_networks_train_at_once_with_teams_of_their_own():
 
 
 def test_a_thread_that_cannot_start_stops_the_others(monkeypatch):
-    start = threading.Thread.start
+    start = _thread.start_new_thread
 
-    def third_fails(thread):
-        if thread.name == "cbp-3":
+    def third_fails(work, arguments):
+        if arguments == (3,):
             raise RuntimeError("can't start new thread")
-        start(thread)
+        start(work, arguments)
 
-    monkeypatch.setattr(threading.Thread, "start", third_fails)
-    before = threading.active_count()
+    monkeypatch.setattr(_thread, "start_new_thread", third_fails)
+    before = _thread._count()
     X, y = classes(60, 3, 2)
     net = cbp.mlp([3, 2], output="softmax", seed=1)
     vector = net.get_vector()
     with pytest.raises(RuntimeError, match="can't start"):
         net.fit(X, y, threads=4)
-    assert threading.active_count() == before
+    assert ended(before)
     assert np.array_equal(net.get_vector(), vector)
     monkeypatch.undo()
     net.fit(X, y, threads=4)
@@ -177,6 +189,35 @@ def test_wrong_threads(threads, error):
     with pytest.raises(error, match=r"threads must be a whole number (of at least 1|below 257)"):
         net.fit(X, y, threads=threads)
     assert net.optimizer is None
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_interrupt_at_any_moment_leaves_no_lock_and_no_thread(threads):
+    X, y = classes(8, 3, 2)
+    net = cbp.mlp([3, 5, 2], output="softmax", seed=1)
+    net.fit(X, y, epochs=2, threads=threads)
+    started = time.perf_counter()
+    net.fit(X, y, epochs=2, threads=threads)
+    usual = time.perf_counter() - started
+    before = _thread._count()
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    interrupted = 0
+    try:
+        for moment in np.random.default_rng(0).uniform(1e-6, 1.2 * usual, 300):
+            try:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, moment)
+                    net.fit(X, y, epochs=2, threads=threads)
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            net.fit(X, y, epochs=1)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert interrupted > 20
+    assert ended(before)
 
 
 # --- "auto" -------------------------------------------------------------------------------------------------------------------
@@ -196,6 +237,19 @@ def test_auto_starts_no_threads_for_short_steps_or_short_runs(monkeypatch):
         assert crew.team is None
     assert Crew("auto", step=150e-6, run=1).threads == 3
     assert Crew("auto", step=1, run=10).threads == 8
+    monkeypatch.setattr(_team, "cores", lambda: 1000)
+    assert Crew("auto", step=1, run=10).threads == 256
+
+
+def test_auto_does_without_threads_that_cannot_start(monkeypatch):
+    def fails(work, arguments):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_team, "LEAST_RUN", 0.0)
+    monkeypatch.setattr(_team, "LEAST_STEP", 1e-9)
+    monkeypatch.setattr(_thread, "start_new_thread", fails)
+    X, y = classes(100, 5, 3)
+    check_same_bits(lambda: cbp.mlp([5, 7, 3], output="softmax", seed=3), X, y, counts=["auto"], epochs=2)
 
 
 def run_tempo(tempo, speedup, seconds):
