@@ -15,6 +15,7 @@ import sys
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("CBP_DEBUG", "") not in ("", "0")
 SANITIZE = os.environ.get("CBP_SANITIZE", "")
@@ -59,34 +60,46 @@ def levels() -> dict[str, tuple[list[str], int, int]]:
 
 
 def extension(suffix: str) -> Extension:
-    """The extension of one level. Each has its own build_dir and gets its flags afterwards, or they leak into the others."""
+    """The extension of one level."""
     march, vector_bytes, tile_rows = levels()[suffix]
-    (built,) = cythonize(
-        Extension(f"cbp._core{suffix}", ["cbp/_core.pyx"]),
-        build_dir=f"build/level{suffix}",
-        force=True,  # a change in a kernel is not always seen
-        compiler_directives={
-            "language_level": "3",
-            "boundscheck": DEBUG,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": DEBUG,
-            "embedsignature": True,
-            "autotestdict": False,
-            "freethreading_compatible": True,
-        },
-    )
     compile_flags, link_flags = flags(march)
-    built.extra_compile_args = compile_flags
-    built.extra_link_args = link_flags
-    built.define_macros = [("CBP_VECTOR_BYTES", str(vector_bytes)), ("CBP_TILE_ROWS", str(tile_rows)),
-                           ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
-    built.include_dirs = [numpy.get_include()]
+    macros = [("CBP_VECTOR_BYTES", str(vector_bytes)), ("CBP_TILE_ROWS", str(tile_rows)),
+              ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
     if sys.platform != "win32":
         # Without forced inlining the tile's literal sizes are not constants and it runs 6 times slower.
-        built.define_macros.append(("CYTHON_INLINE", "__inline__ __attribute__((always_inline))"))
-        built.libraries = ["m", "pthread"]
-    return built
+        macros.append(("CYTHON_INLINE", "__inline__ __attribute__((always_inline))"))
+    return Extension(
+        f"cbp._core{suffix}",
+        ["cbp/_core.pyx"],
+        include_dirs=[numpy.get_include()],
+        define_macros=macros,
+        extra_compile_args=compile_flags,
+        extra_link_args=link_flags,
+        libraries=["m", "pthread"] if sys.platform != "win32" else [],
+    )
 
 
-setup(ext_modules=[extension(suffix) for suffix in levels()])
+class Build(build_ext):
+    """Runs Cython when a level is built and not before: pip reads this file three times, and Cython takes half a minute."""
+
+    def build_extension(self, ext: Extension) -> None:
+        (translated,) = cythonize(
+            Extension(ext.name, ext.sources),
+            build_dir=f"build/level{ext.name.removeprefix('cbp._core')}",  # one each, or they overwrite each other
+            force=True,  # a change in a kernel is not always seen
+            compiler_directives={
+                "language_level": "3",
+                "boundscheck": DEBUG,
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": DEBUG,
+                "embedsignature": True,
+                "autotestdict": False,
+                "freethreading_compatible": True,
+            },
+        )
+        ext.sources = translated.sources
+        super().build_extension(ext)
+
+
+setup(ext_modules=[extension(suffix) for suffix in levels()], cmdclass={"build_ext": Build})

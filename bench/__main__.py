@@ -23,7 +23,7 @@ FORMAT = 2
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     if options.list:
-        print(listing())
+        print(listing(options.rows))
         return 0
     if options.compare:
         print(compare.text(*map(load, options.compare)))
@@ -46,9 +46,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def load(path: str) -> dict[str, Any]:
-    results = json.loads(Path(path).read_text())
-    if results.get("format") != FORMAT:
-        sys.exit(f"{path} has format {results.get('format')}, this is format {FORMAT}: measure it again")
+    try:
+        results = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as problem:
+        sys.exit(f"{path} cannot be read as results of --json: {problem}")
+    if not isinstance(results, dict) or "format" not in results:
+        sys.exit(f"{path} holds no results of --json")
+    if results["format"] != FORMAT:
+        sys.exit(f"{path} has format {results['format']}, this is format {FORMAT}: measure it again")
     return results
 
 
@@ -90,10 +95,10 @@ def how_to(options: argparse.Namespace, peers: list[str]) -> How:
     return How(cores, options.rounds, options.seconds, options.steps, tuple(peers), options.quick)
 
 
-def listing() -> str:
+def listing(rows: dict[str, list[str]]) -> str:
     lines = []
-    for name, group in GROUPS.items():
-        lines += [f"{name}: {group.about}", *(f"  {row}" for row in group.names)]
+    for name, chosen in rows.items():
+        lines += [f"{name}: {GROUPS[name].about}", *(f"  {row}" for row in chosen)]
     lines.append("peers:")
     for name in CHOSEN:
         peer = PEERS[name]

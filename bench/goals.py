@@ -48,4 +48,4 @@ def summary(found: list[Reached]) -> str:
         return ""
     missed = [f"{goal.row}, {goal.measure}: {goal.cells()[0]} of {goal.cells()[1]}" for goal in found if not goal.met]
     lines = [f"{len(found) - len(missed)} of {len(found)} goals are met."]
-    return "\n\n".join([*lines, "Missed: " + "; ".join(missed) + "."] if missed else lines)
+    return "\n\n".join([*lines, "\n".join(["Missed:", *(f"- {one}" for one in missed)])] if missed else lines)

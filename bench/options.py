@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from importlib.util import find_spec
 
+from bench import machine
 from bench.groups import GROUPS
 from bench.peers import PEERS
 
@@ -18,6 +20,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options.seconds = options.seconds or (0.05 if options.quick else 0.3)
     if options.rounds < 1 or options.seconds <= 0 or options.steps < 1:
         parser.error("--rounds, --seconds and --steps must be above 0")
+    if options.core is not None and machine.can_pin() and options.core not in os.sched_getaffinity(0):
+        parser.error(f"--core {options.core}: this process may use {', '.join(map(str, sorted(os.sched_getaffinity(0))))}")
+    if options.plot and options.profile:
+        parser.error("--plot draws the training steps of all libraries; --profile has none, leave one of them out")
     if options.plot and not find_spec("matplotlib"):
         parser.error("--plot needs matplotlib: pip install -e '.[plot]'")
     options.peers = _names(parser, "peer", options.peers, CHOSEN)
@@ -31,9 +37,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def rows(groups: list[str], parts: list[str] | None, quick: bool) -> dict[str, list[str]]:
     """The rows to measure, by group: those with one of `parts` in their name, or all, or those of the quick run."""
     found = {}
+    names = {row for name in groups for row in GROUPS[name].names}
     for name in groups:
         candidates = GROUPS[name].quick if quick and not parts else GROUPS[name].names
-        wanted = [row for row in candidates if any(part in row for part in parts or [""])]
+        # A whole name means that row, though others, "... SGD", begin with it.
+        wanted = [row for row in candidates if any(part == row if part in names else part in row for part in parts or [""])]
         if wanted:
             found[name] = wanted
     return found
@@ -46,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--workload", action="append", metavar="NAME", help="only rows with this in their name; may be repeated")
     what.add_argument("--peers", default=",".join(CHOSEN), help="comma-separated, of: %(default)s")
     what.add_argument("--profile", action="store_true", help="where the time of cbp's step goes, instead of all else")
-    what.add_argument("--list", action="store_true", help="say what would be measured, and stop")
+    what.add_argument("--list", action="store_true", help="say what would be measured, and by which libraries")
     how = parser.add_argument_group("how")
     how.add_argument("--quick", action="store_true", help="some rows of every group, 3 rounds of 0.05 seconds")
     how.add_argument("--rounds", type=int, metavar="N", help="measurements of each (default 7)")

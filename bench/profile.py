@@ -27,7 +27,7 @@ def run(rows: dict[str, list[str]], how: How, path: str | None) -> int:
         Path(path).write_text(json.dumps(found, indent=1) + "\n")
     failed = not found or any("phases" not in row["series"]["cbp"] for row in found)
     if not names:
-        print("none of the rows asked for is a training workload", file=sys.stderr)
+        print("none of the rows asked for is a training workload; --list names them", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -106,7 +106,7 @@ def data(
     names: tuple[str, str, str] = ("X", "y", "sample_weight"),
 ) -> Data:
     """Checked inputs, targets and weights for this loss."""
-    inputs = features(names[0], x, input_shape, dtype, "predict_one")
+    inputs = features(names[0], x, input_shape, dtype)
     samples = len(inputs)
     targets, labels = _NOTHING, np.empty(0, np.intp)
     given = _target_array(names[1], y)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 try:
     from cbp import _core
 except ImportError as problem:
+    detail = "" if "partially initialized" in str(problem) else f" ({problem})"  # what Python guesses then is wrong
     raise ImportError(
         f"cbp's compiled core cannot be imported from {os.path.dirname(__file__)}. If that is the source folder: run Python in "
-        f"another folder, or install with pip install -e . ({problem})") from None
+        f"another folder, or install with pip install -e .{detail}") from None
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -101,7 +101,8 @@ class Crew:
     def __init__(self, threads: Threads, *, step: float = 0.0, run: float = 0.0):
         self.tempo: Tempo | None = None
         if not isinstance(threads, int):
-            members = min(cores(), _core.MOST_THREADS, round(step / LEAST_STEP * 2)) if step >= LEAST_STEP and run >= LEAST_RUN else 1
+            pays = step >= LEAST_STEP and run >= LEAST_RUN
+            members = min(cores(), _core.MOST_THREADS, round(step / LEAST_STEP * 2)) if pays else 1
             self.tempo = Tempo() if members > 1 else None
         else:
             members = threads

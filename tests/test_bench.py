@@ -438,7 +438,7 @@ def test_goals_that_are_missed_are_said():
     assert "3.00 | ≥ 3.30" in table
     assert "against JAX scan |\n" in table
     assert goals.summary(reached) == (
-        "3 of 4 goals are met.\n\nMissed: 64-64-10 b32, against JAX scan: 3.00 of ≥ 3.30."
+        "3 of 4 goals are met.\n\nMissed:\n- 64-64-10 b32, against JAX scan: 3.00 of ≥ 3.30"
     )
 
 

@@ -114,7 +114,7 @@ def ended(before):
     deadline = time.monotonic() + 20
     while _thread._count() > before and time.monotonic() < deadline:
         time.sleep(0.001)
-    return _thread._count() == before
+    return _thread._count() <= before
 
 
 def test_threads_end_with_the_run():
@@ -213,7 +213,10 @@ def test_an_interrupt_at_any_moment_leaves_no_lock_and_no_thread(threads):
                     signal.setitimer(signal.ITIMER_REAL, 0)
             except KeyboardInterrupt:
                 interrupted += 1
-            net.fit(X, y, epochs=1)
+            try:
+                net.fit(X, y, epochs=1)
+            except KeyboardInterrupt:  # the signal came while the timer was stopped
+                net.fit(X, y, epochs=1)
     finally:
         signal.signal(signal.SIGALRM, handler)
     assert interrupted > 20
