@@ -40,7 +40,8 @@ cdef enum OpKind:
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
-    FETCH_AHEAD = 16384     # numbers of a piece whose successor is fetched into the cache; larger ones need longer than a step
+    FETCH_FROM = 256        # numbers of a piece whose successor is fetched into the cache: smaller ones come by themselves,
+    FETCH_UP_TO = 16384     # larger ones need longer than a step
 
 
 cdef enum Mode:

@@ -325,7 +325,7 @@ cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogi
     lap(batch.laps, LOSS)
     if run.diverged or run.mode == EVALUATE:
         return
-    if next_rows > 0 and batch.rows * batch.ldx < FETCH_AHEAD:
+    if next_rows > 0 and FETCH_FROM <= batch.rows * batch.ldx <= FETCH_UP_TO:
         gather.fetch_ahead(batch.all_x, batch.order, batch.first + batch.rows, min(batch.rows, next_rows))
     batch.updating = run.mode == TRAIN and run.row + batch.rows == run.batch_rows and run.batch_weight > 0
     if batch.updating:
