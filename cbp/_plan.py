@@ -32,9 +32,9 @@ def padded(width: int) -> int:
     return -(-width // LANES) * LANES
 
 
-def aligned(size: int, dtype: np.dtype[Any]) -> Flat:
-    """A vector of zeros that begins at a cache line."""
-    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, dtype=np.uint8)
+def aligned(size: int, dtype: np.dtype[Any], *, clear: bool = True) -> Flat:
+    """A vector that begins at a cache line, of zeros unless whoever gets it writes before reading."""
+    raw = (np.zeros if clear else np.empty)(size * dtype.itemsize + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size * dtype.itemsize].view(dtype)
 

@@ -216,7 +216,7 @@ def predict(plan: Plan, parameters: Flat, x: Source) -> Flat:
     samples = len(x)
     out = np.empty((samples, *plan.output_shape), parameters.dtype)
     piece = plan.piece(samples)
-    arena = aligned(plan.arena * piece, parameters.dtype)
+    arena = aligned(plan.arena * piece, parameters.dtype, clear=False)
     done = 0
     while done < samples:
         done = _core.predict(plan.ops, parameters, x.record, out, arena, piece, done, PATIENCE)
