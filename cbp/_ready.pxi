@@ -137,7 +137,8 @@ cdef bint safe_step(Pass* batch, Py_ssize_t size, Py_ssize_t slots, floating* ar
     cdef floating* state = <floating*>batch.state1
     cdef bint done
     memcpy(before, parameters, size * sizeof(floating))
-    memcpy(before + size, state, slots * size * sizeof(floating))
+    if slots > 0:
+        memcpy(before + size, state, slots * size * sizeof(floating))
     run.position = run.row = 0
     run.penalty = penalty(batch.ops, batch.count, run, parameters)
     begin_batch(run, batch.rows, <floating*>NULL, NULL)
@@ -145,7 +146,8 @@ cdef bint safe_step(Pass* batch, Py_ssize_t size, Py_ssize_t slots, floating* ar
     done = not run.diverged and finite(size, parameters) and finite(slots * size, state)
     if not done:
         memcpy(parameters, before, size * sizeof(floating))
-        memcpy(state, before + size, slots * size * sizeof(floating))
+        if slots > 0:
+            memcpy(state, before + size, slots * size * sizeof(floating))
     restore_subnormals(mode)
     return done
 
