@@ -710,7 +710,10 @@ def test_remarks_that_nobody_reads_do_not_stop_the_work(tmp_path):
 def test_ctrl_c_ends_a_process_quietly(tmp_path):
     houses(tmp_path / "houses.csv")
     command = [sys.executable, "-m", "cbp", "train", "houses.csv", "--target", "price", "--epochs", "99999999"]
-    training = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    def answer_ctrl_c():  # a shell's background processes ignore it, and so would this one
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    training = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=answer_ctrl_c)
     while b"99999999" not in training.stderr.readline():
         pass
     training.send_signal(signal.SIGINT)
