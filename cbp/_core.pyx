@@ -184,7 +184,7 @@ cdef class Team:
         team_free(&self.state)
 
     def work(self, int member):
-        """Take part until ``close``."""
+        """Take part until ``__exit__``."""
         cdef uint64_t mode
         with nogil:
             mode = flush_subnormals()
@@ -272,7 +272,7 @@ def run_epochs(
                 watch.seconds[phase] = 0
             batch.laps = &watch
         batch.all_rows = inputs.rows
-        epochs_loop(&batch, inputs.rows, parameters.shape[0], &arena[0], &row_labels[0], curves, last_epoch, patience, threads)
+        epochs_loop(&batch, parameters.shape[0], &arena[0], &row_labels[0], curves, last_epoch, patience, threads)
         lap(batch.laps, REST)
         for phase in range(laps.shape[0]):
             laps[phase] += watch.seconds[phase]

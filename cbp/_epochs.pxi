@@ -1,10 +1,11 @@
 # Epochs, batches and pieces: included by _core.pyx. A Run record says where the loop stands, so that a later call goes on.
 
 cdef void epochs_loop(
-    Pass* batch, Py_ssize_t samples, Py_ssize_t size, floating* arena, Py_ssize_t* row_labels, double[:, ::1] curves,
+    Pass* batch, Py_ssize_t size, floating* arena, Py_ssize_t* row_labels, double[:, ::1] curves,
     Py_ssize_t last_epoch, double patience, TeamState* team,
 ) noexcept nogil:
     cdef Run* run = batch.run
+    cdef Py_ssize_t samples = batch.all_rows
     cdef Py_ssize_t unwatched = 0
     cdef Py_ssize_t weight = size >> 14   # a step of a large network takes long even with one row
     cdef double clock = now()

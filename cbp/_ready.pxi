@@ -189,23 +189,12 @@ cdef const floating* ready_array(
     if dtype == own:
         x = <const floating*>cnp.PyArray_DATA(given)
     elif dtype == cnp.NPY_FLOAT:
-        convert(rows[0] * columns, <const float*>cnp.PyArray_DATA(given), room)
+        gather.convert(gather.FLOAT32, rows[0] * columns, <const float*>cnp.PyArray_DATA(given), sizeof(float), room)
     elif dtype == cnp.NPY_DOUBLE:
-        convert(rows[0] * columns, <const double*>cnp.PyArray_DATA(given), room)
+        gather.convert(gather.FLOAT64, rows[0] * columns, <const double*>cnp.PyArray_DATA(given), sizeof(double), room)
     else:
         return NULL
     return x if finite(rows[0] * columns, x) else NULL
-
-
-ctypedef fused number:
-    float
-    double
-
-
-cdef inline void convert(Py_ssize_t n, const number* x, floating* to) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        to[i] = <floating>x[i]
 
 
 cdef bint ready_row(object given, Py_ssize_t columns, floating* row) except -1:
