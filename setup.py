@@ -6,6 +6,8 @@ CBP_DEBUG=1
     Bounds checks, little optimisation, symbols.
 CBP_SANITIZE=address|thread|undefined
     Compile and link with that sanitizer.
+CBP_LEVELS=v4 (or v2, v3, several with commas)
+    Compile only these, while trying something: a package needs all of them.
 """
 
 import os
@@ -102,4 +104,10 @@ class Build(build_ext):
         super().build_extension(ext)
 
 
-setup(ext_modules=[extension(suffix) for suffix in levels()], cmdclass={"build_ext": Build})
+def wanted() -> list[str]:
+    """The suffixes of the levels to build."""
+    chosen = os.environ.get("CBP_LEVELS")
+    return [suffix for suffix in levels() if not chosen or (suffix[1:] or "v2") in chosen.split(",")]
+
+
+setup(ext_modules=[extension(suffix) for suffix in wanted()], cmdclass={"build_ext": Build})
