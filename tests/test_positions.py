@@ -196,5 +196,5 @@ def test_labels_out_of_range_are_named():
         net.fit(X, y)
     probabilities = np.full((6, TIME, 4), 0.25)
     probabilities[4, 1, 0] = 2
-    with pytest.raises(ValueError, match="y holds 2.0 for sample 4 at 1"):
+    with pytest.raises(ValueError, match=r"y holds 2\.0 for sample 4 at 1"):
         net.fit(X, probabilities)
