@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbp._plan import Plan, Value, padded
+from cbp._plan import Plan, Value
 from cbp.layers import Embedding
 
 __all__ = ["lower"]
@@ -13,7 +13,8 @@ def lower(plan: Plan, name: str, layer: Embedding, value: Value) -> Value:
     if value.slot >= 0 or value.delta >= 0:
         raise ValueError(f"layers[{name.partition('.')[0]}]: Embedding({layer.vocabulary}, {layer.units}) must be the first layer, "
                          f"because it takes whole numbers from the samples")
-    output = plan.value(layer.output_shape(value.shape), timed=value.timed)
+    output = plan.value(layer.output_shape(value.shape), timed=True)
+    plan.no_lengths = ""
     plan.vocabulary = layer.vocabulary
     plan.need_scratch(value.shape[0])
     plan.add("embedding", value, output, weight=f"{name}.weight", weight_rows=layer.vocabulary, sparse=layer.sparse,

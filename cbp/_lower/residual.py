@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cbp._lower.structure import join, split
 from cbp._plan import Plan, Value
 from cbp.layers import Residual
 
@@ -12,9 +11,9 @@ __all__ = ["lower"]
 def lower(plan: Plan, name: str, layer: Residual, value: Value) -> Value:
     """The sum of both ways."""
     projection = layer.projection(value.shape)
-    inside, around = split(plan, value)
+    inside, around = plan.split(value)
     for index, inner in enumerate(layer.layers):
         inside = plan.lower(f"{name}.{index}", inner, inside)
     if projection is not None:
         around = plan.lower(f"{name}.skip", projection, around)
-    return join(plan, inside, around, layer.activation)
+    return plan.join(inside, around, layer.activation)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cbp.layers.base import Layer, Parameter, Shape, brief, checked_activation
-from cbp.layers.convolution import Conv1D, Conv2D
 from cbp.layers.dense import Dense
 
 __all__ = ["Residual"]
@@ -66,8 +65,10 @@ class Residual(Layer):
         units = output_shape[-1]
         if output_shape[:-1] == input_shape[:-1]:
             return Dense(units, bias=False)
-        kind = {2: Conv1D, 3: Conv2D}.get(len(input_shape))
-        if kind is not None and len(output_shape) == len(input_shape):
+        if len(output_shape) == len(input_shape) in (2, 3):
+            from cbp.layers.convolution import Conv1D, Conv2D
+
+            kind = Conv1D if len(input_shape) == 2 else Conv2D
             axes = list(zip(input_shape[:-1], output_shape[:-1], strict=True))
             strides = tuple(round(before / after) for before, after in axes)
             if all(stride >= 1 and -(-before // stride) == after for stride, (before, after) in zip(strides, axes, strict=True)):
