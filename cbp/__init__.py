@@ -4,14 +4,28 @@ from cbp import datasets, initializers, layers, losses, optimizers
 from cbp.check import check_gradients
 from cbp.errors import DivergedError, ModelFileError
 from cbp.history import History
-from cbp.layers import Dense
+from cbp.layers import (
+    AveragePool1D,
+    AveragePool2D,
+    Dense,
+    Embedding,
+    Flatten,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    MaxPool1D,
+    MaxPool2D,
+    Reshape,
+    Residual,
+)
 from cbp.network import Network, load, mlp
 from cbp.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Network", "mlp", "Dense",
+    "Network", "mlp",
+    "Dense", "Embedding", "Residual", "Flatten", "Reshape",
+    "MaxPool1D", "MaxPool2D", "AveragePool1D", "AveragePool2D", "GlobalMaxPool", "GlobalAveragePool",
     "SGD", "Adam", "AdamW", "RMSprop", "Adagrad",
     "History", "check_gradients", "load",
     "DivergedError", "ModelFileError",

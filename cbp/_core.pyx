@@ -28,6 +28,8 @@ from cbp.kernels.dense cimport (
     dense_forward,
     dense_forward_naive,
 )
+from cbp.kernels.pool cimport pool_backward, pool_forward
+from cbp.kernels.repack cimport pad, repack
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
 from cbp.kernels.team cimport MAX_MEMBERS, TeamState, team_close, team_free, team_open, team_run, team_work
 
@@ -37,6 +39,13 @@ cnp.import_array()
 
 cdef enum OpKind:
     DENSE
+    COPY          # the same numbers, padded otherwise
+    SPLIT         # a value with two readers
+    JOIN          # a sum of two values
+    CONCAT        # two values, one behind the other
+    MAX_POOL
+    AVERAGE_POOL
+    EMBEDDING
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
@@ -49,7 +58,16 @@ cdef enum Mode:
     GRADIENT      # the gradient of one batch, no update
     EVALUATE      # loss and metric, no gradient
 
-OPS = {"dense": DENSE}
+OPS = {
+    "dense": DENSE,
+    "copy": COPY,
+    "split": SPLIT,
+    "join": JOIN,
+    "concat": CONCAT,
+    "max_pool": MAX_POOL,
+    "average_pool": AVERAGE_POOL,
+    "embedding": EMBEDDING,
+}
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
 ACTIVATIONS = {
     "identity": activations.IDENTITY,
@@ -173,6 +191,9 @@ def clock():
 
 include "_pass.pxi"
 include "_dense.pxi"
+include "_structure.pxi"
+include "_pooling.pxi"
+include "_embedding.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"

@@ -12,6 +12,18 @@ cdef void op_forward(
     """Weighted sums, or whatever comes before the activation, of some rows."""
     if op.kind == DENSE:
         dense_op_forward(batch, op, first, rows, arena, scratch)
+    elif op.kind == COPY:
+        copy_forward(batch, op, first, rows, arena, scratch)
+    elif op.kind == JOIN:
+        join_forward(batch, op, first, rows, arena, scratch)
+    elif op.kind == CONCAT:
+        concat_forward(batch, op, first, rows, arena, scratch)
+    elif op.kind == MAX_POOL:
+        max_pool_forward(batch, op, first, rows, arena, scratch)
+    elif op.kind == AVERAGE_POOL:
+        average_pool_forward(batch, op, first, rows, arena, scratch)
+    elif op.kind == EMBEDDING:
+        embedding_forward(batch, op, first, rows, arena, scratch)
 
 
 cdef void op_backward_rows(
@@ -20,6 +32,20 @@ cdef void op_backward_rows(
     """From the gradient of that, in the delta slot, to the gradient of the input, which is overwritten."""
     if op.kind == DENSE:
         dense_op_backward_rows(batch, op, first, rows, arena, scratch)
+    elif op.kind == COPY:
+        copy_backward_rows(batch, op, first, rows, arena, scratch)
+    elif op.kind == SPLIT:
+        split_backward_rows(batch, op, first, rows, arena, scratch)
+    elif op.kind == JOIN:
+        join_backward_rows(batch, op, first, rows, arena, scratch)
+    elif op.kind == CONCAT:
+        concat_backward_rows(batch, op, first, rows, arena, scratch)
+    elif op.kind == MAX_POOL:
+        max_pool_backward_rows(batch, op, first, rows, arena, scratch)
+    elif op.kind == AVERAGE_POOL:
+        average_pool_backward_rows(batch, op, first, rows, arena, scratch)
+    elif op.kind == EMBEDDING:
+        embedding_backward_rows(batch, op, first, rows, arena, scratch)
 
 
 cdef void op_backward_weight(
@@ -29,6 +55,8 @@ cdef void op_backward_weight(
     """The gradient of n rows of the weight matrix, over all rows of the piece."""
     if op.kind == DENSE:
         dense_op_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
+    elif op.kind == EMBEDDING:
+        embedding_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
 
 
 cdef void op_backward_bias(

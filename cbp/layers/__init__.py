@@ -2,5 +2,15 @@
 
 from cbp.layers.base import ACTIVATIONS, Layer, Parameter
 from cbp.layers.dense import Dense
+from cbp.layers.embedding import Embedding
+from cbp.layers.pooling import AveragePool1D, AveragePool2D, GlobalAveragePool, GlobalMaxPool, MaxPool1D, MaxPool2D
+from cbp.layers.residual import Residual
+from cbp.layers.shape import Flatten, Reshape
 
-__all__ = ["ACTIVATIONS", "Dense", "Layer", "Parameter"]
+__all__ = [
+    "ACTIVATIONS", "Layer", "Parameter",
+    "Dense",
+    "MaxPool1D", "MaxPool2D", "AveragePool1D", "AveragePool2D", "GlobalMaxPool", "GlobalAveragePool",
+    "Flatten", "Reshape", "Residual",
+    "Embedding",
+]

@@ -10,7 +10,7 @@ from collections.abc import Container
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cbp import _check
+from cbp import _check, layers
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
 from cbp.layers import Dense, Layer
@@ -28,6 +28,16 @@ FORMAT = 1
 
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,
+    "max_pool_1d": layers.MaxPool1D,
+    "max_pool_2d": layers.MaxPool2D,
+    "average_pool_1d": layers.AveragePool1D,
+    "average_pool_2d": layers.AveragePool2D,
+    "global_max_pool": layers.GlobalMaxPool,
+    "global_average_pool": layers.GlobalAveragePool,
+    "flatten": layers.Flatten,
+    "reshape": layers.Reshape,
+    "residual": layers.Residual,
+    "embedding": layers.Embedding,
 }
 """The kinds of layers that a file may hold."""
 
