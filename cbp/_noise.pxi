@@ -19,7 +19,7 @@ cdef void copy_values(
 
 
 cdef void dropout_forward(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena,
 ) noexcept nogil:
     """y = x / (1 - rate), or 0 with the probability `rate` (Srivastava et al., 2014, Dropout); y = x at prediction."""
     cdef floating* y = sums_of(batch, op, first, arena)
@@ -40,7 +40,7 @@ cdef void dropout_forward(
 
 
 cdef void dropout_backward_rows(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena,
 ) noexcept nogil:
     cdef const floating* dy = delta_of(batch, op, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
@@ -63,13 +63,13 @@ cdef inline void pass_on(Py_ssize_t n, const floating* dy, floating* dx) noexcep
 
 
 cdef void gaussian_noise_forward(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena,
 ) noexcept nogil:
     """y = x + rate * normal numbers; y = x at prediction."""
     cdef floating* y = sums_of(batch, op, first, arena)
     cdef Py_ssize_t size = op.positions * op.width
     cdef uint32_t key[2]
-    cdef Py_ssize_t r, k
+    cdef Py_ssize_t r
     copy_values(op, rows, input_of(batch, op, first, arena), y)
     if not batch.training:
         return
@@ -79,7 +79,7 @@ cdef void gaussian_noise_forward(
 
 
 cdef void gaussian_noise_backward_rows(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
     if dx is not NULL:

@@ -10,15 +10,15 @@
 
 cdef enum Moments:
     MEAN           # of the batch ...
-    REST           # ... and what it is more than that
+    REMAINDER           # ... and what it is more than that
     INVERSE        # 1 / sqrt(variance + epsilon)
     VARIANCE       # divided by n - 1, for the running statistics
     FACTOR         # y = (x - mean) factor + offset
     OFFSET
     SCALE_GRADIENT
     SHIFT_GRADIENT
-    CONSTANT       # dx = dy factor - constant - (x - mean) slope
-    SLOPE
+    CONSTANT       # dx = dy factor - constant - (x - mean) linear
+    LINEAR
     MOMENTS
 
 BATCH_NORM_ROWS = MOMENTS   # rows of the workspace
@@ -130,7 +130,7 @@ cdef void batch_norm_moments(
 
 cdef void batch_moments(const Pass* batch, const Op* op, Py_ssize_t c, double n, floating* arena) noexcept nogil:
     cdef floating* mean = moments_row(batch, op, MEAN, arena) + c
-    cdef floating* rest = moments_row(batch, op, REST, arena) + c
+    cdef floating* rest = moments_row(batch, op, REMAINDER, arena) + c
     cdef floating* variance = moments_row(batch, op, VARIANCE, arena) + c
     cdef floating* inverse = moments_row(batch, op, INVERSE, arena) + c
     cdef double first[16]
@@ -153,7 +153,7 @@ cdef void running_moments(const Pass* batch, const Op* op, Py_ssize_t c, floatin
     cdef Py_ssize_t k
     for k in range(c, c + 16):
         moments_row(batch, op, MEAN, arena)[k] = statistics[k]
-        moments_row(batch, op, REST, arena)[k] = 0
+        moments_row(batch, op, REMAINDER, arena)[k] = 0
         moments_row(batch, op, VARIANCE, arena)[k] = statistics[op.width + k]
         moments_row(batch, op, INVERSE, arena)[k] = <floating>(1 / sqrt(statistics[op.width + k] + op.epsilon))
 
@@ -167,7 +167,7 @@ cdef void scale_and_shift(const Pass* batch, const Op* op, Py_ssize_t c, floatin
     cdef Py_ssize_t row, k
     for k in range(c, c + 16):
         factor[k] = scale[k] * moments_row(batch, op, INVERSE, arena)[k]
-        offset[k] = shift[k] - moments_row(batch, op, REST, arena)[k] * factor[k]
+        offset[k] = shift[k] - moments_row(batch, op, REMAINDER, arena)[k] * factor[k]
     for k in range(max(c, op.units), c + 16):
         for row in range(MOMENTS):
             moments_row(batch, op, row, arena)[k] = 0
@@ -179,7 +179,7 @@ cdef void batch_norm_backward_moments(
     """Gradients of scale and shift for some channels, and what follows from them for the gradient of x: with x̂ = (x - mean) inverse
     it is dx = factor (dy - mean of dy - x̂ mean of dy x̂) (Ioffe & Szegedy, 2015, Batch normalization)."""
     cdef const floating* mean = moments_row(batch, op, MEAN, arena)
-    cdef const floating* rest = moments_row(batch, op, REST, arena)
+    cdef const floating* rest = moments_row(batch, op, REMAINDER, arena)
     cdef const floating* inverse = moments_row(batch, op, INVERSE, arena)
     cdef const floating* factor = moments_row(batch, op, FACTOR, arena)
     cdef Py_ssize_t n = all_counting(batch, op, <const floating*>arena)
@@ -197,7 +197,7 @@ cdef void batch_norm_backward_moments(
             slope = factor[j] * share * second[k] * inverse[j]
             moments_row(batch, op, SHIFT_GRADIENT, arena)[j] = <floating>first[k]
             moments_row(batch, op, SCALE_GRADIENT, arena)[j] = <floating>second[k]
-            moments_row(batch, op, SLOPE, arena)[j] = <floating>slope
+            moments_row(batch, op, LINEAR, arena)[j] = <floating>slope
             moments_row(batch, op, CONSTANT, arena)[j] = <floating>(factor[j] * share * first[k] - rest[j] * slope)
 
 
@@ -209,7 +209,7 @@ cdef void batch_norm_remember(const Pass* batch, const Op* op, floating* arena) 
         return
     for k in range(op.units):
         statistics[k] += <floating>(op.momentum * (
-            (<double>moments_row(batch, op, MEAN, arena)[k] - statistics[k]) + moments_row(batch, op, REST, arena)[k]))
+            (<double>moments_row(batch, op, MEAN, arena)[k] - statistics[k]) + moments_row(batch, op, REMAINDER, arena)[k]))
         statistics[op.width + k] += <floating>(op.momentum * (
             <double>moments_row(batch, op, VARIANCE, arena)[k] - statistics[op.width + k]))
 
@@ -268,7 +268,7 @@ cdef void batch_norm_backward_row(
     """Some positions from row r on, of which the first `count` count."""
     norm.scale_rows_backward(
         count, op.inputs, op.width, dy, input_of(batch, op, r, arena), op.in_width, moments_row(batch, op, MEAN, arena),
-        moments_row(batch, op, FACTOR, arena), moments_row(batch, op, CONSTANT, arena), moments_row(batch, op, SLOPE, arena), dx)
+        moments_row(batch, op, FACTOR, arena), moments_row(batch, op, CONSTANT, arena), moments_row(batch, op, LINEAR, arena), dx)
     norm.multiply_rows(positions - count, op.width, dy + count * op.width, moments_row(batch, op, FACTOR, arena),
                        dx + count * op.width)
 

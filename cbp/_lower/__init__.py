@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cbp._lower import dense
+from cbp._lower import dense, noise, normalization
 from cbp._plan import Plan, Shape, Value
-from cbp.layers import Dense, Layer
+from cbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, Layer, LayerNorm
 
 __all__ = ["KINDS", "plan"]
 
-KINDS: Mapping[type[Layer], Callable[..., Value]] = {Dense: dense.lower}
+KINDS: Mapping[type[Layer], Callable[..., Value]] = {
+    BatchNorm: normalization.batch_norm,
+    Dense: dense.lower,
+    Dropout: noise.dropout,
+    GaussianNoise: noise.gaussian_noise,
+    LayerNorm: normalization.layer_norm,
+}
 
 
 def plan(layers: tuple[Layer, ...], input_shape: Shape) -> Plan:

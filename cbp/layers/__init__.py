@@ -2,5 +2,7 @@
 
 from cbp.layers.base import ACTIVATIONS, Layer, Parameter
 from cbp.layers.dense import Dense
+from cbp.layers.noise import Dropout, GaussianNoise
+from cbp.layers.normalization import BatchNorm, LayerNorm
 
-__all__ = ["ACTIVATIONS", "Dense", "Layer", "Parameter"]
+__all__ = ["ACTIVATIONS", "BatchNorm", "Dense", "Dropout", "GaussianNoise", "Layer", "LayerNorm", "Parameter"]

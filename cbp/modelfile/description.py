@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cbp import _check
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
-from cbp.layers import Dense, Layer
+from cbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, Layer, LayerNorm
 from cbp.layers.base import parts
 from cbp.losses import Loss
 from cbp.modelfile import canonical_json, container
@@ -27,7 +27,11 @@ __all__ = ["FORMAT", "LAYERS", "Description"]
 FORMAT = 1
 
 LAYERS: dict[str, type[Layer]] = {
+    "batch_norm": BatchNorm,
     "dense": Dense,
+    "dropout": Dropout,
+    "gaussian_noise": GaussianNoise,
+    "layer_norm": LayerNorm,
 }
 """The kinds of layers that a file may hold."""
 
