@@ -17,6 +17,7 @@ from cbp.layers import (
     Reshape,
     Residual,
 )
+from cbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, LayerNorm
 from cbp.network import Network, load, mlp
 from cbp.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
@@ -26,6 +27,8 @@ __all__ = [
     "Network", "mlp",
     "Dense", "Embedding", "Residual", "Flatten", "Reshape",
     "MaxPool1D", "MaxPool2D", "AveragePool1D", "AveragePool2D", "GlobalMaxPool", "GlobalAveragePool",
+    "Network", "mlp", "Dense",
+    "BatchNorm", "LayerNorm", "Dropout", "GaussianNoise",
     "SGD", "Adam", "AdamW", "RMSprop", "Adagrad",
     "History", "check_gradients", "load",
     "DivergedError", "ModelFileError",

@@ -24,6 +24,9 @@ from cbp.layers import (
     Reshape,
     Residual,
 )
+from cbp._lower import dense, noise, normalization
+from cbp._plan import Plan, Shape, Value
+from cbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, Layer, LayerNorm
 
 __all__ = ["KINDS", "plan"]
 
@@ -39,6 +42,11 @@ KINDS: Mapping[type[Layer], Callable[..., Value]] = {
     Reshape: shape.lower,
     Residual: residual.lower,
     Embedding: embedding.lower,
+    BatchNorm: normalization.batch_norm,
+    Dense: dense.lower,
+    Dropout: noise.dropout,
+    GaussianNoise: noise.gaussian_noise,
+    LayerNorm: normalization.layer_norm,
 }
 
 

@@ -14,3 +14,7 @@ __all__ = [
     "Flatten", "Reshape", "Residual",
     "Embedding",
 ]
+from cbp.layers.noise import Dropout, GaussianNoise
+from cbp.layers.normalization import BatchNorm, LayerNorm
+
+__all__ = ["ACTIVATIONS", "BatchNorm", "Dense", "Dropout", "GaussianNoise", "Layer", "LayerNorm", "Parameter"]

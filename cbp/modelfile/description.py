@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cbp import _check, layers
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
-from cbp.layers import Dense, Layer
+from cbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, Layer, LayerNorm
 from cbp.layers.base import parts
 from cbp.losses import Loss
 from cbp.modelfile import canonical_json, container
@@ -27,6 +27,7 @@ __all__ = ["FORMAT", "LAYERS", "Description"]
 FORMAT = 1
 
 LAYERS: dict[str, type[Layer]] = {
+    "batch_norm": BatchNorm,
     "dense": Dense,
     "max_pool_1d": layers.MaxPool1D,
     "max_pool_2d": layers.MaxPool2D,
@@ -38,6 +39,9 @@ LAYERS: dict[str, type[Layer]] = {
     "reshape": layers.Reshape,
     "residual": layers.Residual,
     "embedding": layers.Embedding,
+    "dropout": Dropout,
+    "gaussian_noise": GaussianNoise,
+    "layer_norm": LayerNorm,
 }
 """The kinds of layers that a file may hold."""
 
