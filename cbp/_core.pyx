@@ -19,7 +19,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import numpy as np
 
 from cbp._structs cimport Op, Run, Source
-from cbp.kernels cimport activations, dense, gather, losses, optimizers, random, tile
+from cbp.kernels cimport activations, conv, dense, depthwise, gather, losses, optimizers, random, tile
 from cbp.kernels.dense cimport (
     dense_backward_bias,
     dense_backward_input,
@@ -37,6 +37,8 @@ cnp.import_array()
 
 cdef enum OpKind:
     DENSE
+    CONVOLUTION
+    GROUPED
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
@@ -49,7 +51,7 @@ cdef enum Mode:
     GRADIENT      # the gradient of one batch, no update
     EVALUATE      # loss and metric, no gradient
 
-OPS = {"dense": DENSE}
+OPS = {"dense": DENSE, "convolution": CONVOLUTION, "grouped": GROUPED}
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
 ACTIVATIONS = {
     "identity": activations.IDENTITY,
@@ -101,6 +103,7 @@ SOURCES = {
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
+PIXELS = conv.PIXELS   # windows in a table of offsets; scratch is sized by it
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
 
@@ -173,6 +176,7 @@ def clock():
 
 include "_pass.pxi"
 include "_dense.pxi"
+include "_convolution.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"

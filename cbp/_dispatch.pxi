@@ -12,6 +12,10 @@ cdef void op_forward(
     """Weighted sums, or whatever comes before the activation, of some rows."""
     if op.kind == DENSE:
         dense_op_forward(batch, op, first, rows, arena, scratch)
+    elif op.kind == CONVOLUTION:
+        convolution_forward(batch, op, first, rows, arena, scratch)
+    elif op.kind == GROUPED:
+        grouped_forward(batch, op, first, rows, arena, scratch)
 
 
 cdef void op_backward_rows(
@@ -20,6 +24,10 @@ cdef void op_backward_rows(
     """From the gradient of that, in the delta slot, to the gradient of the input, which is overwritten."""
     if op.kind == DENSE:
         dense_op_backward_rows(batch, op, first, rows, arena, scratch)
+    elif op.kind == CONVOLUTION:
+        convolution_backward_rows(batch, op, first, rows, arena, scratch)
+    elif op.kind == GROUPED:
+        grouped_backward_rows(batch, op, first, rows, arena, scratch)
 
 
 cdef void op_backward_weight(
@@ -29,6 +37,10 @@ cdef void op_backward_weight(
     """The gradient of n rows of the weight matrix, over all rows of the piece."""
     if op.kind == DENSE:
         dense_op_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
+    elif op.kind == CONVOLUTION:
+        convolution_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
+    elif op.kind == GROUPED:
+        grouped_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
 
 
 cdef void op_backward_bias(
@@ -37,6 +49,8 @@ cdef void op_backward_bias(
     """The gradient of the bias row, over all rows of the piece."""
     if op.kind == DENSE:
         dense_op_backward_bias(batch, op, accumulate, arena, scratch, g)
+    elif op.kind == CONVOLUTION or op.kind == GROUPED:
+        positions_backward_bias(batch, op, accumulate, arena, g)
 
 
 cdef void op_moments(const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t n, floating* arena) noexcept nogil:

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cbp._lower import dense
+from cbp._lower import convolution, dense
 from cbp._plan import Plan, Shape, Value
-from cbp.layers import Dense, Layer
+from cbp.layers import Conv1D, Conv2D, Dense, DepthwiseConv2D, Layer, SeparableConv2D
 
 __all__ = ["KINDS", "plan"]
 
-KINDS: Mapping[type[Layer], Callable[..., Value]] = {Dense: dense.lower}
+KINDS: Mapping[type[Layer], Callable[..., Value]] = {
+    Dense: dense.lower,
+    Conv1D: convolution.filters,
+    Conv2D: convolution.filters,
+    DepthwiseConv2D: convolution.depthwise,
+    SeparableConv2D: convolution.separable,
+}
 
 
 def plan(layers: tuple[Layer, ...], input_shape: Shape) -> Plan:

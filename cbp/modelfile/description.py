@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cbp import _check
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
-from cbp.layers import Dense, Layer
+from cbp.layers import Conv1D, Conv2D, Dense, DepthwiseConv2D, Layer, SeparableConv2D
 from cbp.layers.base import parts
 from cbp.losses import Loss
 from cbp.modelfile import canonical_json, container
@@ -28,6 +28,10 @@ FORMAT = 1
 
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,
+    "conv1d": Conv1D,
+    "conv2d": Conv2D,
+    "depthwise_conv2d": DepthwiseConv2D,
+    "separable_conv2d": SeparableConv2D,
 }
 """The kinds of layers that a file may hold."""
 
