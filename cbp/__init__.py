@@ -18,6 +18,7 @@ from cbp.layers import (
     Residual,
 )
 from cbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, LayerNorm
+from cbp.layers import Conv1D, Conv2D, Dense, DepthwiseConv2D, SeparableConv2D
 from cbp.network import Network, load, mlp
 from cbp.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
@@ -29,6 +30,7 @@ __all__ = [
     "MaxPool1D", "MaxPool2D", "AveragePool1D", "AveragePool2D", "GlobalMaxPool", "GlobalAveragePool",
     "Network", "mlp", "Dense",
     "BatchNorm", "LayerNorm", "Dropout", "GaussianNoise",
+    "Network", "mlp", "Dense", "Conv1D", "Conv2D", "DepthwiseConv2D", "SeparableConv2D",
     "SGD", "Adam", "AdamW", "RMSprop", "Adagrad",
     "History", "check_gradients", "load",
     "DivergedError", "ModelFileError",

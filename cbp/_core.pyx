@@ -20,6 +20,7 @@ import numpy as np
 
 from cbp._structs cimport Op, Run, Source
 from cbp.kernels cimport activations, dense, gather, losses, noise, norm, optimizers, random, tile
+from cbp.kernels cimport activations, conv, dense, depthwise, gather, losses, optimizers, random, tile
 from cbp.kernels.dense cimport (
     dense_backward_bias,
     dense_backward_input,
@@ -50,6 +51,8 @@ cdef enum OpKind:
     LAYER_NORM
     DROPOUT
     GAUSSIAN_NOISE
+    CONVOLUTION
+    GROUPED
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
@@ -76,6 +79,7 @@ OPS = {
     "dropout": DROPOUT,
     "gaussian_noise": GAUSSIAN_NOISE,
 }
+OPS = {"dense": DENSE, "convolution": CONVOLUTION, "grouped": GROUPED}
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
 ACTIVATIONS = {
     "identity": activations.IDENTITY,
@@ -127,6 +131,7 @@ SOURCES = {
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
+PIXELS = conv.PIXELS   # windows in a table of offsets; scratch is sized by it
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
 NOISE_WORDS = random.WORDS   # numbers of a mask that are drawn at once
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
@@ -205,6 +210,7 @@ include "_pooling.pxi"
 include "_embedding.pxi"
 include "_normalization.pxi"
 include "_noise.pxi"
+include "_convolution.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"

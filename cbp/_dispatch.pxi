@@ -32,6 +32,10 @@ cdef void op_forward(
         dropout_forward(batch, op, first, rows, arena)
     elif op.kind == GAUSSIAN_NOISE:
         gaussian_noise_forward(batch, op, first, rows, arena)
+    elif op.kind == CONVOLUTION:
+        convolution_forward(batch, op, first, rows, arena, scratch)
+    elif op.kind == GROUPED:
+        grouped_forward(batch, op, first, rows, arena, scratch)
 
 
 cdef void op_backward_rows(
@@ -62,6 +66,10 @@ cdef void op_backward_rows(
         dropout_backward_rows(batch, op, first, rows, arena)
     elif op.kind == GAUSSIAN_NOISE:
         gaussian_noise_backward_rows(batch, op, first, rows, arena)
+    elif op.kind == CONVOLUTION:
+        convolution_backward_rows(batch, op, first, rows, arena, scratch)
+    elif op.kind == GROUPED:
+        grouped_backward_rows(batch, op, first, rows, arena, scratch)
 
 
 cdef void op_backward_weight(
@@ -77,6 +85,10 @@ cdef void op_backward_weight(
         batch_norm_backward_weight(batch, op, accumulate, arena, scratch, g)
     elif op.kind == LAYER_NORM:
         layer_norm_backward_weight(batch, op, accumulate, arena, scratch, g)
+    elif op.kind == CONVOLUTION:
+        convolution_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
+    elif op.kind == GROUPED:
+        grouped_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
 
 
 cdef void op_backward_bias(
@@ -89,6 +101,8 @@ cdef void op_backward_bias(
         batch_norm_backward_bias(batch, op, accumulate, arena, g)
     elif op.kind == LAYER_NORM:
         layer_norm_backward_bias(batch, op, accumulate, arena, g)
+    elif op.kind == CONVOLUTION or op.kind == GROUPED:
+        positions_backward_bias(batch, op, accumulate, arena, g)
 
 
 cdef void op_moments(const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t n, floating* arena) noexcept nogil:

@@ -27,6 +27,9 @@ from cbp.layers import (
 from cbp._lower import dense, noise, normalization
 from cbp._plan import Plan, Shape, Value
 from cbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, Layer, LayerNorm
+from cbp._lower import convolution, dense
+from cbp._plan import Plan, Shape, Value
+from cbp.layers import Conv1D, Conv2D, Dense, DepthwiseConv2D, Layer, SeparableConv2D
 
 __all__ = ["KINDS", "plan"]
 
@@ -47,6 +50,10 @@ KINDS: Mapping[type[Layer], Callable[..., Value]] = {
     Dropout: noise.dropout,
     GaussianNoise: noise.gaussian_noise,
     LayerNorm: normalization.layer_norm,
+    Conv1D: convolution.filters,
+    Conv2D: convolution.filters,
+    DepthwiseConv2D: convolution.depthwise,
+    SeparableConv2D: convolution.separable,
 }
 
 

@@ -14,6 +14,7 @@ from cbp import _check, layers
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
 from cbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, Layer, LayerNorm
+from cbp.layers import Conv1D, Conv2D, Dense, DepthwiseConv2D, Layer, SeparableConv2D
 from cbp.layers.base import parts
 from cbp.losses import Loss
 from cbp.modelfile import canonical_json, container
@@ -42,6 +43,10 @@ LAYERS: dict[str, type[Layer]] = {
     "dropout": Dropout,
     "gaussian_noise": GaussianNoise,
     "layer_norm": LayerNorm,
+    "conv1d": Conv1D,
+    "conv2d": Conv2D,
+    "depthwise_conv2d": DepthwiseConv2D,
+    "separable_conv2d": SeparableConv2D,
 }
 """The kinds of layers that a file may hold."""
 
