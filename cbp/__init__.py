@@ -4,7 +4,7 @@ from cbp import datasets, initializers, layers, losses, optimizers
 from cbp.check import check_gradients
 from cbp.errors import DivergedError, ModelFileError
 from cbp.history import History
-from cbp.layers import Dense
+from cbp.layers import GRU, LSTM, RNN, Bidirectional, Dense
 from cbp.network import Network, load, mlp
 from cbp.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Network", "mlp", "Dense",
+    "RNN", "LSTM", "GRU", "Bidirectional",
     "SGD", "Adam", "AdamW", "RMSprop", "Adagrad",
     "History", "check_gradients", "load",
     "DivergedError", "ModelFileError",

@@ -19,7 +19,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import numpy as np
 
 from cbp._structs cimport Op, Run, Source
-from cbp.kernels cimport activations, dense, gather, losses, optimizers, random, tile
+from cbp.kernels cimport activations, dense, gather, losses, optimizers, random, recurrent, tile
 from cbp.kernels.dense cimport (
     dense_backward_bias,
     dense_backward_input,
@@ -27,6 +27,7 @@ from cbp.kernels.dense cimport (
     dense_backward_weight,
     dense_forward,
     dense_forward_naive,
+    transpose,
 )
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
 from cbp.kernels.team cimport MAX_MEMBERS, TeamState, team_close, team_free, team_open, team_run, team_work
@@ -37,6 +38,9 @@ cnp.import_array()
 
 cdef enum OpKind:
     DENSE
+    RNN
+    LSTM
+    GRU
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
@@ -44,12 +48,16 @@ cdef enum:
     FETCH_UP_TO = 16384     # larger ones need longer than a step
 
 
+cdef enum:
+    MOST_WALKERS = 48       # samples that go through time together: their step stays in the first-level cache
+    FEW_WALKERS = 4
+
 cdef enum Mode:
     TRAIN
     GRADIENT      # the gradient of one batch, no update
     EVALUATE      # loss and metric, no gradient
 
-OPS = {"dense": DENSE}
+OPS = {"dense": DENSE, "rnn": RNN, "lstm": LSTM, "gru": GRU}
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
 ACTIVATIONS = {
     "identity": activations.IDENTITY,
@@ -101,6 +109,7 @@ SOURCES = {
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
+WALKERS = MOST_WALKERS   # samples that a recurrent layer takes through time at once; scratch is sized by it
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
 
@@ -173,6 +182,7 @@ def clock():
 
 include "_pass.pxi"
 include "_dense.pxi"
+include "_recurrent.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"

@@ -12,6 +12,8 @@ cdef void op_forward(
     """Weighted sums, or whatever comes before the activation, of some rows."""
     if op.kind == DENSE:
         dense_op_forward(batch, op, first, rows, arena, scratch)
+    elif is_recurrent(op):
+        recurrent_forward(batch, op, first, rows, arena, scratch)
 
 
 cdef void op_backward_rows(
@@ -20,6 +22,8 @@ cdef void op_backward_rows(
     """From the gradient of that, in the delta slot, to the gradient of the input, which is overwritten."""
     if op.kind == DENSE:
         dense_op_backward_rows(batch, op, first, rows, arena, scratch)
+    elif is_recurrent(op):
+        recurrent_backward_rows(batch, op, first, rows, arena, scratch)
 
 
 cdef void op_backward_weight(
@@ -29,6 +33,8 @@ cdef void op_backward_weight(
     """The gradient of n rows of the weight matrix, over all rows of the piece."""
     if op.kind == DENSE:
         dense_op_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
+    elif is_recurrent(op):
+        recurrent_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
 
 
 cdef void op_backward_bias(
@@ -37,6 +43,8 @@ cdef void op_backward_bias(
     """The gradient of the bias row, over all rows of the piece."""
     if op.kind == DENSE:
         dense_op_backward_bias(batch, op, accumulate, arena, scratch, g)
+    elif is_recurrent(op):
+        recurrent_backward_bias(batch, op, accumulate, arena, scratch, g)
 
 
 cdef void op_moments(const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t n, floating* arena) noexcept nogil:

@@ -10,11 +10,6 @@
 #
 # A GRU's gates stand in the order n's share of the input, r, z, n's share of the state: both products then take neighbours.
 
-cdef enum:
-    MOST_WALKERS = 48   # samples that go through time together: their step stays in the first-level cache, their sequence near
-    FEW_WALKERS = 4
-
-
 cdef inline bint is_recurrent(const Op* op) noexcept nogil:
     return op.kind == RNN or op.kind == LSTM or op.kind == GRU
 

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cbp._lower import dense
+from cbp._lower import dense, recurrent
 from cbp._plan import Plan, Shape, Value
-from cbp.layers import Dense, Layer
+from cbp.layers import GRU, LSTM, RNN, Bidirectional, Dense, Layer
 
 __all__ = ["KINDS", "plan"]
 
-KINDS: Mapping[type[Layer], Callable[..., Value]] = {Dense: dense.lower}
+KINDS: Mapping[type[Layer], Callable[..., Value]] = {
+    Dense: dense.lower,
+    RNN: recurrent.lower,
+    LSTM: recurrent.lower,
+    GRU: recurrent.lower,
+    Bidirectional: recurrent.bidirectional,
+}
 
 
 def plan(layers: tuple[Layer, ...], input_shape: Shape) -> Plan:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cbp import _check
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
-from cbp.layers import Dense, Layer
+from cbp.layers import GRU, LSTM, RNN, Bidirectional, Dense, Layer
 from cbp.layers.base import parts
 from cbp.losses import Loss
 from cbp.modelfile import canonical_json, container
@@ -28,6 +28,10 @@ FORMAT = 1
 
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,
+    "rnn": RNN,
+    "lstm": LSTM,
+    "gru": GRU,
+    "bidirectional": Bidirectional,
 }
 """The kinds of layers that a file may hold."""
 
