@@ -43,10 +43,11 @@ def real(
     above: float | None = None,
     minimum: float | None = None,
     below: float | None = None,
+    maximum: float | None = None,
 ) -> float:
-    """``value`` as a finite float within the bounds (``above`` and ``below`` excluded, ``minimum`` included)."""
+    """``value`` as a finite float within the bounds (``above`` and ``below`` excluded, ``minimum`` and ``maximum`` included)."""
     parts = [f"above {above:g}" if above is not None else "", f"of at least {minimum:g}" if minimum is not None else ""]
-    parts.append(f"below {below:g}" if below is not None else "")
+    parts += [f"below {below:g}" if below is not None else "", f"of at most {maximum:g}" if maximum is not None else ""]
     wanted = " and ".join(part for part in parts if part)
     wanted = f"a finite number {wanted}".rstrip()
     try:
@@ -62,6 +63,7 @@ def real(
         and (above is None or number > above)
         and (minimum is None or number >= minimum)
         and (below is None or number < below)
+        and (maximum is None or number <= maximum)
     )
     if not in_bounds:
         raise ValueError(f"{argument} must be {wanted}, got {number:g}")

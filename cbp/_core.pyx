@@ -11,7 +11,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cython cimport floating
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport isfinite
+from libc.math cimport isfinite, sqrt
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -19,7 +19,20 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import numpy as np
 
 from cbp._structs cimport Op, Run, Source
-from cbp.kernels cimport activations, dense, gather, losses, optimizers, random, tile
+from cbp.kernels cimport (
+    activations,
+    conv,
+    dense,
+    depthwise,
+    gather,
+    losses,
+    noise,
+    norm,
+    optimizers,
+    random,
+    recurrent,
+    tile,
+)
 from cbp.kernels.dense cimport (
     dense_backward_bias,
     dense_backward_input,
@@ -27,6 +40,7 @@ from cbp.kernels.dense cimport (
     dense_backward_weight,
     dense_forward,
     dense_forward_naive,
+    transpose,
 )
 from cbp.kernels.pool cimport pool_backward, pool_forward
 from cbp.kernels.repack cimport pad, repack
@@ -46,12 +60,25 @@ cdef enum OpKind:
     MAX_POOL
     AVERAGE_POOL
     EMBEDDING
+    BATCH_NORM
+    LAYER_NORM
+    DROPOUT
+    GAUSSIAN_NOISE
+    CONVOLUTION
+    GROUPED
+    RNN
+    LSTM
+    GRU
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
     FETCH_FROM = 256        # numbers of a piece whose successor is fetched into the cache: smaller ones come by themselves,
     FETCH_UP_TO = 16384     # larger ones need longer than a step
 
+
+cdef enum:
+    MOST_WALKERS = 48       # samples that go through time together: their step stays in the first-level cache
+    FEW_WALKERS = 4
 
 cdef enum Mode:
     TRAIN
@@ -67,6 +94,15 @@ OPS = {
     "max_pool": MAX_POOL,
     "average_pool": AVERAGE_POOL,
     "embedding": EMBEDDING,
+    "batch_norm": BATCH_NORM,
+    "layer_norm": LAYER_NORM,
+    "dropout": DROPOUT,
+    "gaussian_noise": GAUSSIAN_NOISE,
+    "convolution": CONVOLUTION,
+    "grouped": GROUPED,
+    "rnn": RNN,
+    "lstm": LSTM,
+    "gru": GRU,
 }
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
 ACTIVATIONS = {
@@ -119,7 +155,10 @@ SOURCES = {
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
+PIXELS = conv.PIXELS   # windows in a table of offsets; scratch is sized by it
+WALKERS = MOST_WALKERS   # samples that a recurrent layer takes through time at once; scratch is sized by it
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
+NOISE_WORDS = random.WORDS   # numbers of a mask that are drawn at once
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
 
 
@@ -194,6 +233,10 @@ include "_dense.pxi"
 include "_structure.pxi"
 include "_pooling.pxi"
 include "_embedding.pxi"
+include "_normalization.pxi"
+include "_noise.pxi"
+include "_convolution.pxi"
+include "_recurrent.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"
@@ -398,10 +441,7 @@ def vector_jacobian(
             forward_whole(&batch, &arena[0], &scratch[0, 0])
             read_d_output(&batch, wanted, &arena[0])
             for index in range(batch.count - 1, -1, -1):
-                if interrupts(&batch, index):
-                    op_backward_moments(&batch, &ops[index], 0, ops[index].width, &arena[0])
-                backward_rows(&batch, index, 0, batch.rows, &arena[0], &scratch[0, 0], NULL)
-                backward_weights(&batch, index, 0, ops[index].weight_rows, &arena[0], &scratch[0, 0], NULL)
+                op_back(&batch, index, &arena[0], &scratch[0, 0], NULL)
             for p in range(batch.rows * op.in_positions):
                 memcpy(&d_input[first, 0] + p * op.inputs, &rows[p * padded(op.inputs)], op.inputs * sizeof(floating))
             first += batch.rows

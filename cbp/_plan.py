@@ -87,6 +87,8 @@ class Plan:
         Numbers that belong to no sample.
     carry : int
         Numbers of a row's state that goes from batch to batch.
+    streams : int
+        How many layers draw random numbers while training.
     whole_batch : bool
         Whether a batch must go through at once, because its rows depend on each other.
     vocabulary : int
@@ -103,6 +105,7 @@ class Plan:
         self.parameters: dict[str, Parameter] = {}
         self.statistics: dict[str, Parameter] = {}
         self.size = self.statistics_size = self.scratch = self.workspace = self.carry = 0
+        self.streams = 0
         self.whole_batch = False
         self.vocabulary = 0
         self.no_lengths = "" if len(input_shape) == 2 else "the samples have no axis of time"
@@ -208,6 +211,11 @@ class Plan:
         offset = self.workspace
         self.workspace += padded(size)
         return offset
+
+    def stream(self) -> int:
+        """A new stream of random numbers."""
+        self.streams += 1
+        return self.streams - 1
 
     def mixes_time(self, layer: str, value: Value) -> None:
         """A layer takes steps of a sample together in a way that knows nothing of lengths."""
