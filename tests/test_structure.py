@@ -264,6 +264,55 @@ def test_blocks_that_do_not_fit(shape, layers, message):
         network(shape, [cbp.Residual(layers)])
 
 
+STRIDES = {
+    "a picture halved": ((6, 8, 3), [cbp.Conv2D(5, 3, "tanh", stride=2, padding="same"), cbp.Conv2D(4, 3, padding="same")]),
+    "odd sizes": ((5, 7, 3), [cbp.Conv2D(4, 3, stride=2, padding="same")]),
+    "one axis only": ((4, 6, 3), [cbp.Conv2D(4, 3, "tanh", stride=(1, 3), padding="same"), cbp.Dense(16)]),
+    "by a pool": ((4, 6, 16), [cbp.Conv2D(16, 3, padding="same"), cbp.MaxPool2D(2)]),
+    "a sequence": ((7, 3), [cbp.Conv1D(5, 3, "tanh", stride=3, padding="same")]),
+}
+
+
+@pytest.mark.parametrize("name", STRIDES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_projection_with_a_stride(name, dtype, first):
+    """Beside the layers of the branch, run alone, and positions that are picked by slices; first and second layer."""
+    shape, layers = STRIDES[name]
+    rng = np.random.default_rng(11)
+    before = [] if first else [cbp.Dense(shape[-1], "tanh")]
+    net = shake(network(shape, [*before, cbp.Residual(layers, activation="silu")], dtype))
+    x, d = rng.normal(size=(3, *shape)), rng.normal(size=(3, *net.output_shape))
+    value = x if first else np.tanh(dense(x, net.parameters, "0"))
+    place = f"{len(before)}"
+    branch = network(shape, layers, dtype)
+    for key, view in branch.parameters.items():
+        view[...] = net.parameters[f"{place}.{key}"]
+    weight = np.asarray(net.parameters[f"{place}.skip.weight"], float)
+    strides = [-(-n // m) for n, m in zip(shape[:-1], net.output_shape[:-1], strict=True)]
+    picked = value[(slice(None), *(slice(None, None, stride) for stride in strides))]
+    z = branch.predict(value) + picked @ weight.reshape(weight.shape[-2:])
+    close(net.predict(x), ACTIVATION["silu"](z), DTYPES[dtype])
+    sigmoid = 1 / (1 + np.exp(-z))
+    dz = d * sigmoid * (1 + z * (1 - sigmoid))
+    d_weight = np.tensordot(picked, dz, [tuple(range(z.ndim - 1))] * 2)
+    d_value, d_branch = branch.backward(value, dz)
+    d_value[(slice(None), *(slice(None, None, stride) for stride in strides))] += dz @ weight.reshape(weight.shape[-2:]).T
+    d_input, gradient = net.backward(x, d)
+    close(gradient[-weight.size - d_branch.size :], np.concatenate([d_branch, d_weight.ravel()]), 10 * DTYPES[dtype])
+    if first:
+        close(d_input, d_value, 10 * DTYPES[dtype])
+
+
+@pytest.mark.parametrize("name", STRIDES)
+def test_gradients_of_a_projection_with_a_stride(name):
+    shape, layers = STRIDES[name]
+    rng = np.random.default_rng(12)
+    block = cbp.Residual(layers, activation="tanh")
+    net = shake(network(shape, [block, cbp.Flatten(), cbp.Dense(3, "softmax")], loss="cross_entropy"))
+    assert cbp.check_gradients(net, rng.normal(size=(3, *shape)), rng.integers(3, size=3), limit=200).error < 1e-6
+
+
 # --- side by side -------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cbp.layers.base import Layer, Parameter, Shape, brief, checked_activation
+from cbp.layers.convolution import Conv1D, Conv2D
 from cbp.layers.dense import Dense
 
 __all__ = ["Residual"]
@@ -67,8 +68,6 @@ class Residual(Layer):
             return Dense(units, bias=False)
         strides = _strides(input_shape[:-1], output_shape[:-1])
         if strides and len(input_shape) in (2, 3):
-            from cbp.layers.convolution import Conv1D, Conv2D
-
             if len(strides) == 1:
                 return Conv1D(units, 1, stride=strides[0], bias=False)
             return Conv2D(units, 1, stride=(strides[0], strides[1]), bias=False)
