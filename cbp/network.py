@@ -93,8 +93,8 @@ class Network:
         self.l2 = _check.real("l2", l2, minimum=0)
         self._plan = _lower.plan(self.layers, self.input_shape)
         if self._plan.vocabulary > 2**24 and self.dtype == np.float32:
-            raise ValueError(f"layers: an Embedding has a vocabulary of {self._plan.vocabulary}; inputs of a float32 network are whole "
-                             f"numbers only up to 2**24, so it needs dtype='float64'")
+            raise ValueError(f"layers: an Embedding has a vocabulary of {self._plan.vocabulary}; inputs of a float32 network "
+                             f"are whole numbers only up to 2**24, so it needs dtype='float64'")
         self.output_shape = self._plan.output_shape
         self._form = _arrays.Form(self.input_shape, self.output_shape, self.loss, self.dtype, self._plan.vocabulary)
         last = self.layers[-1]
