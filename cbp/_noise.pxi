@@ -1,5 +1,5 @@
-# Noise as ops: included by _core.pyx. DROPOUT keeps its mask in `extra`, one byte a number; GAUSSIAN_NOISE adds what no gradient
-# depends on. Both count the numbers of a sample as they lie in the slot of the output, pads included.
+# Noise as ops: included by _core.pyx. DROPOUT keeps its mask in `extra`, one byte a number; what GAUSSIAN_NOISE adds is in no
+# gradient. Both count the numbers of a sample as they lie in the slot of the output, pads included.
 
 cdef inline void key_of(const Pass* batch, const Op* op, uint32_t* key) noexcept nogil:
     """What all samples of this batch share. The step still has its number from before the update."""
