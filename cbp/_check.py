@@ -102,6 +102,21 @@ def finite(argument: str, given: Array, dtype: np.dtype[Any]) -> None:
             raise _not_finite(argument, given, first * given[0].size + place, dtype)
 
 
+def row_numbers(argument: str, given: Array, vocabulary: int) -> None:
+    """Finite numbers must be whole and from 0 to ``vocabulary - 1``. Seen block by block, as they are."""
+    rows = given if given.dtype.kind in "fiub" else given.astype(np.float64)
+    step = max(1, BLOCK // max(1, rows.nbytes // len(rows)))
+    for first in range(0, len(rows), step):
+        block = rows[first : first + step]
+        fraction = block.dtype.kind == "f" and bool((block != np.floor(block)).any())
+        if fraction or block.min() < 0 or block.max() >= vocabulary:
+            wrong = np.argwhere((block < 0) | (block >= vocabulary) | (block != np.floor(block)))[0].tolist()
+            value = block[tuple(wrong)]
+            wrong[0] += first
+            raise ValueError(f"{argument} holds {value} {_where(tuple(wrong))}; the inputs of an Embedding with a vocabulary of "
+                             f"{vocabulary} must be whole numbers from 0 to {vocabulary - 1}")
+
+
 def blocks(rows: Array, dtype: np.dtype[Any]) -> Iterator[tuple[int, Array]]:
     """Index of the first row, and some rows as a C-contiguous array of ``dtype``: so much at a time that Ctrl-C is heard and
     that data which do not fit in memory need not."""

@@ -19,7 +19,20 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import numpy as np
 
 from cbp._structs cimport Op, Run, Source
-from cbp.kernels cimport activations, dense, gather, losses, noise, norm, optimizers, random, tile
+from cbp.kernels cimport (
+    activations,
+    conv,
+    dense,
+    depthwise,
+    gather,
+    losses,
+    noise,
+    norm,
+    optimizers,
+    random,
+    recurrent,
+    tile,
+)
 from cbp.kernels.dense cimport (
     dense_backward_bias,
     dense_backward_input,
@@ -27,7 +40,10 @@ from cbp.kernels.dense cimport (
     dense_backward_weight,
     dense_forward,
     dense_forward_naive,
+    transpose,
 )
+from cbp.kernels.pool cimport pool_backward, pool_forward
+from cbp.kernels.repack cimport pad, repack
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
 from cbp.kernels.team cimport MAX_MEMBERS, TeamState, team_close, team_free, team_open, team_run, team_work
 
@@ -37,16 +53,32 @@ cnp.import_array()
 
 cdef enum OpKind:
     DENSE
+    COPY          # the same numbers, padded otherwise
+    SPLIT         # a value with two readers
+    JOIN          # a sum of two values
+    CONCAT        # two values, one behind the other
+    MAX_POOL
+    AVERAGE_POOL
+    EMBEDDING
     BATCH_NORM
     LAYER_NORM
     DROPOUT
     GAUSSIAN_NOISE
+    CONVOLUTION
+    GROUPED
+    RNN
+    LSTM
+    GRU
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
     FETCH_FROM = 256        # numbers of a piece whose successor is fetched into the cache: smaller ones come by themselves,
     FETCH_UP_TO = 16384     # larger ones need longer than a step
 
+
+cdef enum:
+    MOST_WALKERS = 48       # samples that go through time together: their step stays in the first-level cache
+    FEW_WALKERS = 4
 
 cdef enum Mode:
     TRAIN
@@ -55,10 +87,22 @@ cdef enum Mode:
 
 OPS = {
     "dense": DENSE,
+    "copy": COPY,
+    "split": SPLIT,
+    "join": JOIN,
+    "concat": CONCAT,
+    "max_pool": MAX_POOL,
+    "average_pool": AVERAGE_POOL,
+    "embedding": EMBEDDING,
     "batch_norm": BATCH_NORM,
     "layer_norm": LAYER_NORM,
     "dropout": DROPOUT,
     "gaussian_noise": GAUSSIAN_NOISE,
+    "convolution": CONVOLUTION,
+    "grouped": GROUPED,
+    "rnn": RNN,
+    "lstm": LSTM,
+    "gru": GRU,
 }
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
 ACTIVATIONS = {
@@ -111,6 +155,8 @@ SOURCES = {
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
+PIXELS = conv.PIXELS   # windows in a table of offsets; scratch is sized by it
+WALKERS = MOST_WALKERS   # samples that a recurrent layer takes through time at once; scratch is sized by it
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
 NOISE_WORDS = random.WORDS   # numbers of a mask that are drawn at once
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
@@ -184,8 +230,13 @@ def clock():
 
 include "_pass.pxi"
 include "_dense.pxi"
+include "_structure.pxi"
+include "_pooling.pxi"
+include "_embedding.pxi"
 include "_normalization.pxi"
 include "_noise.pxi"
+include "_convolution.pxi"
+include "_recurrent.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"

@@ -4,7 +4,8 @@
 # loop of _step.pxi then calls batch_norm_moments(), and batch_norm_backward_moments() on the way back, each part for some
 # channels. What they find lies in the workspace, in the rows of `Moments`. Rows of weight 0 and steps beyond a row's length do
 # not count. Where a single value of a channel counts, which has no variance, the batch is normalised as at prediction. The
-# running statistics are the mean's row and the variance's; batch_norm_remember() moves them once the loss is known to be finite.
+# running statistics are the mean's row and the variance's; batch_norm_remember() moves them once the loss is known to be
+# finite.
 #
 # LAYER_NORM: `extra` keeps the three moments of every position.
 
@@ -301,14 +302,6 @@ cdef void batch_norm_backward_bias(
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
     add_row(op.width, moments_row(batch, op, SHIFT_GRADIENT, arena), g)
-
-
-cdef inline void add_row(Py_ssize_t n, const floating* row, floating* g) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(n):
-        g[k] += row[k]
-
-
 # --- every position by itself -------------------------------------------------------------------------------------------------
 
 cdef inline const floating* with_pads(const Op* op, const floating* x, floating* copy) noexcept nogil:

@@ -227,6 +227,8 @@ cdef void silence_row(const Pass* batch, Py_ssize_t r, floating* arena) noexcept
         memset(output_of(batch, op, r, arena), 0, size)
         memset(sums_of(batch, op, r, arena), 0, size)
         memset(delta_of(batch, op, r, arena), 0, size)
+        if is_recurrent(op):
+            recurrent_silence(batch, op, r, arena)
         if op.extra_size > 0:
             memset(slot_of(batch, op.extra, op.extra_size, r, arena), 0, op.extra_size * sizeof(floating))
 
@@ -273,21 +275,32 @@ cdef void weights_task(Pass* batch, int part, int parts, int member, floating* a
     cdef Py_ssize_t index, first, end
     cdef const Op* op
     for index in range(batch.count):
-        total += batch.ops[index].weight_rows * batch.ops[index].weight_width
+        total += volume(batch, &batch.ops[index])
     for index in range(batch.count):
         op = &batch.ops[index]
         if op.weight_rows == 0:
             continue
-        first = row_at(total * part // parts - before, op)
-        end = op.weight_rows if part + 1 == parts else row_at(total * (part + 1) // parts - before, op)
-        before += op.weight_rows * op.weight_width
+        first = row_at(batch, total * part // parts - before, op)
+        end = op.weight_rows if part + 1 == parts else row_at(batch, total * (part + 1) // parts - before, op)
+        before += volume(batch, op)
         if first < end:
             backward_weights(batch, index, first, end, arena, scratch, batch.laps if member == 0 else NULL)
 
 
-cdef inline Py_ssize_t row_at(Py_ssize_t offset, const Op* op) noexcept nogil:
+cdef inline Py_ssize_t volume(const Pass* batch, const Op* op) noexcept nogil:
+    """The length of an op's weights when they are laid end to end: as many numbers as a step touches."""
+    cdef Py_ssize_t rows = op.weight_rows
+    if op.sparse:
+        rows = max(1, min(rows, batch.rows * op.positions))
+    return rows * op.weight_width
+
+
+cdef inline Py_ssize_t row_at(const Pass* batch, Py_ssize_t offset, const Op* op) noexcept nogil:
     """The row of an op's weights at an offset, at the next whole tile; within the op."""
-    cdef Py_ssize_t row = offset // op.weight_width // tile.TILE_ROWS * tile.TILE_ROWS if offset > 0 else 0
+    cdef Py_ssize_t row = offset // op.weight_width if offset > 0 else 0
+    if op.sparse:
+        row = <Py_ssize_t>(<double>row * op.weight_width / volume(batch, op) * op.weight_rows)
+    row = row // tile.TILE_ROWS * tile.TILE_ROWS
     return row if row < op.weight_rows else op.weight_rows
 
 
@@ -312,7 +325,13 @@ cdef void backward_weights(
     cdef floating* g
     if op.weight_rows == 0:
         return
+    if op.sparse and batch.run.mode == TRAIN:
+        sparse_backward_weight(batch, op, first, end, arena, scratch)
+        lap(laps, UPDATE)
+        return
     block = max(1, GRADIENT_BLOCK // op.weight_width // tile.TILE_ROWS) * tile.TILE_ROWS
+    if op.kind == EMBEDDING:
+        block = end - first    # every block would search all samples for its rows
     while row < end:
         n = min(block, end - row)
         offset = op.weight + row * op.weight_width
