@@ -302,6 +302,8 @@ cdef void batch_norm_backward_bias(
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
     add_row(op.width, moments_row(batch, op, SHIFT_GRADIENT, arena), g)
+
+
 # --- every position by itself -------------------------------------------------------------------------------------------------
 
 cdef inline const floating* with_pads(const Op* op, const floating* x, floating* copy) noexcept nogil:
