@@ -280,7 +280,8 @@ cdef void batch_norm_backward_weight(
 ) noexcept nogil:
     """Of the scale: one row."""
     cdef const floating* variance = <const floating*>batch.statistics + op.statistics + op.width
-    cdef Py_ssize_t k
+    cdef const floating* weights = <const floating*>batch.weights
+    cdef Py_ssize_t k, r
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
     if batch.training:
@@ -288,8 +289,10 @@ cdef void batch_norm_backward_weight(
         return
     for k in range(op.width):
         scratch[k] = <floating>(1 / sqrt(variance[k] + op.epsilon))
-    norm.add_frozen_products(batch.rows * op.positions, op.inputs, op.width, input_of(batch, op, 0, arena), op.in_width,
-                             variance - op.width, <const floating*>scratch, delta_of(batch, op, 0, arena), g)
+    for r in range(batch.rows):
+        if weights is NULL or weights[r] != 0:   # such a row may have numbers too large for a product
+            norm.add_frozen_products(op.positions, op.inputs, op.width, input_of(batch, op, r, arena), op.in_width,
+                                     variance - op.width, <const floating*>scratch, delta_of(batch, op, r, arena), g)
 
 
 cdef void batch_norm_backward_bias(
