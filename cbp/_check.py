@@ -45,7 +45,7 @@ def real(
     below: float | None = None,
     maximum: float | None = None,
 ) -> float:
-    """``value`` as a finite float within the bounds (``above`` and ``below`` excluded, ``minimum`` and ``maximum`` included)."""
+    """``value`` as a finite float within the bounds, of which ``above`` and ``below`` are excluded."""
     parts = [f"above {above:g}" if above is not None else "", f"of at least {minimum:g}" if minimum is not None else ""]
     parts += [f"below {below:g}" if below is not None else "", f"of at most {maximum:g}" if maximum is not None else ""]
     wanted = " and ".join(part for part in parts if part)

@@ -434,7 +434,8 @@ def vector_jacobian(
         batch.ld_dx = op.in_positions * padded(op.inputs)
         batch.training = run[0].training
         while first < inputs.rows:
-            batch.rows = batch.way = min(run[0].piece, inputs.rows - first)
+            batch.rows = min(run[0].piece, inputs.rows - first)
+            batch.way = inputs.rows
             batch.first = run[0].row = first
             batch.x = rows_of(inputs, first, batch.rows, &arena[0])
             batch.lengths = &lengths[first] if lengths.shape[0] > 0 else NULL

@@ -80,7 +80,7 @@ class Runner:
     shuffle : bool
         Whether every epoch takes the samples in a new order.
     seed : int
-        Of the shuffles.
+        Of the shuffles and of noise.
     crew : Crew or None
         The threads; None: the caller alone.
     training : bool
@@ -231,7 +231,7 @@ def predict(plan: Plan, parameters: Flat, statistics: Flat, x: Source, lengths: 
     rows = out.reshape(samples, -1)
     piece = plan.piece(samples, apart=True)
     arena = aligned(plan.arena * piece, dtype, clear=False)
-    workspace, scratch = aligned(max(plan.workspace, 1), dtype), aligned(plan.scratch, dtype, clear=False)
+    workspace, scratch = aligned(max(plan.workspace, 1), dtype), aligned(max(plan.scratch, 1), dtype, clear=False)
     done = 0
     while done < samples:
         done = _core.predict(plan.ops, parameters, statistics, x.record, lengths, rows, arena, workspace, scratch, piece, done,
@@ -265,5 +265,5 @@ def vector_jacobian(
 
 def _scratch(plan: Plan, threads: int, dtype: np.dtype[Any]) -> Flat:
     """A row of scratch for every thread."""
-    size = padded(plan.scratch)
+    size = padded(max(plan.scratch, 1))
     return aligned(threads * size, dtype).reshape(threads, size)

@@ -70,8 +70,8 @@ cdef void back_task(Pass* batch, int part, int parts, int member, floating* aren
 cdef void rows_back(
     Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch, Laps* laps,
 ) noexcept nogil:
-    """Some rows back through the ops before `end`, whose last delta slot holds the gradient of the weighted sums, up to that of the
-    next one that waits for the others."""
+    """Some rows back through the ops before `end`, the last of which has the gradient of its weighted sums already, up to that
+    of the next one that waits for the others."""
     cdef Py_ssize_t index
     for index in range(batch.end - 1, -1, -1):
         op_backward_rows(batch, &batch.ops[index], first, rows, arena, scratch)

@@ -208,7 +208,7 @@ class Network:
             try:
                 self._hold(chosen)
                 runner = self._runner(self._numbers, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle,
-                                      seed=self.seed, crew=crew)
+                                      crew=crew)
                 run = Fit(runner, self._numbers, self.loss.traits.metric, None if validation is None else
                           lambda: self._measure(validation, crew))
             except BaseException:  # out of memory
@@ -332,8 +332,7 @@ class Network:
         step of the training would compute, with batch statistics and noise; else layers behave as in :meth:`predict`.
         """
         data = self._data(X, y, sample_weight, lengths)
-        runner = self._runner(self._still(), data, mode="gradient", training=_check.boolean("training", training),
-                              seed=self.seed)
+        runner = self._runner(self._still(), data, mode="gradient", training=_check.boolean("training", training))
         loss = float(runner.epochs(1)[0, 0])
         return loss, self._compact(runner.gradient)
 
@@ -420,7 +419,7 @@ class Network:
             start += view.size
 
     def _compact(self, flat: Array) -> Array:
-        return np.concatenate([np.empty(0, flat.dtype), *(view.reshape(-1) for view in self._plan.views(flat).values())])
+        return np.concatenate([flat[:0], *(view.reshape(-1) for view in self._plan.views(flat).values())])
 
     # --- description ----------------------------------------------------------------------------------------------------------
 
@@ -489,7 +488,7 @@ class Network:
         return Numbers(mine.parameters, mine.state, mine.statistics, mine.step, mine.epoch)
 
     def _runner(self, numbers: Numbers, data: _arrays.Data, **how: Any) -> Runner:
-        return Runner(self._plan, numbers, Objective(self.loss, self.l1, self.l2), data, **how)
+        return Runner(self._plan, numbers, Objective(self.loss, self.l1, self.l2), data, seed=self.seed, **how)
 
     def _crew(self, threads: _team.Threads, samples: int, batch_size: int | None, epochs: int) -> _team.Crew:
         """The threads of a run; for "auto" with estimates from the number of parameters."""
