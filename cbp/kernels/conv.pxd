@@ -1,6 +1,6 @@
 # The products of a convolution: the register tile of tile.pxd, whose first factor is read where a window of the image stands.
 #
-# window_product() computes c[g, i] = start[g, i] + sum over k of a[g * group_stride + i * row_stride + offsets[k]] b[k]: rows in
+# A product of windows is c[g, i] = start[g, i] + sum over k of a[g * group_stride + i * row_stride + offsets[k]] b[k]: rows in
 # `groups` of equal distance, and a table that says where the k-th number of a window lies. All three directions are such a product:
 #
 #   forward          groups and rows: lines and columns of the output,  k: taps of the window (line, column, channel)
@@ -87,8 +87,9 @@ cdef inline void window_column(
     floating* c, Py_ssize_t c_group, Py_ssize_t c_row,
 ) noexcept nogil:
     """`rows` rows of every group: so many groups at once as fill the accumulators, then 5, 3 and 1."""
-    # Twelve rows of two groups are not unrolled by gcc any more.
-    cdef int height = 1 if rows == 12 else min(8, max(1, (2 * TILE_ROWS if vecs == 2 or TILE_ROWS < 12 else 18) // (rows * vecs)))
+    # Of tiles one vector wide gcc unrolls no more than 18 rows, and none with 12 rows in two groups.
+    cdef int most = 18 if vecs == 1 and TILE_ROWS == 12 else 2 * TILE_ROWS
+    cdef int height = 1 if rows == 12 else min(8, max(1, most // (rows * vecs)))
     cdef Py_ssize_t g = 0
     if height != 5 and height != 3 and height != 1:
         g = window_tiles(height, g, rows, vecs, groups, depth, a, group_stride, row_stride, offsets, b, ldb,
@@ -161,25 +162,6 @@ cdef inline void window_strip(
         c += n * c_row
         if start is not NULL:
             start += n * start_row
-
-
-cdef inline void window_product(
-    Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
-    const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
-    const floating* b, Py_ssize_t ldb,
-    const floating* start, Py_ssize_t start_group, Py_ssize_t start_row,
-    floating* c, Py_ssize_t c_group, Py_ssize_t c_row,
-) noexcept nogil:
-    """The formula above, for `columns` that fill whole vectors; `start` is nothing, a row (strides 0) or c itself."""
-    cdef int lanes = VECTOR_BYTES // <int>sizeof(floating)
-    cdef Py_ssize_t j = 0
-    while columns - j >= 2 * lanes:
-        window_strip(2, groups, rows, depth, a, group_stride, row_stride, offsets, b + j, ldb,
-                     start + j if start is not NULL else NULL, start_group, start_row, c + j, c_group, c_row)
-        j += 2 * lanes
-    if columns - j >= lanes:
-        window_strip(1, groups, rows, depth, a, group_stride, row_stride, offsets, b + j, ldb,
-                     start + j if start is not NULL else NULL, start_group, start_row, c + j, c_group, c_row)
 
 
 # --- tables: where the numbers of a window, and the windows, lie -----------------------------------------------------------------
