@@ -103,7 +103,8 @@ SOURCES = {
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
-PIXELS = conv.PIXELS   # windows in a table of offsets; scratch is sized by it
+PIXELS = conv.PIXELS   # windows in a table of offsets, and samples whose images are copied at once: scratch is sized by them
+SAMPLES = conv.SAMPLES
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
 
@@ -177,6 +178,7 @@ def clock():
 include "_pass.pxi"
 include "_dense.pxi"
 include "_convolution.pxi"
+include "_grouped.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"
