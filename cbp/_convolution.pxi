@@ -54,18 +54,20 @@ cdef struct Image:
     bint copied
     Py_ssize_t height
     Py_ssize_t width
-    Py_ssize_t line      # numbers from a line of the image to the next
+    Py_ssize_t pixel     # numbers from a pixel to the next
+    Py_ssize_t line      # and from a line to the next
 
 
 cdef inline Image image_of(const Op* op) noexcept nogil:
     cdef Image image
     image.height = (op.out_h - 1) * op.stride_h + (op.kernel_h - 1) * op.dilation_h + 1
     image.width = (op.out_w - 1) * op.stride_w + (op.kernel_w - 1) * op.dilation_w + 1
-    image.copied = (op.pad_h > 0 or op.pad_w > 0 or image.height > op.in_h or image.width > op.in_w
-                    or op.in_width != op.inputs)
+    image.copied = op.pad_h > 0 or op.pad_w > 0 or image.height > op.in_h or image.width > op.in_w
+    image.pixel = op.inputs
     if not image.copied:
         image.width = op.in_w
-    image.line = image.width * op.inputs
+        image.pixel = op.in_width
+    image.line = image.width * image.pixel
     return image
 
 
@@ -110,10 +112,10 @@ cdef void convolution_forward(
     if in_pairs(op, arena):
         pairs_forward(batch, op, first, rows, arena, scratch)
         return
-    conv.grid_offsets(op.kernel_h, op.kernel_w, op.inputs, op.dilation_h * image.line, op.dilation_w * op.inputs, offsets)
+    conv.grid_offsets(op.kernel_h, op.kernel_w, op.inputs, op.dilation_h * image.line, op.dilation_w * image.pixel, offsets)
     for r in range(rows):
         window_multiply(
-            op.out_h, op.out_w, columns, taps, laid_out(op, &image, 1, x, copy), op.stride_h * image.line, op.stride_w * op.inputs,
+            op.out_h, op.out_w, columns, taps, laid_out(op, &image, 1, x, copy), op.stride_h * image.line, op.stride_w * image.pixel,
             offsets, weight, op.width, bias, 0, 0, z, op.out_w * op.width, op.width)
         for p in range(op.positions if columns < op.width else 0):
             for j in range(columns, op.width):
@@ -141,7 +143,7 @@ cdef void convolution_backward_weight(
     if in_pairs(op, arena):
         pairs_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
         return
-    conv.grid_offsets(high, wide, 1, op.stride_h * image.line, op.stride_w * op.inputs, offsets)
+    conv.grid_offsets(high, wide, 1, op.stride_h * image.line, op.stride_w * image.pixel, offsets)
     conv.repeat_offsets(high * wide, some, sample_step(op, &image), offsets)
     while r < batch.rows:
         some = min(some, batch.rows - r)
@@ -150,7 +152,7 @@ cdef void convolution_backward_weight(
             oy, ox = block // across * high, block % across * wide
             pixels = some * min(high, op.out_h - oy) * min(wide, op.out_w - ox)
             weight_of_block(op, &image, op.kernel_w, row, n, pixels,
-                            laid + oy * op.stride_h * image.line + ox * op.stride_w * op.inputs, offsets,
+                            laid + oy * op.stride_h * image.line + ox * op.stride_w * image.pixel, offsets,
                             dz + (oy * op.out_w + ox) * op.width, op.width, accumulate, g)
             accumulate = True
         x += some * op.in_positions * op.in_width
@@ -166,8 +168,8 @@ cdef void weight_of_block(
 
     The rows come in runs of neighbours in the image: a line of the window, or one tap if there are gaps between the taps.
     """
-    cdef bint gaps = op.dilation_w > 1
-    cdef Py_ssize_t tap = op.dilation_w * op.inputs, line = op.dilation_h * image.line
+    cdef bint gaps = op.dilation_w > 1 or image.pixel != op.inputs
+    cdef Py_ssize_t tap = op.dilation_w * image.pixel, line = op.dilation_h * image.line
     cdef Py_ssize_t run = op.inputs if gaps else kernel_w * op.inputs
     cdef Py_ssize_t in_line = kernel_w if gaps else 1          # runs in a line of the window
     cdef Py_ssize_t even = kernel_w if gaps else op.kernel_h   # so many runs are equally far from each other
@@ -331,10 +333,10 @@ cdef void pairs_forward(
     conv.double_row(op.units, lanes, <const floating*>batch.parameters + op.bias if op.bias >= 0 else NULL, bias)
     conv.double_weights(op.kernel_h, op.kernel_w * op.inputs, op.inputs, op.units, op.width, lanes,
                         <const floating*>batch.parameters + op.weight, doubled)
-    conv.grid_offsets(op.kernel_h, op.kernel_w + 1, op.inputs, op.dilation_h * image.line, op.inputs, offsets)
+    conv.grid_offsets(op.kernel_h, op.kernel_w + 1, op.inputs, op.dilation_h * image.line, image.pixel, offsets)
     for r in range(rows):
         window_multiply(
-            op.out_h, op.out_w // 2, lanes, taps, laid_out(op, &image, 1, x, copy), op.stride_h * image.line, 2 * op.inputs,
+            op.out_h, op.out_w // 2, lanes, taps, laid_out(op, &image, 1, x, copy), op.stride_h * image.line, 2 * image.pixel,
             offsets, doubled, lanes, bias, 0, 0, z, op.out_w * op.width, 2 * op.width)
         conv.part_pairs(op.positions // 2, lanes // 2, op.width, z)
         x += op.in_positions * op.in_width
@@ -364,7 +366,7 @@ cdef void pairs_backward_weight(
     cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, 0, arena)
     cdef const floating* laid
     cdef Py_ssize_t r, block, oy, ox, lines, columns
-    conv.grid_offsets(high, wide, 1, op.stride_h * image.line, 2 * op.inputs, offsets)
+    conv.grid_offsets(high, wide, 1, op.stride_h * image.line, 2 * image.pixel, offsets)
     for r in range(batch.rows):
         laid = laid_out(op, &image, 1, x, copy)
         for block in range(blocks):
@@ -372,7 +374,7 @@ cdef void pairs_backward_weight(
             lines, columns = min(high, op.out_h - oy), min(wide, op.out_w // 2 - ox)
             conv.join_pairs(lines * columns, lanes // 2, op.width, dz + (oy * op.out_w + 2 * ox) * op.width, pairs)
             weight_of_block(op, &image, op.kernel_w + 1, start, count, lines * columns,
-                            laid + oy * op.stride_h * image.line + 2 * ox * op.inputs, offsets, pairs, lanes, block > 0, doubled)
+                            laid + oy * op.stride_h * image.line + 2 * ox * image.pixel, offsets, pairs, lanes, block > 0, doubled)
         conv.fold_weights(row, n, line, op.inputs, lanes, op.width, doubled, accumulate or r > 0, g)
         x += op.in_positions * op.in_width
         dz += op.positions * op.width

@@ -8,7 +8,7 @@
 #   input gradient   groups and rows: samples and columns of dz,        k: lines of dz that a line of the image reaches, filters
 #
 # So nothing like the "im2col" matrix is ever in memory (implicit GEMM: Chetlur et al., cuDNN, 2014). The image is read where it lies;
-# only one that has a border of zeros, or pads between its channels, is copied first, one sample at a time.
+# only one that has a border of zeros is copied first, some samples at a time.
 #
 # As in tile.pxd the accumulators stay in registers, 24 with AVX-512, because the tile is called with literal sizes. Where a line
 # of the image is narrower than a tile, the tile takes several lines (groups).
