@@ -155,8 +155,9 @@ SOURCES = {
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
-PIXELS = conv.PIXELS   # windows in a table of offsets; scratch is sized by it
 WALKERS = MOST_WALKERS   # samples that a recurrent layer takes through time at once; scratch is sized by it
+PIXELS = conv.PIXELS   # windows in a table of offsets, and samples whose images are copied at once: scratch is sized by them
+SAMPLES = conv.SAMPLES
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
 NOISE_WORDS = random.WORDS   # numbers of a mask that are drawn at once
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
@@ -237,6 +238,7 @@ include "_normalization.pxi"
 include "_noise.pxi"
 include "_convolution.pxi"
 include "_recurrent.pxi"
+include "_grouped.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"
