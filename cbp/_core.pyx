@@ -187,6 +187,7 @@ include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"
 include "_ready.pxi"
+include "_stream.pxi"
 
 
 # --- passes over the data -----------------------------------------------------------------------------------------------------
@@ -288,7 +289,7 @@ def run_epochs(
         batch.state1 = &state[0, 0] if state.shape[0] > 0 else NULL
         batch.state2 = &state[1, 0] if state.shape[0] > 1 else NULL
         batch.statistics = &statistics[0]
-        batch.carry = &carry[0, 0] if carry.shape[0] > 0 else NULL
+        batch.all_carry = &carry[0, 0] if carry.shape[0] * carry.shape[1] > 0 else NULL
         batch.carry_size = carry.shape[1]
         batch.arena = &arena[0]
         batch.workspace = &workspace[0]
@@ -313,22 +314,24 @@ def run_epochs(
 
 def predict(
     const Op[::1] ops not None, floating[::1] parameters not None, floating[::1] statistics not None, bytes x not None,
-    const Py_ssize_t[::1] lengths not None, floating[:, ::1] out not None, floating[::1] arena not None,
-    floating[::1] workspace not None, floating[::1] scratch not None, Py_ssize_t piece, Py_ssize_t first, double patience,
+    const Py_ssize_t[::1] lengths not None, floating[:, ::1] carry not None, floating[:, ::1] out not None,
+    floating[::1] arena not None, floating[::1] workspace not None, floating[::1] scratch not None, Py_ssize_t piece,
+    Py_ssize_t first, double patience,
 ):
     """Outputs for the rows of x (see source()) from `first` on, until `patience` seconds have passed; returns the first row
-    not done. `lengths` may be empty: all steps count."""
+    not done. `lengths` may be empty: all steps count; `carry` too: every row starts from 0."""
     cdef const Source* inputs = <const Source*><const char*>x
     cdef double deadline
     cdef Pass batch
     with nogil:
         deadline = now() + patience
         begin_forward(&batch, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
-        batch.statistics, batch.workspace = &statistics[0], &workspace[0]
+        batch.statistics, batch.workspace, batch.carry_size = &statistics[0], &workspace[0], carry.shape[1]
         while first < inputs.rows:
             batch.rows = batch.way = min(piece, inputs.rows - first)
             batch.x = rows_of(inputs, first, batch.rows, &arena[0])
             batch.lengths = &lengths[first] if lengths.shape[0] > 0 else NULL
+            batch.carry = &carry[first, 0] if carry.shape[0] * carry.shape[1] > 0 else NULL
             forward(&batch, 0, batch.rows, &arena[0], &scratch[0], NULL)
             copy_outputs(&batch, &arena[0], &out[first, 0])
             first += batch.rows
