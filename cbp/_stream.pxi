@@ -26,7 +26,7 @@ cdef object step_outputs(
     cdef cnp.npy_intp units
     begin_forward(&batch, ops, cnp.PyArray_DIM(table, 0), parameters, arena, ops[0].inputs)
     batch.x = ready_rows(x, 1, ops[0].inputs, 1, arena, &batch.rows)
-    if batch.x is NULL:
+    if batch.x is NULL or (ops[0].kind == EMBEDDING and not names_row(ops, (<const floating*>batch.x)[0])):
         return None
     batch.way = 1
     batch.statistics, batch.workspace = statistics, workspace
@@ -36,3 +36,8 @@ cdef object step_outputs(
     outputs = cnp.PyArray_EMPTY(1, &units, dtype, 0)
     copy_outputs(&batch, arena, <floating*>cnp.PyArray_DATA(<cnp.ndarray>outputs))
     return outputs
+
+
+cdef inline bint names_row(const Op* op, floating x) noexcept nogil:
+    """Whether x is a whole number that an embedding has a row for."""
+    return 0 <= x < <floating>op.weight_rows and x == <floating><Py_ssize_t>x

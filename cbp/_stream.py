@@ -12,7 +12,7 @@ from cbp import _check, _lower
 from cbp._cpu import core as _core
 from cbp._plan import Plan, Shape, aligned
 from cbp._runner import Numbers
-from cbp.layers import Dense, Layer
+from cbp.layers import BatchNorm, Dense, Dropout, Embedding, GaussianNoise, Layer, LayerNorm, Residual
 from cbp.layers.base import brief
 from cbp.layers.recurrent import Recurrent
 
@@ -62,22 +62,22 @@ class Stream:
     """
 
     def __init__(self, layers: tuple[Layer, ...], plan: Plan, numbers: Numbers):
-        if len(plan.input_shape) != 2:
-            raise ValueError(f"predict_step() takes a step of a sequence (time, features); the inputs of this network have the shape "
-                             f"{plan.input_shape}")
-        single = _lower.plan(tuple(map(_of_one_step, layers)), (1, *plan.input_shape[1:]))
+        self._vocabulary = plan.vocabulary
+        self._shape: Shape = plan.input_shape[1:]
+        if len(plan.input_shape) != (1 if self._vocabulary else 2):
+            raise ValueError(f"predict_step() takes a step of a sequence (time, features); the inputs of this network have the "
+                             f"shape {plan.input_shape}")
+        single = _lower.plan(tuple(map(_of_one_step, layers)), (1, *self._shape))
         assert {name: array.shape for name, array in single.parameters.items()} == {
             name: array.shape for name, array in plan.parameters.items()}
-        dtype = numbers.parameters.dtype
-        self._shape: Shape = plan.input_shape[1:]
-        self._dtype = dtype
+        dtype = self._dtype = numbers.parameters.dtype
         self._carry = aligned(max(single.carry, 1), dtype)
         self._arrays = (single.ops, numbers.parameters, numbers.statistics, self._carry, aligned(single.arena, dtype),
                         aligned(max(single.workspace, 1), dtype), aligned(max(single.scratch, 1), dtype))
 
     def step(self, x: object) -> Array:
         """Outputs of the next step."""
-        outputs = _core.step_ready(*self._arrays, x)
+        outputs = _core.step_ready(*self._arrays, (x,) if self._vocabulary else x)
         if outputs is None:
             outputs = _core.step_ready(*self._arrays, self._checked(x))
             assert outputs is not None
@@ -90,16 +90,23 @@ class Stream:
     def _checked(self, x: object) -> Array:
         values = _check.numbers("x", x, self._dtype)
         if values.shape != self._shape:
-            raise ValueError(f"x must be one time step, of the shape {self._shape}, got {values.shape}; whole sequences go to "
-                             f"predict")
-        return np.ascontiguousarray(values)
+            wanted = f"of the shape {self._shape}" if self._shape else "a whole number"
+            raise ValueError(f"x must be one time step, {wanted}, got the shape {values.shape}; whole sequences go to predict")
+        if self._vocabulary:
+            _check.row_numbers("x", np.reshape(x, -1), self._vocabulary)
+        return values.reshape(-1)
+
+
+_EACH_STEP_ALONE = (Dense, Embedding, LayerNorm, BatchNorm, Dropout, GaussianNoise)
 
 
 def _of_one_step(layer: Layer) -> Layer:
-    """The layer with a state of its own between the calls, if it has one."""
+    """The layer with a state that outlives a call, if it has a state."""
     if isinstance(layer, Recurrent) and not layer.reverse:
         return replace(layer, stateful=True)
-    if isinstance(layer, Dense):
+    if isinstance(layer, Residual):
+        return replace(layer, layers=tuple(map(_of_one_step, layer.layers)))
+    if isinstance(layer, _EACH_STEP_ALONE):
         return layer
-    raise ValueError(f"predict_step() cannot take {brief(layer)} step by step: it needs steps before or after the present one. Recurrent "
-                     f"layers that read forward and layers that act on each step alone can")
+    raise ValueError(f"predict_step() cannot take {brief(layer)} step by step: it needs steps before or after the present one; "
+                     f"recurrent layers that read forward, and layers that act on each step alone, do not")
