@@ -333,20 +333,28 @@ cdef void through_state(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena, const floating* mirror,
     floating* dh, floating* dc,
 ) noexcept nogil:
-    """From the gates of a step to the state before it, unless the stretch of steps ends there. In turn upwards and downwards,
-    as in sums_of_step()."""
+    """From the gates of a step to the state before it, where no stretch of steps ends. In turn upwards and downwards, as in
+    sums_of_step()."""
     cdef Py_ssize_t depth = op.weight_width, width = op.width, steps = op.in_positions, ldg = gates_width(op)
     cdef const floating* gates = gates_of(batch, op, first, arena) + time_of(op, step) * ldg
-    if op.bptt > 0 and step % op.bptt == 0:
-        clear_row(rows * width, dh)
-        clear_row(rows * width, dc)
-        return
+    cdef Py_ssize_t r
     if op.kind == GRU:
         gates += width
     if step % 2:
         multiply(rows, width, depth, gates + depth - 1, steps * ldg, -1, mirror + (depth - 1) * width, -width, dh, width, dh, width)
     else:
         multiply(rows, width, depth, gates, steps * ldg, 1, mirror, width, dh, width, dh, width)
+    if op.bptt > 0:
+        for r in range(rows):
+            if begins_stretch(batch, op, first + r, step):
+                clear_row(width, dh + r * width)
+                clear_row(width, dc + r * width)
+
+
+cdef inline bint begins_stretch(const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t step) noexcept nogil:
+    """Whether no gradient goes from a step to the one before it, counted from the first that counts in the row."""
+    cdef Py_ssize_t skipped = op.in_positions - batch.lengths[row] if op.reverse and batch.lengths is not NULL else 0
+    return step > skipped and (step - skipped) % op.bptt == 0 and counts(batch, row, time_of(op, step))
 
 
 cdef void inputs_back(

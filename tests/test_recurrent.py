@@ -128,7 +128,7 @@ def test_a_layer_trains_as_in_pytorch(kind, sequences, reverse, bptt, lengths):
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("lengths", [False, True])
 def test_a_stack_trains_as_in_pytorch(kind, stack, lengths):
-    for rows, bias in ((2, True), (53, True), (5, False)):
+    for rows, bias in ((2, True), (11 if lengths else 53, True), (5, False)):
         train_both(network(STACKS[stack](kind, bias=bias), seed=rows), rows, lengths)
 
 
@@ -299,7 +299,7 @@ def test_a_call_that_fails_leaves_the_state():
     with pytest.raises(ValueError, match=r"X has 2 samples.*net\.reset_state"):
         net.train_on_batch(x[:2], y[:2])
     with pytest.raises(cbp.DivergedError):
-        net.train_on_batch(x, y, optimizer=cbp.SGD(1e38))
+        net.train_on_batch(x, 1e3 * y, optimizer=cbp.SGD(1e38))
     assert np.array_equal(net.predict(x), expected.predict(x))
 
 
@@ -348,7 +348,7 @@ def test_steps_follow_training_and_have_a_state_of_their_own():
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    (np.zeros(2), r"x must be one time step, of the shape \(3,\), got \(2,\); whole sequences go to predict"),
+    (np.zeros(2), r"x must be one time step, of the shape \(3,\), got the shape \(2,\); whole sequences go to predict"),
     (np.zeros((7, 3)), r"x must be one time step"),
     ([0, 0, np.nan], r"x holds nan at index 2"),
 ])
