@@ -40,7 +40,6 @@ from cbp.kernels.dense cimport (
     dense_backward_weight,
     dense_forward,
     dense_forward_naive,
-    transpose,
 )
 from cbp.kernels.pool cimport pool_backward, pool_forward
 from cbp.kernels.repack cimport pad, repack
@@ -205,14 +204,35 @@ def source(array not None, int kind):
     return (<const char*>&record)[:sizeof(Source)]
 
 
-# --- the matrix product, once for all who call it from afar ------------------------------------------------------------------
+# --- what is long when inlined, once for all who call it from afar ------------------------------------------------------------
 
 cdef void multiply(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
     const floating* b, Py_ssize_t ldb, const floating* start, Py_ssize_t start_stride, floating* c, Py_ssize_t ldc,
 ) noexcept nogil:
-    """product() of kernels/tile.pxd, which is long when inlined."""
+    """product() of kernels/tile.pxd."""
     tile.product(rows, columns, depth, a, row_stride, column_stride, b, ldb, start, start_stride, c, ldc)
+
+
+cdef void transposed(
+    Py_ssize_t rows, Py_ssize_t columns, const floating* a, Py_ssize_t lda, floating* b, Py_ssize_t ldb,
+) noexcept nogil:
+    """transpose() of kernels/dense.pxd."""
+    dense.transpose(rows, columns, a, lda, b, ldb)
+
+
+cdef void activate_rows(
+    int kind, Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, floating* z, floating* a,
+) noexcept nogil:
+    """activate() of kernels/activations.pxd."""
+    activations.activate(kind, rows, units, width, z, a)
+
+
+cdef void activate_rows_backward(
+    int kind, Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, const floating* z, const floating* a, floating* d,
+) noexcept nogil:
+    """activate_backward() of kernels/activations.pxd."""
+    activations.activate_backward(kind, rows, units, width, z, a, d)
 
 
 # --- a step, the loop over epochs, the short way for a few rows ---------------------------------------------------------------
@@ -549,7 +569,7 @@ def backward_input(
 def activate(int kind, floating[:, ::1] z not None, Py_ssize_t units):
     """z = f(z) in place, for rows padded from `units` to a multiple of 16."""
     with nogil:
-        activations.activate(kind, z.shape[0], units, z.shape[1], &z[0, 0], &z[0, 0])
+        activate_rows(kind, z.shape[0], units, z.shape[1], &z[0, 0], &z[0, 0])
 
 
 def optimizer_step(

@@ -231,8 +231,8 @@ def _describe(optimizer: Optimizer, run: Any) -> None:
 def predict(
     plan: Plan, parameters: Flat, statistics: Flat, x: Source, lengths: Flat, carry: Flat | None = None,
 ) -> Flat:
-    """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once. ``carry`` is the state that
-    the rows go on from, and becomes the state after them."""
+    """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once. ``carry`` is the state
+    that the rows go on from, and becomes the state after them."""
     samples, dtype = len(x), parameters.dtype
     out = np.empty((samples, *plan.output_shape), dtype)
     rows = out.reshape(samples, -1)
