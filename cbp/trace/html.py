@@ -111,7 +111,7 @@ def _facts(trace: Trace) -> str:
 def _result(trace: Trace, limits: Limits) -> str:
     rows = []
     for r, row in enumerate(trace.rows[: limits.rows]):
-        for j, unit in enumerate(row.layers[-1].units[: limits.units]):
+        for j, unit in enumerate(row.outputs[: limits.units]):
             name = f"row {r + 1}, {unit.name}" if len(trace.rows) > 1 else unit.name
             values = [number(v, limits.digits) for v in (row.target[j], row.output_before[j], row.output_after[j])]
             rows.append([escape(name), _direction(unit.direction), *values])
