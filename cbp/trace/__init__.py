@@ -77,6 +77,12 @@ class Trace:
     l2: float
     dtype: str
     input_shape: tuple[int, ...]
+    coupled: bool
+
+    @property
+    def layered(self) -> bool:
+        """Whether there is more than dense layers on rows of features."""
+        return len(self.input_shape) > 1 or any(layer.kind != "Dense" for layer in self.rows[0].layers)
 
     def unit(self, name: str, row: int = 0) -> Unit:
         """The unit of that name, such as "h1", on one of the rows."""
@@ -110,18 +116,20 @@ class Trace:
             "parameters": [parameter_dict(parameter) for parameter in self.parameters],
         }
 
-    def to_text(self, *, digits: int = 5, rows: int = 4, units: int = 10, terms: int = 6, connections: int = 20) -> str:
+    def to_text(
+        self, *, digits: int = 5, rows: int = 4, units: int = 10, terms: int = 6, connections: int = 20, steps: int = 6
+    ) -> str:  # fmt: skip
         """The step as text, formulas filled in with numbers, for a terminal of 100 columns.
 
         Parameters
         ----------
         digits : int
             Significant digits.
-        rows, units, terms, connections : int
-            How many rows of the batch, units of a layer, terms of a sum and connections into a layer are shown; the
-            others are counted. Of terms and connections the largest are shown.
+        rows, units, terms, connections, steps : int
+            How many rows of the batch, units of a layer, terms of a sum, connections into a layer (or parameters of
+            it) and time steps are shown; the others are counted. Of terms and connections the largest are shown.
         """
-        limits = Limits(digits, rows, units, terms, connections)
+        limits = Limits(digits, rows, units, terms, connections, steps)
         for name, value in limits._asdict().items():
             _check.integer(name, value)
         return text.render(self, limits)
@@ -195,7 +203,7 @@ def trace(
         )
     return Trace(
         tuple(rows), tuple(parameters), loss_before, loss_after, penalty_before, penalty_after,
-        spec, step, tuple(net.names), net.loss, net.l1, net.l2, str(network.dtype), net.input_shape,
+        spec, step, tuple(net.names), net.loss, net.l1, net.l2, str(network.dtype), net.input_shape, made.coupled,
     )  # fmt: skip
 
 

@@ -100,12 +100,12 @@ def values_text(names: Sequence[str], values: Sequence[float], limits: Limits) -
 
 def target_text(trace: Trace, row: Row, limits: Limits) -> str:
     """The targets; of the classes of a cross entropy those above 0."""
-    names = [f"y{i + 1}" for i in range(len(row.target))] if len(row.target) > 1 else ["y"]
+    names = [unit.name.replace("ŷ", "y") for unit in row.outputs]
     goals = list(zip(names, row.target, strict=True))
     others = ""
     if trace.loss.name == "cross_entropy" and not all(row.target):
         goals, others = [(name, y) for name, y in goals if y], ", the others 0"
-        if len(goals) == 1:
+        if row.positions == 1 == len(goals):
             others = f" (label {names.index(goals[0][0])}){others}"
     return values_text([name for name, _ in goals], [y for _, y in goals], limits) + others
 
@@ -141,7 +141,9 @@ def unit_texts(layer: Layer, j: int, limits: Limits) -> list[str]:
 def loss_rule(trace: Trace) -> str:
     """The loss in symbols."""
     rule = LOSS_RULES[trace.loss.name]
-    over = f"{'mean' if rule.mean else 'sum'} over the outputs of " if len(trace.rows[0].target) > 1 else ""
+    row = trace.rows[0]
+    over = f"{'mean' if rule.mean else 'sum'} over the outputs of " if len(row.target) > row.positions else ""
+    over = f"mean over the {row.positions} places of {'the ' * (not over)}{over or 'output of '}" if row.positions > 1 else over
     return f"L = {over}{fill(rule.formula, 5, p='ŷ', y='y', delta=trace.loss.delta)}"
 
 
@@ -150,7 +152,8 @@ def loss_parts(trace: Trace, row: Row, digits: int) -> list[tuple[str, str, floa
     rule = LOSS_RULES[trace.loss.name]
     constants = Constants(trace.loss.delta, 1e-7 if trace.dtype == "float32" else 1e-15)
     parts = []
-    for unit, y in zip(row.outputs, row.target, strict=True):
+    counted = row.counted * len(row.target) // row.positions
+    for unit, y in list(zip(row.outputs, row.target, strict=True))[:counted]:
         if y or trace.loss.name != "cross_entropy":
             formula = fill(rule.formula, digits, p=unit.value, y=y, delta=trace.loss.delta)
             parts.append((unit.name, formula, rule.compute(unit.value, y, constants)[0]))
@@ -164,6 +167,13 @@ def _averaged(trace: Trace, formula: str) -> str:
     """A derivative by one output, divided by their number where the loss is a mean over them."""
     outputs = len(trace.rows[0].target)
     return f"({formula}) / {outputs}" if LOSS_RULES[trace.loss.name].mean and outputs > 1 else formula
+
+
+def total_text(trace: Trace, row: Row) -> str:
+    """How the loss of a row comes from its parts."""
+    if LOSS_RULES[trace.loss.name].mean:
+        return "mean"
+    return "sum" if row.counted == 1 else f"sum / {row.counted}"
 
 
 def delta_rule(trace: Trace, row: Row, k: int) -> str:
@@ -230,7 +240,8 @@ def update_texts(trace: Trace, parameter: Parameter, limits: Limits) -> list[str
     values |= {"w": parameter.before, "g": parameter.gradient, "t": str(trace.step), **parameter.state_before}
     values |= {f"{slot}_new": value for slot, value in parameter.state_after.items()}
     results = parameter.state_after | {"w": parameter.after}
-    lines = [equation("g", gradient_text(trace, parameter, limits), number(parameter.gradient, digits))]
+    formula = [] if parameter.symbol else [gradient_text(trace, parameter, limits)]
+    lines = [equation("g", *formula, number(parameter.gradient, digits))]
     for name, formula in _formulas(trace, parameter.decays):
         lines.append(equation(SYMBOLS.get(name, name), fill(formula, digits, **values), number(results[name], digits)))
     return lines

@@ -98,6 +98,7 @@ class Graph:
         self.places = places
         self.values = values  # of the parameters
         self.nodes = [Node("bias", -1, -1, "", (), (), (), 1.0, 1.0)]
+        self.statistics: dict[str, list[float]] = {}  # what the running statistics are to move towards, by name
         self._uses: dict[int, list[tuple[int, int]]] | None = None
         self._place_of: list[Place] = []
 

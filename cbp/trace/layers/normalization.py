@@ -84,9 +84,9 @@ def batch_norm(scope: Scope, layer: BatchNorm, batch: list[Values]) -> list[Valu
         for c in range(channels)
     ]
     scope.group = ""
-    scope.noted.statistics = {
-        "mean": [scope.value(center) for center, _ in moments],
-        "variance": [scope.value(spread) * count / max(count - 1, 1) for _, spread in moments],
+    scope.graph.statistics |= {
+        f"{scope.prefix}mean": [scope.value(center) for center, _ in moments],
+        f"{scope.prefix}variance": [scope.value(spread) * count / max(count - 1, 1) for _, spread in moments],
     }
     scope.say([f"mean μ and variance v of every channel, over {count} numbers of the batch", *LINES])
     outputs = []

@@ -26,9 +26,9 @@ def mean(values: Sequence[float]) -> tuple[float, list[float]]:
     return value, slopes
 
 
-def largest_formula(count: int) -> Formula:
-    keys = tuple(f"x{i}" for i in range(count))
-    return Formula(keys, f"max({', '.join('{' + key + '}' for key in keys)})", ("[largest]",) * count, f"the largest of {count}")
+def largest_formula(slopes: Sequence[float]) -> Formula:
+    count, keys = len(slopes), tuple(f"x{i}" for i in range(len(slopes)))
+    return Formula(keys, f"max({', '.join('{' + key + '}' for key in keys)})", tuple(f"{slope:g}" for slope in slopes), f"the largest of {count}")
 
 
 def mean_formula(count: int) -> Formula:
@@ -54,7 +54,7 @@ def _unit(scope: Scope, name: str, sources: list[int], kind: str) -> int:
     if kind == "max":
         result = largest(values)
         winner = scope.graph.nodes[sources[result[1].index(1.0)]].name
-        return scope.formula(name, largest_formula(len(sources)), sources, result, f"from {winner}")
+        return scope.formula(name, largest_formula(result[1]), sources, result, f"from {winner}")
     return scope.formula(name, mean_formula(len(sources)), sources, mean(values))
 
 

@@ -49,10 +49,9 @@ class Draws(NamedTuple):
 
 @dataclass
 class Noted:
-    """What a layer says about itself: its rules in symbols, and its numbers that are neither units nor parameters."""
+    """What a layer says about itself: its rules in symbols."""
 
     lines: list[str] = field(default_factory=list)
-    statistics: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass
