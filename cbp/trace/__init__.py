@@ -149,7 +149,7 @@ class Trace:
 
 def trace(
     network: Network, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: Optimizer | str | None = None,
-    sample_weight: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None,
 ) -> Trace:  # fmt: skip
     """Trace one training step of ``network`` on ``x`` and ``y``, without changing the network.
 
@@ -168,6 +168,8 @@ def trace(
         network's optimizer state; any other starts afresh. A network that was never trained takes ``Adam(1e-3)``.
     sample_weight : array_like, optional
         Weight of the row or rows, 0 or above.
+    lengths : array_like of int, optional
+        How many time steps of the row or rows count.
 
     Returns
     -------
@@ -180,8 +182,9 @@ def trace(
     DivergedError
         A number of the step is not finite.
     """
-    net, samples = read_network(network), read_samples(network, x, y, sample_weight)
+    samples = read_samples(network, x, y, sample_weight, lengths)
     spec, state, step = rule_of_step(network, optimizer)
+    net = read_network(network, samples, step)
     total = sum(sample.weight for sample in samples)
     shares = [sample.weight / total for sample in samples]
     made, goals = _passed(net, net.values, samples)

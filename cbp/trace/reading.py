@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cbp import _arrays, optimizers
+from cbp import optimizers
 from cbp.layers import Dense, Embedding, Flatten, Layer, Reshape
 from cbp.losses import Loss
 from cbp.optimizers import Optimizer
@@ -51,27 +51,26 @@ class Plain:
     l2: float
     draws: Draws
     statistics: Mapping[str, Numbers]
-    lengths: list[int] | None
+    weights: Numbers  # of the rows
+    lengths: list[int | None] | None
     carried: Mapping[tuple[str, int], list[Numbers]]
 
 
-def read_samples(network: Network, x: Any, y: Any, sample_weight: Any) -> list[Sample]:
-    """The rows that ``x``, ``y`` and ``sample_weight`` hold, checked and rounded as the network itself does it."""
+def read_samples(network: Network, x: Any, y: Any, sample_weight: Any, lengths: Any) -> list[Sample]:
+    """The rows that are given, checked and rounded as the network itself does it."""
     if _is_one_row(x, y, network.input_shape, network.output_shape):
         x, y = (value[np.newaxis] if isinstance(value, np.ndarray) else [value] for value in (x, y))
-        sample_weight = None if sample_weight is None else np.reshape(sample_weight, -1)
-    outputs = network.output_shape[0]
-    names = ("x", "y", "sample_weight")
-    data = _arrays.data(x, y, sample_weight, network.input_shape, outputs, network.loss, network.dtype, names)
-    targets = data.targets.array.astype(network.dtype)
+        sample_weight, lengths = (None if given is None else np.reshape(given, -1) for given in (sample_weight, lengths))
+    data = network._data(x, y, sample_weight, lengths, names=("x", "y", "sample_weight", "lengths"))
+    rows = data.x.array.astype(network.dtype).tolist()
     if data.labels.size:
-        targets = np.eye(network.output_shape[-1])[data.labels]
-    rows = data.x.array.astype(network.dtype)
+        width, labels = network.output_shape[-1], data.labels.reshape(len(rows), -1).tolist()
+        targets = [[float(label == k) for label in places for k in range(width)] for places in labels]
+    else:
+        targets = data.targets.array.astype(network.dtype).tolist()
     weights = data.weights.tolist() or [1.0] * len(rows)
-    return [
-        Sample(row.reshape(-1).tolist(), target.reshape(-1).tolist(), weight, None)
-        for row, target, weight in zip(rows, targets, weights, strict=True)
-    ]
+    counted = data.lengths.tolist() or [None] * len(rows)
+    return [Sample(*row) for row in zip(rows, targets, weights, counted, strict=True)]
 
 
 def _is_one_row(x: Any, y: Any, input_shape: Shape, output_shape: Shape) -> bool:
@@ -86,7 +85,7 @@ def _is_one_row(x: Any, y: Any, input_shape: Shape, output_shape: Shape) -> bool
     return bool(shape == input_shape)
 
 
-def read_network(network: Network) -> Plain:
+def read_network(network: Network, samples: Sequence[Sample], step: int) -> Plain:
     """The network with its numbers as lists."""
     tiny = 1e-7 if str(network.dtype) == "float32" else 1e-15
     first = 0
@@ -108,9 +107,10 @@ def read_network(network: Network) -> Plain:
         constants=Constants(network.loss.delta, tiny),
         l1=float(network.l1),
         l2=float(network.l2),
-        draws=Draws(network.seed, network.epoch, network.step),
-        statistics={},
-        lengths=None,
+        draws=Draws(network.seed, network.epoch, step - 1),
+        statistics={name: array.tolist() for name, array in network.statistics.items()},
+        weights=[sample.weight for sample in samples],
+        lengths=[sample.length for sample in samples] if samples[0].length is not None else None,
         carried={},
     )
 
