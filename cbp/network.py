@@ -369,7 +369,7 @@ class Network:
 
     def trace(
         self, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: str | Optimizer | None = None,
-        sample_weight: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None,
     ) -> Trace:
         """Every weighted sum, activation, delta, gradient and update of one step, computed in plain Python.
 
@@ -378,7 +378,7 @@ class Network:
         from cbp.trace import trace
 
         chosen = None if optimizer is None else optimizers.get(optimizer)
-        return trace(self, x, y, optimizer=chosen, sample_weight=sample_weight)
+        return trace(self, x, y, optimizer=chosen, sample_weight=sample_weight, lengths=lengths)
 
     # --- numbers --------------------------------------------------------------------------------------------------------------
 

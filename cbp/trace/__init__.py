@@ -30,10 +30,10 @@ from cbp.optimizers import Optimizer
 from cbp.trace import html, text
 from cbp.trace.formulas import Limits
 from cbp.trace.reading import Plain, Sample, read_network, read_samples, rule_of_step
-from cbp.trace.records import Layer, Parameter, Row, Term, Unit, Use, parameter_dict, row_dict
-from cbp.trace.step import Goal, Made, forward, layers_of, loss_of, penalty_of, row_of, step_of
+from cbp.trace.records import Layer, Parameter, Row, Statistic, Term, Unit, Use, fields_dict, parameter_dict, row_dict
+from cbp.trace.step import Goal, Made, forward, layers_of, loss_of, penalty_of, row_of, statistics_of, step_of
 
-__all__ = ["Layer", "Parameter", "Row", "Term", "Trace", "Unit", "Use", "trace", "worked_example"]
+__all__ = ["Layer", "Parameter", "Row", "Statistic", "Term", "Trace", "Unit", "Use", "trace", "worked_example"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Trace:
     l1, l2 : float
     dtype : str
         Of the network. The trace itself computes in double precision.
+    input_shape : tuple of int
+    coupled : bool
+        Whether rows act on each other (BatchNorm): deltas are then those of the batch's loss, not of the row's.
+    statistics : tuple of Statistic
+        The running statistics of batch normalisations before and after the step.
     """
 
     rows: tuple[Row, ...]
@@ -78,6 +83,7 @@ class Trace:
     dtype: str
     input_shape: tuple[int, ...]
     coupled: bool
+    statistics: tuple[Statistic, ...]
 
     @property
     def layered(self) -> bool:
@@ -113,6 +119,7 @@ class Trace:
             "penalty_before": self.penalty_before,
             "penalty_after": self.penalty_after,
             "rows": [row_dict(row, self.input_names) for row in self.rows],
+            "statistics": [fields_dict(statistic) for statistic in self.statistics],
             "parameters": [parameter_dict(parameter) for parameter in self.parameters],
         }
 
@@ -207,6 +214,7 @@ def trace(
     return Trace(
         tuple(rows), tuple(parameters), loss_before, loss_after, penalty_before, penalty_after,
         spec, step, tuple(net.names), net.loss, net.l1, net.l2, str(network.dtype), net.input_shape, made.coupled,
+        tuple(statistics_of(net, made.graph)),
     )  # fmt: skip
 
 

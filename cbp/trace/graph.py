@@ -98,7 +98,11 @@ class Graph:
         self.places = places
         self.values = values  # of the parameters
         self.nodes = [Node("bias", -1, -1, "", (), (), (), 1.0, 1.0)]
-        self.statistics: dict[str, list[float]] = {}  # what the running statistics are to move towards, by name
+        self.rows = 0
+        self.statistics: dict[str, tuple[float, list[float]]] = {}  # momentum, and what running statistics move towards
+        self.sparse: set[int] = set()  # parameters that a step moves only if they are touched
+        self.touched: set[int] = set()
+        self.streams = 0  # layers of noise so far
         self._uses: dict[int, list[tuple[int, int]]] | None = None
         self._place_of: list[Place] = []
 
@@ -175,6 +179,10 @@ class Graph:
                 for used, source in zip(node.parameters, node.sources, strict=False):
                     self._uses.setdefault(used, []).append((number, source))
         return self._uses.get(parameter, [])
+
+    def rests(self, parameter: int) -> bool:
+        """Whether the step leaves the parameter and its state alone."""
+        return parameter in self.sparse and parameter not in self.touched
 
     def place(self, parameter: int) -> Place:
         if not self._place_of:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +14,7 @@ from cbp.layers import Dense, Embedding, Flatten, Layer, Reshape
 from cbp.losses import Loss
 from cbp.optimizers import Optimizer
 from cbp.trace.graph import Place, size_of
-from cbp.trace.layers.scope import Draws, indices
+from cbp.trace.layers.scope import Draws, Given, indices
 from cbp.trace.names import value_name
 from cbp.trace.rules import Constants
 
@@ -49,11 +49,7 @@ class Plain:
     constants: Constants
     l1: float
     l2: float
-    draws: Draws
-    statistics: Mapping[str, Numbers]
-    weights: Numbers  # of the rows
-    lengths: list[int | None] | None
-    carried: Mapping[tuple[str, int], list[Numbers]]
+    given: Given
 
 
 def read_samples(network: Network, x: Any, y: Any, sample_weight: Any, lengths: Any) -> list[Sample]:
@@ -107,10 +103,17 @@ def read_network(network: Network, samples: Sequence[Sample], step: int) -> Plai
         constants=Constants(network.loss.delta, tiny),
         l1=float(network.l1),
         l2=float(network.l2),
+        given=_given(network, samples, step),
+    )
+
+
+def _given(network: Network, samples: Sequence[Sample], step: int) -> Given:
+    """What else the step depends on."""
+    return Given(
+        weights=[sample.weight for sample in samples],
+        lengths=[sample.length for sample in samples if sample.length is not None] or None,
         draws=Draws(network.seed, network.epoch, step - 1),
         statistics={name: array.tolist() for name, array in network.statistics.items()},
-        weights=[sample.weight for sample in samples],
-        lengths=[sample.length for sample in samples] if samples[0].length is not None else None,
         carried={},
     )
 

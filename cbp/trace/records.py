@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from cbp.trace.graph import Formula, Graph, float_of
+from cbp.trace.graph import Formula, Graph, Node, float_of
 
 
 class Term(NamedTuple):
@@ -89,13 +89,13 @@ class Unit:
     def terms(self) -> tuple[Term, ...]:
         nodes, node = self._graph.nodes, self._graph.nodes[self._number]
         pairs = zip(node.sources, node.factors, strict=True)
-        return tuple(Term(nodes[source].name, factor, nodes[source].a) for source, factor in pairs)
+        return tuple(Term(_name(self._graph, node, source), factor, nodes[source].a) for source, factor in pairs)
 
     @property
     def back_terms(self) -> tuple[Term, ...]:
         nodes, node = self._graph.nodes, self._graph.nodes[self._number]
         pairs = zip(node.readers, node.reader_factors, strict=True)
-        return tuple(Term(nodes[reader].name, factor, nodes[reader].delta) for reader, factor in pairs)
+        return tuple(Term(_name(self._graph, node, reader), factor, nodes[reader].delta) for reader, factor in pairs)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -155,10 +155,22 @@ class Unit:
         return {**node.known, **{key: nodes[source].a for key, source in zip(keys, node.sources, strict=True)}}
 
 
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _name(graph: Graph, viewer: Node, number: int) -> str:
+    """What a node is called by another; by one that belongs to all rows with the number of its row, h⁽²⁾."""
+    node = graph.nodes[number]
+    if viewer.row >= 0 or node.row < 0 or graph.rows < 2:
+        return node.name
+    return f"{node.name}⁽{str(node.row + 1).translate(SUPERSCRIPTS)}⁾"
+
+
 def _known_names(graph: Graph, number: int) -> dict[str, str]:
     node = graph.nodes[number]
+    names = {key: key for key in node.known} | {"self": node.name}
     keys = node.formula.keys if node.formula else ()
-    return {**{key: key for key in node.known}, **{key: graph.nodes[s].name for key, s in zip(keys, node.sources, strict=True)}}
+    return names | {key: _name(graph, node, source) for key, source in zip(keys, node.sources, strict=True)}
 
 
 def _symbols(graph: Graph, number: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from cbp.trace.layers.registry import compute
 from cbp.trace.layers.scope import Noted, Scope, Values
 from cbp.trace.names import value_name
 from cbp.trace.reading import Plain, Sample
-from cbp.trace.records import Layer, Parameter, Row, Unit
+from cbp.trace.records import Layer, Parameter, Row, Statistic, Unit
 from cbp.trace.rules import FUSED_RULES, LOSS_RULES, OPTIMIZER_RULES
 
 Numbers = list[float]
@@ -48,15 +48,16 @@ class Goal:
 def forward(net: Plain, parameters: Numbers, samples: Sequence[Sample]) -> Made:
     graph = Graph(dict(net.places), parameters)
     made = Made(graph, [], [])
-    inputs = Scope(graph, -1, "", "", "", Noted(), net.draws, net.lengths)
+    inputs = Scope(graph, -1, "", "", "", Noted(), net.given)
     batch = []
+    graph.rows = len(samples)
     for inputs.row, sample in enumerate(samples):
         nodes = [inputs.constant(name, x) for name, x in zip(net.names, sample.inputs, strict=True)]
-        batch.append(Values(net.input_shape, nodes))
+        batch.append(Values(net.input_shape, nodes, timed=len(net.input_shape) == 2))
     made.values.append(batch)
     for k, layer in enumerate(net.layers):
         scope = replace(
-            inputs, layer=k, prefix=f"{k}.", tag=net.tags[k], symbol_tag=net.symbol_tags[k], noted=Noted(), carried=net.carried
+            inputs, layer=k, prefix=f"{k}.", tag=net.tags[k], symbol_tag=net.symbol_tags[k], noted=Noted()
         )
         batch = compute(scope, layer, batch)
         made.values.append(batch)
@@ -77,7 +78,7 @@ def _named_outputs(scope: Scope, row: int, values: Values) -> Values:
 def loss_of(net: Plain, graph: Graph, outputs: Values, sample: Sample) -> Goal:
     """The loss of one row: the mean over its positions, of a sequence over its valid time steps."""
     positions = [nodes for _, nodes in outputs.positions()]
-    counted = len(positions) if sample.length is None or len(outputs.shape) == 1 else sample.length
+    counted = sample.length if sample.length and outputs.timed else len(positions)
     goal = Goal(0.0, {}, {}, counted)
     width = outputs.shape[-1]
     for p, nodes in enumerate(positions[:counted]):
@@ -121,10 +122,11 @@ def step_of(
     for place in graph.places.values():
         for number in place.numbers:
             index, w = place.index(number), graph.values[number]
-            penalty = net.l1 * ((w > 0) - (w < 0)) + net.l2 * w if place.penalised else 0.0
+            rests = graph.rests(number)
+            penalty = net.l1 * ((w > 0) - (w < 0)) + net.l2 * w if place.penalised and not rests else 0.0
             g = gradient[number] + penalty
             before = {slot: state[slot][number] if state else 0.0 for slot in spec.slots}
-            after, state_after = rule.step(spec, step, w, g, before, place.penalised)
+            after, state_after = (w, before) if rests else rule.step(spec, step, w, g, before, place.penalised)
             source, unit = _ends(graph, place, index)
             symbol = graph.symbol(number) if place.connects is None else ""
             parameters.append(
@@ -141,6 +143,15 @@ def _ends(graph: Graph, place: Place, index: tuple[int, ...]) -> tuple[str, str]
         return "", ""
     sources, units = place.connects
     return graph.nodes[sources[index[0] if len(index) > 1 else 0]].name, graph.nodes[units[index[-1]]].name
+
+
+def statistics_of(net: Plain, graph: Graph) -> list[Statistic]:
+    """What batch normalisations remember, before and after the step."""
+    found = []
+    for name, (momentum, values) in graph.statistics.items():
+        for i, (before, batch) in enumerate(zip(net.given.statistics[name], values, strict=True)):
+            found.append(Statistic(name, (i,), before, batch, before + momentum * (batch - before)))
+    return found
 
 
 def row_of(

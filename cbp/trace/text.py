@@ -185,4 +185,18 @@ def _result(trace: Trace, limits: Limits) -> list[str]:
         *table(["output", "", "target", "before", "after"], cells, "  "),
         *["  " + line for line in more(left_out, "outputs")],
         f"  loss {before} → {after}{penalty}",
+        *_statistics(trace, limits),
     ]
+
+
+def _statistics(trace: Trace, limits: Limits) -> list[str]:
+    """What batch normalisations remember."""
+    if not trace.statistics:
+        return []
+    rows = []
+    for statistic in trace.statistics[: limits.connections]:
+        numbers = (statistic.before, statistic.batch, statistic.after)
+        name = f"{statistic.name}[{statistic.index[0] + 1}]"
+        rows.append([name, "", *(number(value, limits.digits) for value in numbers)])
+    tail = more(len(trace.statistics) - len(rows), "statistics")
+    return ["", *table(["remembered", "", "before", "in this batch", "after"], rows, "  "), *["  " + line for line in tail]]

@@ -5,7 +5,6 @@ Axes of space (one for Conv1D, two for Conv2D) come first in the value, the chan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from cbp.layers import Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D
@@ -104,7 +103,7 @@ def convolution(scope: Scope, layer: Any, x: Values) -> Values:
         f"s[{at},f] = Σ w[{tap},c,f]·input[{where(view)}, c] + b[f]",
         f"the taps w are the same at all {len(outputs) // layer.filters} positions",
     ])  # fmt: skip
-    return Values(shape, outputs)
+    return Values(shape, outputs, x.timed)
 
 
 def _depthwise(

@@ -33,7 +33,7 @@ def dense(scope: Scope, layer: Dense, x: Values) -> Values:
         scope.say(["at every position:  s = Σ w[input,unit]·input + b[unit]"])
     if not shared:
         _connect(scope, x, outputs)
-    return Values(shape, outputs)
+    return Values(shape, outputs, x.timed)
 
 
 def _connect(scope: Scope, x: Values, units: list[int]) -> None:

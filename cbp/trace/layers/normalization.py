@@ -9,16 +9,16 @@ import math
 from collections.abc import Sequence
 
 from cbp.layers import BatchNorm, LayerNorm
-from cbp.trace.graph import Formula, Place
+from cbp.trace.graph import Formula
 from cbp.trace.layers.pooling import mean, mean_formula
 from cbp.trace.layers.registry import batch_rule, rule
 from cbp.trace.layers.scope import Scope, Values
 
 
 def variance(values: Sequence[float], center: float) -> tuple[float, list[float]]:
-    """The mean of the squared distances, with its derivative by every value, and by the center (0: the distances cancel)."""
+    """The mean of the squared distances, with its derivative by every value, and by the center: 0, the distances cancel."""
     value = sum((x - center) * (x - center) for x in values) / len(values)
-    slopes = [2 * (x - center) / len(values) for x in values] + [-2 * sum(x - center for x in values) / len(values)]
+    slopes = [2 * (x - center) / len(values) for x in values] + [0.0]
     return value, slopes
 
 
@@ -31,7 +31,7 @@ def normalised(x: float, center: float, spread: float, epsilon: float) -> tuple[
 
 NORMALISED = Formula(
     ("x", "μ", "v"), "({x} - {μ}) / √({v} + {ε})",
-    ("1/√({v} + {ε})", "-1/√({v} + {ε})", "-({x} - {μ}) / (2·√({v} + {ε})³)"),
+    ("1/√({v} + {ε})", "-1/√({v} + {ε})", "-{self}/(2·({v} + {ε}))"),
 )  # fmt: skip
 
 
@@ -52,65 +52,80 @@ def _moments(scope: Scope, sources: Sequence[int], end: str) -> tuple[int, int]:
     return center, spread
 
 
-def _unit(
-    scope: Scope, node: int, moments: tuple[int, int], epsilon: float, names: tuple[str, str],
-    scale: tuple[Place | None, Place | None, int],
-) -> int:
-    """(x - μ) / √(v + ε), then γ·x̂ + β."""
-    x, center, spread = scope.value(node), scope.value(moments[0]), scope.value(moments[1])
-    made = scope.formula(
-        names[0], NORMALISED, [node, *moments], normalised(x, center, spread, epsilon), ε=epsilon
-    )
-    gamma, beta, c = scale
+def _units(
+    scope: Scope, layer: BatchNorm | LayerNorm, x: Values, position: tuple[int, ...], sources: Sequence[int],
+    moments: Sequence[tuple[int, int]],
+) -> list[int]:
+    """(x - μ) / √(v + ε), then γ·x̂ + β, of the channels of one position; ``moments`` are the nodes of every channel's μ and v."""
+    gamma, beta = scope.symbols("scale", "γ"), scope.symbols("shift", "β")
     assert gamma is not None
-    return scope.sum(names[1], [made], [gamma.number(c)], beta.number(c) if beta else None)
+    assert beta is not None
+    names = [[scope.name((*position, c), x.shape, base) for c in range(x.shape[-1])] for base in ("x̂", "h")]
+    made = []
+    for name, *three in zip(names[0], sources, *zip(*moments, strict=True), strict=True):
+        result = normalised(*map(scope.value, three), layer.epsilon)
+        made.append(scope.formula(name, NORMALISED, three, result, ε=layer.epsilon))
+    units = [scope.sum(name, [made[c]], [gamma.number(c)], beta.number(c)) for c, name in enumerate(names[1])]
+    scope.graph.activate(units, layer.activation)
+    return units
 
 
-LINES = ["x̂ = (x - μ) / √(v + ε),   h = γ·x̂ + β"]
+LINES = ["x̂ = (x - μ) / √(v + ε),   s = γ·x̂ + β"]
 
 
 @batch_rule(BatchNorm)
 def batch_norm(scope: Scope, layer: BatchNorm, batch: list[Values]) -> list[Values]:
-    """Mean and variance of each channel over all rows and positions of the batch.
+    """Mean and variance of each channel over all positions of all rows, but for rows of weight 0 and steps that do not count.
 
-    (Ioffe & Szegedy, 2015, Batch normalization.) The running statistics, which take part at prediction only, move by
-    ``momentum`` towards those of the batch; theirs is the unbiased variance.
+    (Ioffe & Szegedy, 2015, Batch normalization.)
     """
-    gamma, beta = scope.symbols("scale", "γ"), scope.symbols("shift", "β")
-    channels, count = batch[0].shape[-1], len(batch) * len(batch[0].nodes) // batch[0].shape[-1]
-    scope.row, scope.group = -1, "over the batch"
-    moments = [
-        _moments(scope, [node for values in batch for node in values.nodes[c::channels]], f"[{c + 1}]")
-        for c in range(channels)
-    ]
+    channels = batch[0].shape[-1]
+    rows = [row for row in range(len(batch)) if scope.given.weights[row]]
+    counted = [batch[row].nodes[: scope.counted(batch[row], row) * channels] for row in rows]
+    count = sum(map(len, counted)) // channels
+    scope.row = -1
+    if count > 1:
+        scope.group = "over the batch"
+        moments = [_moments(scope, [node for nodes in counted for node in nodes[c::channels]], f"[{c + 1}]") for c in range(channels)]
+        _remember(scope, moments, count, layer.momentum)
+        scope.say([f"mean μ and variance v of every channel, over {count} numbers of the batch", *LINES])
+    else:
+        moments = _remembered(scope, channels)
+        scope.say(LINES)
     scope.group = ""
-    scope.graph.statistics |= {
-        f"{scope.prefix}mean": [scope.value(center) for center, _ in moments],
-        f"{scope.prefix}variance": [scope.value(spread) * count / max(count - 1, 1) for _, spread in moments],
-    }
-    scope.say([f"mean μ and variance v of every channel, over {count} numbers of the batch", *LINES])
     outputs = []
-    for row, values in enumerate(batch):
-        scope.row = row
-        nodes = []
-        for position, sources in values.positions():
-            for c, node in enumerate(sources):
-                names = tuple(scope.name((*position, c), values.shape, base) for base in ("x̂", "h"))
-                nodes.append(_unit(scope, node, moments[c], layer.epsilon, (names[0], names[1]), (gamma, beta, c)))
-        outputs.append(Values(values.shape, nodes))
+    for scope.row, values in enumerate(batch):
+        positions = values.positions()
+        outputs.append(values.like([u for at, nodes in positions for u in _units(scope, layer, values, at, nodes, moments)]))
     return outputs
+
+
+def _remember(scope: Scope, moments: Sequence[tuple[int, int]], count: int, momentum: float) -> None:
+    """What the running statistics, which take part at prediction, move towards; their variance is the unbiased one."""
+    found = {
+        "mean": [scope.value(center) for center, _ in moments],
+        "variance": [scope.value(spread) * count / (count - 1) for _, spread in moments],
+    }
+    scope.graph.statistics |= {f"{scope.prefix}{name}": (momentum, values) for name, values in found.items()}
+
+
+def _remembered(scope: Scope, channels: int) -> list[tuple[int, int]]:
+    """The running statistics, as numbers on which no parameter acts."""
+    pairs = zip(scope.given.statistics[f"{scope.prefix}mean"], scope.given.statistics[f"{scope.prefix}variance"], strict=True)
+    return [
+        (scope.constant(f"μ{scope.tag}[{c + 1}]", center), scope.constant(f"v{scope.tag}[{c + 1}]", spread))
+        for c, (center, spread) in zip(range(channels), pairs, strict=True)
+    ]
 
 
 @rule(LayerNorm)
 def layer_norm(scope: Scope, layer: LayerNorm, x: Values) -> Values:
     """Mean and variance of the channels at each position. (Ba et al., 2016, Layer normalization.)"""
-    gamma, beta = scope.symbols("scale", "γ"), scope.symbols("shift", "β")
-    scope.say([f"mean μ and variance v of the {x.shape[-1]} channels of each position", *LINES])
+    where = " of each position" if len(x.shape) > 1 else ""
+    scope.say([f"mean μ and variance v of the {x.shape[-1]} channels{where}", *LINES])
     outputs = []
     for position, sources in x.positions():
         end = f"[{','.join(str(i + 1) for i in position)}]" if position else ""
         moments = _moments(scope, sources, end)
-        for c, node in enumerate(sources):
-            names = tuple(scope.name((*position, c), x.shape, base) for base in ("x̂", "h"))
-            outputs.append(_unit(scope, node, moments, layer.epsilon, (names[0], names[1]), (gamma, beta, c)))
-    return Values(x.shape, outputs)
+        outputs += _units(scope, layer, x, position, sources, [moments] * len(sources))
+    return x.like(outputs)

@@ -89,7 +89,7 @@ def global_average_pool(scope: Scope, layer: GlobalAveragePool, x: Values) -> Va
 
 def _global(scope: Scope, x: Values, kind: str) -> Values:
     shape = x.shape[-1:]
-    positions = [nodes for _, nodes in x.positions()]
+    positions = [nodes for _, nodes in x.positions()][: scope.counted(x, scope.row)]
     outputs = [
         _unit(scope, scope.name((c,), shape), [nodes[c] for nodes in positions], kind) for c in range(shape[0])
     ]

@@ -1,14 +1,14 @@
 """Recurrent layers: the same weights at every time step, and a state that is handed from one step to the next.
 
 x is the input of a step, h₋₁ the state of the step before, σ the sigmoid. At the first step h₋₁ is 0, or what a stateful
-layer kept. Under ``bptt=k`` no gradient flows back over the boundaries between the steps k and k + 1, 2k and 2k + 1, ...
+layer kept. Under ``bptt=k`` no gradient flows back to the state before the steps 1, k + 1, 2k + 1, ..., counted in the order
+in which they are walked.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from cbp.layers import GRU, LSTM, RNN, Bidirectional
@@ -24,15 +24,14 @@ Step = Callable[[int, Sequence[int], State], State]  # (t, inputs of the step, s
 def _walk(scope: Scope, layer: Any, x: Values, bases: str, step: Step) -> Values:
     """All time steps, in their order or from the end. ``bases`` are the letters of the states, the output's first."""
     times, shape = x.shape[0], (x.shape[0], layer.units)
-    valid = times if scope.lengths is None else scope.lengths[scope.row]
+    valid = scope.counted(x, scope.row)
     order = range(valid - 1, -1, -1) if layer.reverse else range(valid)
     before = valid if layer.reverse else -1
     state = _initial(scope, layer, bases, before, shape)
     outputs: dict[int, list[int]] = {}
     group = scope.group
     for t in order:
-        boundary = t + 1 if layer.reverse else t
-        if layer.bptt and boundary % layer.bptt == 0 and t != order[0]:
+        if layer.bptt and (times - 1 - t if layer.reverse else t) % layer.bptt == 0:
             state = [scope.detached(nodes) for nodes in state]
         scope.group = f"{group}t = {t + 1}"
         state = step(t, [x.at(t, i) for i in range(x.shape[1])], state)
@@ -41,12 +40,12 @@ def _walk(scope: Scope, layer: Any, x: Values, bases: str, step: Step) -> Values
     if not layer.return_sequences:
         return Values((layer.units,), state[0])
     beyond = {t: [scope.constant(scope.name((t, u), shape), 0.0) for u in range(layer.units)] for t in range(valid, times)}
-    return Values(shape, [node for t in range(times) for node in (outputs | beyond)[t]])
+    return Values(shape, [node for t in range(times) for node in (outputs | beyond)[t]], x.timed)
 
 
 def _initial(scope: Scope, layer: Any, bases: str, before: int, shape: Shape) -> State:
     """The state before the first step."""
-    kept = scope.carried.get((scope.prefix, scope.row)) if layer.stateful else None
+    kept = scope.given.carried.get((scope.prefix, scope.row)) if layer.stateful else None
     numbers = kept or [[0.0] * layer.units for _ in bases]
     return [
         [scope.constant(scope.name((before, u), shape, base), value) for u, value in enumerate(values)]
@@ -218,9 +217,8 @@ def _sum_m(scope: Scope, name: str, h: Sequence[int], recurrent: Place | None, b
 @batch_rule(Bidirectional)
 def bidirectional(scope: Scope, layer: Bidirectional, batch: list[Values]) -> list[Values]:
     """The layer from the beginning (→) and a copy of it from the end (←), side by side."""
-    copies = {"forward": layer.layer, "backward": replace(layer.layer, reverse=True)}
     results = []
-    for (part, copy), arrow in zip(copies.items(), "→←", strict=True):
+    for (part, copy), arrow in zip(layer.sides.items(), "→←", strict=True):
         inner = scope.inner(part, arrow)
         inner.group = f"{arrow} "
         results.append(compute(inner, copy, batch))
@@ -231,4 +229,4 @@ def bidirectional(scope: Scope, layer: Bidirectional, batch: list[Values]) -> li
 def _beside(first: Values, second: Values) -> Values:
     pairs = zip(first.positions(), second.positions(), strict=True)
     nodes = [node for (_, a), (_, b) in pairs for node in (*a, *b)]
-    return Values((*first.shape[:-1], first.shape[-1] + second.shape[-1]), nodes)
+    return Values((*first.shape[:-1], first.shape[-1] + second.shape[-1]), nodes, first.timed)

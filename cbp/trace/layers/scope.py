@@ -11,10 +11,15 @@ from cbp.trace.names import Symbols, value_name
 
 
 class Values(NamedTuple):
-    """The nodes of one row's value, its last axis fastest."""
+    """The nodes of one row's value, its last axis fastest. ``timed``: its first axis is the time that the lengths count."""
 
     shape: tuple[int, ...]
     nodes: Sequence[int]
+    timed: bool = False
+
+    def like(self, nodes: Sequence[int]) -> Values:
+        """Other nodes in the same shape."""
+        return self._replace(nodes=nodes)
 
     def at(self, *index: int) -> int:
         offset = 0
@@ -40,11 +45,22 @@ def indices(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
 
 class Draws(NamedTuple):
-    """What the noise of a step depends on."""
+    """What the noise of a step depends on; ``step`` counts the updates before."""
 
     seed: int
     epoch: int
     step: int
+
+
+class Given(NamedTuple):
+    """What a step depends on beside parameters and inputs: the weights and the lengths of the rows (None: all time steps
+    count), the draws of noise, the running statistics by name, and by prefix and row the states that stateful layers kept."""
+
+    weights: Sequence[float]
+    lengths: Sequence[int] | None
+    draws: Draws
+    statistics: Mapping[str, list[float]]
+    carried: Mapping[tuple[str, int], list[list[float]]]
 
 
 @dataclass
@@ -59,7 +75,7 @@ class Scope:
     """One layer of the graph, or a layer inside it.
 
     ``layer`` is its number in the network, ``prefix`` the start of its parameters' names there, ``tag`` what the names of
-    its units begin with, after the letter. ``lengths`` holds the valid time steps of every row, None for all of them.
+    its units begin with, after the letter.
     """
 
     graph: Graph
@@ -68,11 +84,9 @@ class Scope:
     tag: str
     symbol_tag: str
     noted: Noted
-    draws: Draws
-    lengths: Sequence[int] | None = None
+    given: Given
     row: int = 0
     group: str = ""
-    carried: Mapping[tuple[str, int], list[list[float]]] = field(default_factory=dict)
 
     def inner(self, part: str, tag: str) -> Scope:
         """The scope of a layer inside this one: ``part`` of its parameters' names, ``tag`` of its units'."""
@@ -95,6 +109,11 @@ class Scope:
         place = replace(place, symbols=called)
         self.graph.places[place.name] = place
         return place
+
+    def counted(self, x: Values, row: int) -> int:
+        """How many positions of a row's value count."""
+        positions = len(x.nodes) // x.shape[-1]
+        return self.given.lengths[row] if self.given.lengths is not None and x.timed else positions
 
     # --- nodes ----------------------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from cbp.layers import Dense, Flatten, Layer, Reshape, Residual
+from cbp.layers import Flatten, Reshape, Residual
 from cbp.trace.graph import Formula
-from cbp.trace.layers.convolution import indices
 from cbp.trace.layers.registry import batch_rule, compute, rule
-from cbp.trace.layers.scope import Scope, Values
+from cbp.trace.layers.scope import Scope, Values, indices
 
 
 @rule(Flatten)
@@ -19,7 +18,7 @@ def flatten(scope: Scope, layer: Flatten, x: Values) -> Values:
 def reshape(scope: Scope, layer: Reshape, x: Values) -> Values:
     shape = layer.output_shape(x.shape)
     scope.say([f"the {len(x.nodes)} numbers of shape {_by(x.shape)} as {_by(shape)}, the last axis fastest"])
-    return Values(shape, x.nodes)
+    return Values(shape, x.nodes, x.timed and shape[0] == x.shape[0] and len(shape) > 1)
 
 
 def _by(shape: tuple[int, ...]) -> str:
@@ -40,7 +39,7 @@ def residual(scope: Scope, layer: Residual, batch: list[Values]) -> list[Values]
         inner = scope.inner(str(k), chr(ord("a") + k))
         made = compute(inner, part, made)
         scope.noted.lines += [f"{inner.tag}: {line}" for line in inner.noted.lines]
-    skips = _skips(scope, layer, batch, made)
+    skips = _skips(scope, layer, batch)
     outputs = []
     for row, (inside, skip) in enumerate(zip(made, skips, strict=True)):
         scope.row = row
@@ -49,26 +48,18 @@ def residual(scope: Scope, layer: Residual, batch: list[Values]) -> list[Values]
     return outputs
 
 
-def _skips(scope: Scope, layer: Residual, batch: list[Values], made: list[Values]) -> list[Values]:
+def _skips(scope: Scope, layer: Residual, batch: list[Values]) -> list[Values]:
     """The input, projected where its shape differs."""
-    if scope.place("skip.weight") is None:
-        return batch
-    return compute(scope.inner("skip", "s"), projection(layer, batch[0].shape, made[0].shape), batch)
-
-
-def projection(layer: Residual, before: tuple[int, ...], after: tuple[int, ...]) -> Layer:
-    return Dense(after[-1], bias=False)
+    projection = layer.projection(batch[0].shape)
+    return batch if projection is None else compute(scope.inner("skip", "s"), projection, batch)
 
 
 def _added(scope: Scope, activation: str, inside: Values, skip: Values) -> Values:
-    nodes: list[int] = []
-    for start in range(0, len(inside.nodes), inside.shape[-1]):
-        units = []
-        for offset in range(start, start + inside.shape[-1]):
-            pair = [inside.nodes[offset], skip.nodes[offset]]
-            index = next(i for n, i in enumerate(indices(inside.shape)) if n == offset)
-            total = scope.value(pair[0]) + scope.value(pair[1])
-            units.append(scope.formula(scope.name(index, inside.shape), ADDED, pair, (total, (1.0, 1.0))))
-        scope.graph.activate(units, activation)
-        nodes += units
-    return Values(inside.shape, nodes)
+    shape, width, nodes = inside.shape, inside.shape[-1], []
+    names = [scope.name(index, shape) for index in indices(shape)]
+    for name, *pair in zip(names, inside.nodes, skip.nodes, strict=True):
+        total = scope.value(pair[0]) + scope.value(pair[1])
+        nodes.append(scope.formula(name, ADDED, pair, (total, (1.0, 1.0))))
+        if len(nodes) % width == 0:
+            scope.graph.activate(nodes[-width:], activation)
+    return Values(shape, nodes, inside.timed and skip.timed)
