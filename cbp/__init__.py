@@ -4,14 +4,33 @@ from cbp import datasets, initializers, layers, losses, optimizers
 from cbp.check import check_gradients
 from cbp.errors import DivergedError, ModelFileError
 from cbp.history import History
-from cbp.layers import Dense
+from cbp.layers import (
+    AveragePool1D,
+    AveragePool2D,
+    Dense,
+    Embedding,
+    Flatten,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    MaxPool1D,
+    MaxPool2D,
+    Reshape,
+    Residual,
+)
+from cbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, LayerNorm
+from cbp.layers import Conv1D, Conv2D, Dense, DepthwiseConv2D, SeparableConv2D
 from cbp.network import Network, load, mlp
 from cbp.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Network", "mlp",
+    "Dense", "Embedding", "Residual", "Flatten", "Reshape",
+    "MaxPool1D", "MaxPool2D", "AveragePool1D", "AveragePool2D", "GlobalMaxPool", "GlobalAveragePool",
     "Network", "mlp", "Dense",
+    "BatchNorm", "LayerNorm", "Dropout", "GaussianNoise",
+    "Network", "mlp", "Dense", "Conv1D", "Conv2D", "DepthwiseConv2D", "SeparableConv2D",
     "SGD", "Adam", "AdamW", "RMSprop", "Adagrad",
     "History", "check_gradients", "load",
     "DivergedError", "ModelFileError",

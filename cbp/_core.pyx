@@ -11,7 +11,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cython cimport floating
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport isfinite
+from libc.math cimport isfinite, sqrt
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -19,7 +19,8 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import numpy as np
 
 from cbp._structs cimport Op, Run, Source
-from cbp.kernels cimport activations, dense, gather, losses, optimizers, random, tile
+from cbp.kernels cimport activations, dense, gather, losses, noise, norm, optimizers, random, tile
+from cbp.kernels cimport activations, conv, dense, depthwise, gather, losses, optimizers, random, tile
 from cbp.kernels.dense cimport (
     dense_backward_bias,
     dense_backward_input,
@@ -28,6 +29,8 @@ from cbp.kernels.dense cimport (
     dense_forward,
     dense_forward_naive,
 )
+from cbp.kernels.pool cimport pool_backward, pool_forward
+from cbp.kernels.repack cimport pad, repack
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
 from cbp.kernels.team cimport MAX_MEMBERS, TeamState, team_close, team_free, team_open, team_run, team_work
 
@@ -37,6 +40,19 @@ cnp.import_array()
 
 cdef enum OpKind:
     DENSE
+    COPY          # the same numbers, padded otherwise
+    SPLIT         # a value with two readers
+    JOIN          # a sum of two values
+    CONCAT        # two values, one behind the other
+    MAX_POOL
+    AVERAGE_POOL
+    EMBEDDING
+    BATCH_NORM
+    LAYER_NORM
+    DROPOUT
+    GAUSSIAN_NOISE
+    CONVOLUTION
+    GROUPED
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
@@ -49,7 +65,21 @@ cdef enum Mode:
     GRADIENT      # the gradient of one batch, no update
     EVALUATE      # loss and metric, no gradient
 
-OPS = {"dense": DENSE}
+OPS = {
+    "dense": DENSE,
+    "copy": COPY,
+    "split": SPLIT,
+    "join": JOIN,
+    "concat": CONCAT,
+    "max_pool": MAX_POOL,
+    "average_pool": AVERAGE_POOL,
+    "embedding": EMBEDDING,
+    "batch_norm": BATCH_NORM,
+    "layer_norm": LAYER_NORM,
+    "dropout": DROPOUT,
+    "gaussian_noise": GAUSSIAN_NOISE,
+}
+OPS = {"dense": DENSE, "convolution": CONVOLUTION, "grouped": GROUPED}
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
 ACTIVATIONS = {
     "identity": activations.IDENTITY,
@@ -101,7 +131,9 @@ SOURCES = {
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
+PIXELS = conv.PIXELS   # windows in a table of offsets; scratch is sized by it
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
+NOISE_WORDS = random.WORDS   # numbers of a mask that are drawn at once
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
 
 
@@ -173,6 +205,12 @@ def clock():
 
 include "_pass.pxi"
 include "_dense.pxi"
+include "_structure.pxi"
+include "_pooling.pxi"
+include "_embedding.pxi"
+include "_normalization.pxi"
+include "_noise.pxi"
+include "_convolution.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"
@@ -377,10 +415,7 @@ def vector_jacobian(
             forward_whole(&batch, &arena[0], &scratch[0, 0])
             read_d_output(&batch, wanted, &arena[0])
             for index in range(batch.count - 1, -1, -1):
-                if interrupts(&batch, index):
-                    op_backward_moments(&batch, &ops[index], 0, ops[index].width, &arena[0])
-                backward_rows(&batch, index, 0, batch.rows, &arena[0], &scratch[0, 0], NULL)
-                backward_weights(&batch, index, 0, ops[index].weight_rows, &arena[0], &scratch[0, 0], NULL)
+                op_back(&batch, index, &arena[0], &scratch[0, 0], NULL)
             for p in range(batch.rows * op.in_positions):
                 memcpy(&d_input[first, 0] + p * op.inputs, &rows[p * padded(op.inputs)], op.inputs * sizeof(floating))
             first += batch.rows

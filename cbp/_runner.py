@@ -252,6 +252,7 @@ def vector_jacobian(
     first = plan.ops[0]
     rows = aligned(piece * int(first["in_positions"]) * padded(int(first["inputs"])), dtype)
     record = np.zeros(1, dtype=_core.RUN)
+    record["mode"] = _core.MODES["gradient"]
     record["piece"], record["targets"], record["training"] = piece, plan.targets, training
     record["seed"], record["epoch"], record["step"] = seed, numbers.epoch, numbers.step
     done = 0

@@ -53,6 +53,7 @@ cdef packed struct Op:
     int64_t dilation_h
     int64_t dilation_w
     int64_t groups
+    int64_t timed          # a global pool: the window ends where the sample ends
     # ... recurrence ...
     int64_t reverse        # time runs from the end
     int64_t sequences      # the output of every step, not of the last alone

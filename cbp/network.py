@@ -92,8 +92,11 @@ class Network:
         self.l1 = _check.real("l1", l1, minimum=0)
         self.l2 = _check.real("l2", l2, minimum=0)
         self._plan = _lower.plan(self.layers, self.input_shape)
+        if self._plan.vocabulary > 2**24 and self.dtype == np.float32:
+            raise ValueError(f"layers: an Embedding has a vocabulary of {self._plan.vocabulary}; inputs of a float32 network are whole "
+                             f"numbers only up to 2**24, so it needs dtype='float64'")
         self.output_shape = self._plan.output_shape
-        self._form = _arrays.Form(self.input_shape, self.output_shape, self.loss, self.dtype)
+        self._form = _arrays.Form(self.input_shape, self.output_shape, self.loss, self.dtype, self._plan.vocabulary)
         last = self.layers[-1]
         self.loss.check_output(getattr(last, "activation", "identity"), self.output_shape[-1])
         self.optimizer: Optimizer | None = None
@@ -296,7 +299,7 @@ class Network:
         """
         outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, X, 2, self._few)
         if outputs is None or lengths is not None:
-            x = _arrays.features("X", X, self.input_shape, self.dtype, "predict_one")
+            x = self._inputs(X, "predict_one")
             outputs = predict(self._plan, self._numbers.parameters, self._numbers.statistics, x,
                               self._lengths(lengths, len(x)))
         return outputs
@@ -305,7 +308,7 @@ class Network:
         """Outputs (outputs,) for one sample x (features,). Raises ValueError or TypeError where x is wrong."""
         outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, x, 1, self._few)
         if outputs is None:
-            row = _arrays.row("x", x, self.input_shape, self.dtype)
+            row = _arrays.row("x", x, self.input_shape, self.dtype, vocabulary=self._plan.vocabulary)
             outputs = predict(self._plan, self._numbers.parameters, self._numbers.statistics, row, _arrays.NO_LENGTHS)[0]
         return outputs
 
@@ -358,7 +361,7 @@ class Network:
             Gradient with respect to the parameters, summed over the samples, in the order of :meth:`get_vector`. The
             penalties l1 and l2 are not in it.
         """
-        x = _arrays.features("X", X, self.input_shape, self.dtype)
+        x = self._inputs(X)
         d = _arrays.features("d_output", d_output, self.output_shape, self.dtype)
         if len(d) != len(x):
             raise ValueError(f"X has {len(x)} samples and d_output has {len(d)}; they must have the same number")
@@ -417,7 +420,7 @@ class Network:
             start += view.size
 
     def _compact(self, flat: Array) -> Array:
-        return np.concatenate([view.reshape(-1) for view in self._plan.views(flat).values()])
+        return np.concatenate([np.empty(0, flat.dtype), *(view.reshape(-1) for view in self._plan.views(flat).values())])
 
     # --- description ----------------------------------------------------------------------------------------------------------
 
@@ -460,6 +463,9 @@ class Network:
         if lengths is not None:
             self._check_lengths()
         return _arrays.data(self._form, X, y, sample_weight, lengths, **names)
+
+    def _inputs(self, X: object, one: str = "") -> _arrays.Source:
+        return _arrays.features("X", X, self.input_shape, self.dtype, one, vocabulary=self._plan.vocabulary)
 
     def _lengths(self, lengths: object, samples: int) -> Array:
         if lengths is not None:

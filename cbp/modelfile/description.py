@@ -10,10 +10,11 @@ from collections.abc import Container
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cbp import _check
+from cbp import _check, layers
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
-from cbp.layers import Dense, Layer
+from cbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, Layer, LayerNorm
+from cbp.layers import Conv1D, Conv2D, Dense, DepthwiseConv2D, Layer, SeparableConv2D
 from cbp.layers.base import parts
 from cbp.losses import Loss
 from cbp.modelfile import canonical_json, container
@@ -27,7 +28,25 @@ __all__ = ["FORMAT", "LAYERS", "Description"]
 FORMAT = 1
 
 LAYERS: dict[str, type[Layer]] = {
+    "batch_norm": BatchNorm,
     "dense": Dense,
+    "max_pool_1d": layers.MaxPool1D,
+    "max_pool_2d": layers.MaxPool2D,
+    "average_pool_1d": layers.AveragePool1D,
+    "average_pool_2d": layers.AveragePool2D,
+    "global_max_pool": layers.GlobalMaxPool,
+    "global_average_pool": layers.GlobalAveragePool,
+    "flatten": layers.Flatten,
+    "reshape": layers.Reshape,
+    "residual": layers.Residual,
+    "embedding": layers.Embedding,
+    "dropout": Dropout,
+    "gaussian_noise": GaussianNoise,
+    "layer_norm": LayerNorm,
+    "conv1d": Conv1D,
+    "conv2d": Conv2D,
+    "depthwise_conv2d": DepthwiseConv2D,
+    "separable_conv2d": SeparableConv2D,
 }
 """The kinds of layers that a file may hold."""
 
