@@ -19,8 +19,20 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import numpy as np
 
 from cbp._structs cimport Op, Run, Source
-from cbp.kernels cimport activations, dense, gather, losses, noise, norm, optimizers, random, tile
-from cbp.kernels cimport activations, conv, dense, depthwise, gather, losses, optimizers, random, tile
+from cbp.kernels cimport (
+    activations,
+    conv,
+    dense,
+    depthwise,
+    gather,
+    losses,
+    noise,
+    norm,
+    optimizers,
+    random,
+    recurrent,
+    tile,
+)
 from cbp.kernels.dense cimport (
     dense_backward_bias,
     dense_backward_input,
@@ -28,6 +40,7 @@ from cbp.kernels.dense cimport (
     dense_backward_weight,
     dense_forward,
     dense_forward_naive,
+    transpose,
 )
 from cbp.kernels.pool cimport pool_backward, pool_forward
 from cbp.kernels.repack cimport pad, repack
@@ -53,12 +66,19 @@ cdef enum OpKind:
     GAUSSIAN_NOISE
     CONVOLUTION
     GROUPED
+    RNN
+    LSTM
+    GRU
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
     FETCH_FROM = 256        # numbers of a piece whose successor is fetched into the cache: smaller ones come by themselves,
     FETCH_UP_TO = 16384     # larger ones need longer than a step
 
+
+cdef enum:
+    MOST_WALKERS = 48       # samples that go through time together: their step stays in the first-level cache
+    FEW_WALKERS = 4
 
 cdef enum Mode:
     TRAIN
@@ -78,8 +98,12 @@ OPS = {
     "layer_norm": LAYER_NORM,
     "dropout": DROPOUT,
     "gaussian_noise": GAUSSIAN_NOISE,
+    "convolution": CONVOLUTION,
+    "grouped": GROUPED,
+    "rnn": RNN,
+    "lstm": LSTM,
+    "gru": GRU,
 }
-OPS = {"dense": DENSE, "convolution": CONVOLUTION, "grouped": GROUPED}
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
 ACTIVATIONS = {
     "identity": activations.IDENTITY,
@@ -132,6 +156,7 @@ STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
 PIXELS = conv.PIXELS   # windows in a table of offsets; scratch is sized by it
+WALKERS = MOST_WALKERS   # samples that a recurrent layer takes through time at once; scratch is sized by it
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
 NOISE_WORDS = random.WORDS   # numbers of a mask that are drawn at once
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
@@ -211,6 +236,7 @@ include "_embedding.pxi"
 include "_normalization.pxi"
 include "_noise.pxi"
 include "_convolution.pxi"
+include "_recurrent.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"

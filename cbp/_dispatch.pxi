@@ -36,6 +36,8 @@ cdef void op_forward(
         convolution_forward(batch, op, first, rows, arena, scratch)
     elif op.kind == GROUPED:
         grouped_forward(batch, op, first, rows, arena, scratch)
+    elif is_recurrent(op):
+        recurrent_forward(batch, op, first, rows, arena, scratch)
 
 
 cdef void op_backward_rows(
@@ -70,6 +72,8 @@ cdef void op_backward_rows(
         convolution_backward_rows(batch, op, first, rows, arena, scratch)
     elif op.kind == GROUPED:
         grouped_backward_rows(batch, op, first, rows, arena, scratch)
+    elif is_recurrent(op):
+        recurrent_backward_rows(batch, op, first, rows, arena, scratch)
 
 
 cdef void op_backward_weight(
@@ -89,6 +93,8 @@ cdef void op_backward_weight(
         convolution_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
     elif op.kind == GROUPED:
         grouped_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
+    elif is_recurrent(op):
+        recurrent_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
 
 
 cdef void op_backward_bias(
@@ -103,6 +109,8 @@ cdef void op_backward_bias(
         layer_norm_backward_bias(batch, op, accumulate, arena, g)
     elif op.kind == CONVOLUTION or op.kind == GROUPED:
         positions_backward_bias(batch, op, accumulate, arena, g)
+    elif is_recurrent(op):
+        recurrent_backward_bias(batch, op, accumulate, arena, scratch, g)
 
 
 cdef void op_moments(const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t n, floating* arena) noexcept nogil:

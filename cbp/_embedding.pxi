@@ -53,12 +53,6 @@ cdef void embedding_backward_weight(
                 add_row(op.width, delta + (r * op.inputs + t) * op.width, g + place * op.width)
 
 
-cdef inline void add_row(Py_ssize_t width, const floating* x, floating* y) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(width):
-        y[j] += x[j]
-
-
 # --- sparse -------------------------------------------------------------------------------------------------------------------
 
 cdef void sparse_backward_weight(

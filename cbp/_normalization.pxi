@@ -300,14 +300,6 @@ cdef void batch_norm_backward_bias(
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
     add_row(op.width, moments_row(batch, op, SHIFT_GRADIENT, arena), g)
-
-
-cdef inline void add_row(Py_ssize_t n, const floating* row, floating* g) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(n):
-        g[k] += row[k]
-
-
 # --- every position by itself -------------------------------------------------------------------------------------------------
 
 cdef inline const floating* with_pads(const Op* op, const floating* x, floating* copy) noexcept nogil:

@@ -114,3 +114,9 @@ cdef inline floating* output_of(const Pass* batch, const Op* op, Py_ssize_t firs
 
 cdef inline floating* delta_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
     return slot_of(batch, op.delta, op.positions * op.width, first, arena)
+
+
+cdef inline void add_row(Py_ssize_t width, const floating* x, floating* y) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(width):
+        y[j] += x[j]

@@ -227,6 +227,8 @@ cdef void silence_row(const Pass* batch, Py_ssize_t r, floating* arena) noexcept
         memset(output_of(batch, op, r, arena), 0, size)
         memset(sums_of(batch, op, r, arena), 0, size)
         memset(delta_of(batch, op, r, arena), 0, size)
+        if is_recurrent(op):
+            recurrent_silence(batch, op, r, arena)
         if op.extra_size > 0:
             memset(slot_of(batch, op.extra, op.extra_size, r, arena), 0, op.extra_size * sizeof(floating))
 

@@ -8,52 +8,61 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cbp._lower import dense, embedding, pooling, residual, shape
+from cbp._lower import convolution, dense, embedding, noise, normalization, pooling, recurrent, residual, shape
 from cbp._plan import Plan, Shape, Value
 from cbp.layers import (
+    GRU,
+    LSTM,
+    RNN,
     AveragePool1D,
     AveragePool2D,
+    BatchNorm,
+    Bidirectional,
+    Conv1D,
+    Conv2D,
     Dense,
+    DepthwiseConv2D,
+    Dropout,
     Embedding,
     Flatten,
+    GaussianNoise,
     GlobalAveragePool,
     GlobalMaxPool,
     Layer,
+    LayerNorm,
     MaxPool1D,
     MaxPool2D,
     Reshape,
     Residual,
+    SeparableConv2D,
 )
-from cbp._lower import dense, noise, normalization
-from cbp._plan import Plan, Shape, Value
-from cbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, Layer, LayerNorm
-from cbp._lower import convolution, dense
-from cbp._plan import Plan, Shape, Value
-from cbp.layers import Conv1D, Conv2D, Dense, DepthwiseConv2D, Layer, SeparableConv2D
 
 __all__ = ["KINDS", "plan"]
 
 KINDS: Mapping[type[Layer], Callable[..., Value]] = {
     Dense: dense.lower,
+    Conv1D: convolution.filters,
+    Conv2D: convolution.filters,
+    DepthwiseConv2D: convolution.depthwise,
+    SeparableConv2D: convolution.separable,
     MaxPool1D: pooling.lower,
     MaxPool2D: pooling.lower,
     AveragePool1D: pooling.lower,
     AveragePool2D: pooling.lower,
     GlobalMaxPool: pooling.lower_global,
     GlobalAveragePool: pooling.lower_global,
+    RNN: recurrent.lower,
+    LSTM: recurrent.lower,
+    GRU: recurrent.lower,
+    Bidirectional: recurrent.bidirectional,
+    Embedding: embedding.lower,
     Flatten: shape.lower,
     Reshape: shape.lower,
     Residual: residual.lower,
-    Embedding: embedding.lower,
     BatchNorm: normalization.batch_norm,
-    Dense: dense.lower,
+    LayerNorm: normalization.layer_norm,
     Dropout: noise.dropout,
     GaussianNoise: noise.gaussian_noise,
-    LayerNorm: normalization.layer_norm,
-    Conv1D: convolution.filters,
-    Conv2D: convolution.filters,
-    DepthwiseConv2D: convolution.depthwise,
-    SeparableConv2D: convolution.separable,
 }
 
 
