@@ -240,7 +240,7 @@ class Network:
             before, optimizer_before = self._numbers.copy(), self.optimizer
             try:
                 self._hold(chosen)
-                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen)
+                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen, seed=self.seed)
                 curves = runner.epochs(1)
                 if runner.diverged or not self._numbers.finite:
                     raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as "

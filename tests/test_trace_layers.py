@@ -21,7 +21,9 @@ def dense(units=2, activation="identity"):
 CASES = {
     "dense on steps": ((3, 2), [dense(3, "tanh"), cbp.Flatten(), dense()]),
     "dense on pixels": ((2, 3, 2), [dense(3, "gelu"), cbp.GlobalAveragePool(), dense()]),
-    "conv1d": ((6, 2), [dense(2, "tanh"), cbp.Conv1D(4, 3, "tanh", stride=2, padding="same", groups=2), cbp.Flatten(), dense()]),
+    "conv1d": (
+        (6, 2), [dense(2, "tanh"), cbp.Conv1D(4, 3, "tanh", stride=2, padding="same", groups=2), cbp.Flatten(), dense()],
+    ),
     "conv1d of 1": ((4, 2), [cbp.Conv1D(3, 1, "tanh"), cbp.Flatten(), dense()]),
     "conv2d": ((4, 3, 1), [cbp.Conv2D(2, 2, "tanh"), cbp.Conv2D(2, 2, "relu"), cbp.Flatten(), dense()]),
     "conv2d with all": (
@@ -39,7 +41,8 @@ CASES = {
         (4, 4, 2), [dense(2, "tanh"), cbp.SeparableConv2D(3, 2, "tanh", multiplier=2, stride=2), cbp.GlobalMaxPool(), dense()],
     ),
     "max pools": (
-        (5, 5, 2), [dense(2, "tanh"), cbp.MaxPool2D(2, stride=1), cbp.MaxPool2D(3, padding="same", stride=2), cbp.Flatten(), dense()],
+        (5, 5, 2),
+        [dense(2, "tanh"), cbp.MaxPool2D(2, stride=1), cbp.MaxPool2D(3, padding="same", stride=2), cbp.Flatten(), dense()],
     ),
     "average pools": (
         (5, 4, 2), [dense(2, "tanh"), cbp.AveragePool2D(2, padding=1), cbp.AveragePool2D((2, 1)), cbp.Flatten(), dense()],
@@ -71,7 +74,8 @@ CASES = {
     "residual": ((3, 2), [cbp.Residual([dense(3, "tanh"), dense(2)]), cbp.Flatten(), dense()]),
     "residual, projected": (
         (4, 4, 2),
-        [dense(2, "tanh"), cbp.Residual([cbp.Conv2D(3, 3, padding="same", stride=2), cbp.BatchNorm()], activation="relu"),
+        [dense(2, "tanh"),
+         cbp.Residual([cbp.Conv2D(3, 3, padding="same", stride=2, bias=False), cbp.BatchNorm()], activation="relu"),
          cbp.GlobalAveragePool(), dense()],
     ),
     "flatten last": ((2, 2), [dense(2, "tanh"), cbp.Flatten()]),
@@ -127,6 +131,7 @@ def close(actual, expected, scale=1e-12):
 def agree(net, x, y, optimizer=None, scale=1e-12, **how):
     """Trace the step, let the core make it, and compare every number that both have."""
     traced = net.trace(x, y, optimizer=optimizer, **how)
+    stays = {name: values.copy() for name, values in net.statistics.items()}
     assert [parameter.before for parameter in traced.parameters] == net.get_vector().tolist()
     loss, gradient = net.gradient(x, y, training=True, **how)
     close(traced.loss_before, loss, scale)
@@ -138,11 +143,9 @@ def agree(net, x, y, optimizer=None, scale=1e-12, **how):
     for slot, arrays in net.optimizer_state.items():
         flat = np.concatenate([view.ravel() for view in arrays.values()])
         close([parameter.state_after[slot] for parameter in traced.parameters], flat, scale)
-    flat = np.concatenate([np.zeros(0), *(view.ravel() for view in net.statistics.values())])
-    remembered = {statistic.name: [] for statistic in traced.statistics}
-    for statistic in traced.statistics:
-        remembered[statistic.name].append(statistic.after)
-    close([value for name in net.statistics for value in remembered[name]], flat, scale)
+    for name, values in net.statistics.items():  # of a single number they stay
+        remembered = [statistic.after for statistic in traced.statistics if statistic.name == name]
+        close(remembered or stays[name], values, scale)
     return traced
 
 
@@ -170,7 +173,9 @@ def test_every_layer_makes_the_step_of_the_core(case):
     agree(net, *data(net, rows=3, seed=8), cbp.SGD(0.1), sample_weight=[0.5, 3.0, 1.0])
 
 
-@pytest.mark.parametrize("case", ["conv2d", "lstm", "batch norm of steps", "sparse embedding", "dropout", "residual, projected"])
+@pytest.mark.parametrize(
+    "case", ["conv2d", "lstm", "batch norm of steps", "sparse embedding", "dropout", "residual, projected"]
+)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 def test_every_optimizer_over_several_steps(case, optimizer):
     net = network(*CASES[case], l1=0.01, l2=0.1)
@@ -189,8 +194,6 @@ def test_mixed_models(case, optimizer):
 
 @pytest.mark.parametrize("case", CASES)
 def test_one_row_alone(case):
-    if case.startswith("batch norm"):
-        pytest.importorskip("cbp")
     net = network(*CASES[case])
     x, y = data(net)
     agree(net, x[:1], y[:1], cbp.SGD(0.1))
@@ -259,7 +262,8 @@ def test_after_a_fit_the_noise_goes_on():
     x, y = data(net, rows=12)
     net.fit(x, y, epochs=3, batch_size=5, optimizer=cbp.Adam(0.01))
     agree(net, x, y)
-    agree(net, x, y, cbp.SGD(0.1))
+    net.set_optimizer(cbp.SGD(0.1))
+    agree(net, x, y)
 
 
 def test_tracing_changes_nothing():
@@ -320,13 +324,13 @@ def test_text_of_a_convolution(convolution):
     lines = str(convolution).splitlines()
     for line in (
         "Network     3×3×1 inputs → Conv2D 2×2×1 tanh → Flatten 4 → Dense 1 identity",
-        "  x[2,1…3]     0.5    0    1",
+        "  x[2,1…3]    0.5    0    1",
         "      s[y,x] = Σ w[ky,kx]·input[y+ky-1, x+kx-1] + b",
         "  h[1,2]  s = w[1,1]·x[1,2] + w[1,2]·x[1,3] + w[2,1]·x[2,2] + w[2,2]·x[2,3] + b",
         "            = 0.5·1 - 0.5·2 + 1·0 + 0.25·1 + 0.1 = -0.15",
         "          a = tanh(-0.15) = -0.14889,   a′ = 1 - (-0.14889)² = 0.97783",
         "  ŷ     = w·h[1,1] + w·h[1,2] + w·h[2,1] + w·h[2,2] + bias",
-        "  h[1,2]  ∂L/∂a = w·δ(ŷ) = -1·0.99577 = -0.99577",
+        "  h[1,2]  ∂L/∂a = w·δ(ŷ) = -1·0.78349 = -0.78349",
         "    w[2,1]  g = δ(h[1,1])·x[2,1] + δ(h[1,2])·x[2,2] + δ(h[2,1])·x[3,1] + δ(h[2,2])·x[3,2]",
     ):
         assert line in lines
@@ -350,7 +354,7 @@ def test_units_of_a_recurrent_network_are_named_after_their_step(recurrent):
     assert [(unit.name, unit.group) for unit in first.units] == [(f"h[t={t}]", f"t = {t}") for t in (1, 2, 3)]
     assert [unit.name for unit in last.units] == ["ŷ"]
     unit = recurrent.unit("h[t=2]")
-    assert [tuple(term) for term in unit.terms][0] == ("x[t=2]", 1.0, 0.5)
+    assert tuple(unit.terms[0]) == ("x[t=2]", 1.0, 0.5)
     assert [term.source for term in unit.terms] == ["x[t=2]", "h[t=1]", "bias"]
     assert unit.symbols == ("W", "U", "b")
     assert [term.source for term in unit.back_terms] == ["h[t=3]"]
@@ -371,14 +375,14 @@ def test_text_of_a_recurrent_network(recurrent):
         "  x[t=1] = 1, x[t=2] = 0.5, x[t=3] = -1",
         "      h = f(W·x + U·h₋₁ + b), f = tanh, with the same W and U at every step",
         "    t = 2",
-        "  h[t=2]  s = W·x[t=2] + U·h[t=1] + b = 1·0.5 + 0.5·0.80050 + 0.1 = 1.0002".replace("0.80050", "0.8005"),
-        "  h[t=2]  ∂L/∂a = U·δ(h[t=3]) = 0.5·(-3.5107) = -1.7553",
+        "  h[t=2]  s = W·x[t=2] + U·h[t=1] + b = 1·0.5 + 0.5·0.8005 + 0.1 = 1.0002",
+        "  h[t=2]  ∂L/∂a = U·δ(h[t=3]) = 0.5·(-3.0188) = -1.5094",
     ):
         assert line in lines
     gradient = next(line for line in lines if line.startswith("    U "))
     assert "g = δ(h[t=1])·h[t=0] + δ(h[t=2])·h[t=1] + δ(h[t=3])·h[t=2]" in gradient
-    back = [line.strip() for line in lines[lines.index(next(x for x in lines if "BACKWARD" in x)) :] if line.startswith("    t = ")]
-    assert back == ["t = 3", "t = 2", "t = 1"]
+    steps = [line.strip() for line in lines if line.startswith("    t = ")]
+    assert steps[3:] == ["t = 3", "t = 2", "t = 1"]
 
 
 def test_gates_of_an_lstm():
@@ -472,10 +476,10 @@ def test_batch_norm_shows_its_moments_and_what_it_remembers():
 def test_an_embedding_shows_which_row_was_picked():
     net = network((2,), [cbp.Embedding(4, 1), cbp.Flatten(), dense(1)])
     traced = net.trace([3, 3], 1.0)
-    assert [(use.unit, use.source) for use in traced.parameter("E[3,1]").uses] == [
+    assert [(use.unit, use.source) for use in traced.parameter("E[3]").uses] == [
         ("e[t=1]", "[x[t=1]=3]"), ("e[t=2]", "[x[t=2]=3]"),
     ]  # fmt: skip
-    assert traced.parameter("E[0,1]").uses == ()
+    assert traced.parameter("E[0]").uses == ()
 
 
 def test_only_dense_layers_on_features_keep_their_look():

@@ -98,12 +98,17 @@ class Trace:
                 return unit
         raise KeyError(f"no unit is called {name!r}; the units are {units[0].name} to {units[-1].name}")
 
-    def parameter(self, source: str, unit: str) -> Parameter:
-        """The weight of the connection from ``source`` ("x1", "h1", "bias") to ``unit`` ("h1", "ŷ")."""
+    def parameter(self, source: str, unit: str = "") -> Parameter:
+        """The weight of the connection from ``source`` ("x1", "h1", "bias") to ``unit`` ("h1", "ŷ"), or the parameter that
+        is shared between places under that name ("w[1,2]", "U[1,1]")."""
         for parameter in self.parameters:
-            if (parameter.source, parameter.unit) == (source, unit):
+            if ((parameter.source, parameter.unit) if unit else (parameter.symbol, "")) == (source, unit):
                 return parameter
-        raise KeyError(f"no connection leads from {source!r} to {unit!r}")
+        if unit:
+            raise KeyError(f"no connection leads from {source!r} to {unit!r}")
+        symbols = [parameter.symbol for parameter in self.parameters if parameter.symbol]
+        known = f"the shared parameters are {symbols[0]} to {symbols[-1]}" if symbols else "a connection has two ends"
+        raise KeyError(f"no parameter is called {source!r}; {known}")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as dicts, lists, strings and numbers that ``json.dumps`` takes."""

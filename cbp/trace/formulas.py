@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cbp.trace.records import Layer, Parameter, Row, Term, Unit
+from cbp.trace.records import Layer, Parameter, Row, Term
 from cbp.trace.rules import ACTIVATION_RULES, FUSED_RULES, LOSS_RULES, OPTIMIZER_RULES, Constants
 
 if TYPE_CHECKING:
@@ -240,8 +240,8 @@ def update_texts(trace: Trace, parameter: Parameter, limits: Limits) -> list[str
     values |= {"w": parameter.before, "g": parameter.gradient, "t": str(trace.step), **parameter.state_before}
     values |= {f"{slot}_new": value for slot, value in parameter.state_after.items()}
     results = parameter.state_after | {"w": parameter.after}
-    formula = [] if parameter.symbol else [gradient_text(trace, parameter, limits)]
-    lines = [equation("g", *formula, number(parameter.gradient, digits))]
+    start = [] if parameter.symbol else [gradient_text(trace, parameter, limits)]
+    lines = [equation("g", *start, number(parameter.gradient, digits))]
     for name, formula in _formulas(trace, parameter.decays):
         lines.append(equation(SYMBOLS.get(name, name), fill(formula, digits, **values), number(results[name], digits)))
     return lines
@@ -261,9 +261,9 @@ def gradient_text(trace: Trace, parameter: Parameter, limits: Limits) -> str:
     if len(trace.rows) > limits.rows:
         formula = f"mean of {len(trace.rows)} products δ·value"
     else:
+        template = "{d}·{v}·{w}" if weighted else "{d}·{v}"
         products = [
-            fill("{d}·{v}·{w}" if weighted else "{d}·{v}", limits.digits, d=use.delta, v=use.value, w=trace.rows[use.row].weight)
-            for use in parameter.uses
+            fill(template, limits.digits, d=use.delta, v=use.value, w=trace.rows[use.row].weight) for use in parameter.uses
         ]
         total = sum(row.weight for row in trace.rows) if weighted else len(trace.rows)
         formula = f"({signed_sum(products)}) / {number(total, limits.digits)}" if len(products) > 1 else products[0]

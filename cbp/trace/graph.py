@@ -123,9 +123,9 @@ class Graph:
         """a = f(s) of nodes that are computed together; softmax takes them as one."""
         rule = ACTIVATION_RULES[activation]
         values, slopes = rule.row([self.nodes[number].s for number in numbers])
-        for number, value, slope in zip(numbers, values, slopes, strict=True):
+        for i, number in enumerate(numbers):
             node = self.nodes[number]
-            node.a, node.slope, node.activation = value, slope, activation
+            node.a, node.slope, node.activation = values[i], slopes[i], activation
             node.joint = range(numbers[0], numbers[-1] + 1) if rule.joint else None
 
     # --- backward -------------------------------------------------------------------------------------------------------------

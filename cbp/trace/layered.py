@@ -211,15 +211,15 @@ def gradient(trace: Trace, parameter: Parameter, limits: Limits) -> list[Equatio
     penalty = [number(parameter.penalty, digits)] if parameter.penalty else []
     uses = parameter.uses
     if len(trace.rows) == 1:
-        names, numbers, value = _summed(uses, limits)
+        names, numbers, _ = _summed(uses, limits)
         return [["g", signed_sum([names, *penalty]), signed_sum([numbers, *penalty]), total]] if uses else [["g", total]]
     if len(trace.rows) > limits.rows:
         return [["g", signed_sum([f"mean over {len(trace.rows)} rows of Σ δ·value", *penalty]), total]]
     equations, parts = [], []
-    for r, row in enumerate(trace.rows):
-        equation = _summed([use for use in uses if use.row == r], limits)
-        equations.append([f"row {r + 1}", *equation])
-        parts.append(sum(use.product for use in uses if use.row == r))
+    for r in range(len(trace.rows)):
+        own = [use for use in uses if use.row == r]
+        equations.append([f"row {r + 1}", *_summed(own, limits)])
+        parts.append(sum(use.product for use in own))
     return [*equations, ["g", signed_sum([_mean(trace, parts, digits), *penalty]), total]]
 
 

@@ -29,9 +29,9 @@ def equations(label: str, width: int, written: Sequence[Equation]) -> list[str]:
             continue
         indent = " " * (len(left) + (left != ""))
         lines += text.wrapped((start.ljust(width) + left).ljust(width + len(indent)) + "= ", different[0])
-        rest = [different[1:]] if len(" = ".join(different[1:])) + width + len(indent) + 2 <= text.WIDTH else [[s] for s in different[1:]]
-        for sides_left in rest:
-            lines += text.wrapped(" " * width + indent + "= ", " = ".join(sides_left)) if sides_left else []
+        fits = width + len(indent) + 2 + len(" = ".join(different[1:])) <= text.WIDTH
+        for side in [" = ".join(different[1:])] if fits else different[1:]:
+            lines += text.wrapped(" " * width + indent + "= ", side)
     return _joined(lines, written)
 
 

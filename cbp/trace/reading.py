@@ -13,7 +13,7 @@ from cbp import optimizers
 from cbp.layers import Dense, Embedding, Flatten, Layer, Reshape
 from cbp.losses import Loss
 from cbp.optimizers import Optimizer
-from cbp.trace.graph import Place, size_of
+from cbp.trace.graph import Place
 from cbp.trace.layers.scope import Draws, Given, indices
 from cbp.trace.names import value_name
 from cbp.trace.rules import Constants

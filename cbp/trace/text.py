@@ -46,6 +46,13 @@ def wrapped(label: str, text: str) -> list[str]:
     return [line.replace("\u00a0", " ") for line in lines]
 
 
+def _chain(label: str, text: str) -> list[str]:
+    """Lines of ``text`` after ``label``, broken before an arrow."""
+    items = text.replace(" ", "\u00a0").replace("\u00a0→", " →")
+    lines = textwrap.wrap(items, WIDTH, initial_indent=label, subsequent_indent=" " * len(label), break_on_hyphens=False)
+    return [line.replace("\u00a0", " ") for line in lines]
+
+
 def _fitted(label: str, parts: Sequence[str]) -> list[str]:
     """The parts on one line if they fit, else each on its own; behind the label or aligned with what is."""
     line = label.ljust(LABEL) + SEPARATOR.join(parts)
@@ -72,7 +79,7 @@ def title(text: str) -> str:
 
 def _heading(trace: Trace) -> list[str]:
     lines = [
-        *wrapped("Network     ", (layered if trace.layered else formulas).network_text(trace)),
+        *_chain("Network     ", (layered if trace.layered else formulas).network_text(trace)),
         *wrapped("Loss        ", f"{trace.loss.name}, {formulas.loss_rule(trace)}"),
         *wrapped("Optimizer   ", formulas.optimizer_text(trace)),
     ]

@@ -125,9 +125,9 @@ def _depthwise(
         scope.graph.activate(units, activation)
         outputs += units
     at, tap = axes_of(view)
+    letter, end = ("w", " + b[c]" if bias else "") if base == "h" else ("d", "")
     channel = "c" if layer.multiplier == 1 else f"⌈c/{layer.multiplier}⌉"
-    end = " + b[c]" if bias else ""
-    scope.say([f"s[{at},c] = Σ {weight.symbols.letter if weight.symbols else 'w'}[{tap},c]·input[{where(view)}, {channel}]{end}"])
+    scope.say([f"{'s' if base == 'h' else base}[{at},c] = Σ {letter}[{tap},c]·input[{where(view)}, {channel}]{end}"])
     return Values(shape, outputs)
 
 

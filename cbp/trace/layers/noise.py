@@ -17,8 +17,8 @@ SHIFTED = Formula(("x",), "{x} + {noise}", ("1",))
 @batch_rule(Dropout)
 def dropout(scope: Scope, layer: Dropout, batch: list[Values]) -> list[Values]:
     """x·m, so that the mean stays. (Srivastava et al., 2014, Dropout.)"""
-    kept = 1 / (1 - layer.rate)
-    scope.say([f"h = x·m: the mask m is 0 (dropped) with the probability {layer.rate:g}, else 1/(1 - {layer.rate:g}) = {kept:.5g}"])
+    rate, kept = f"{layer.rate:g}", f"{1 / (1 - layer.rate):.5g}"
+    scope.say([f"h = x·m: the mask m is 0 (dropped) with the probability {rate}, else 1/(1 - {rate}) = {kept}"])
 
     def dropped(name: str, node: int, mask: float) -> int:
         value = scope.value(node) * mask

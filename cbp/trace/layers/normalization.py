@@ -56,14 +56,15 @@ def _units(
     scope: Scope, layer: BatchNorm | LayerNorm, x: Values, position: tuple[int, ...], sources: Sequence[int],
     moments: Sequence[tuple[int, int]],
 ) -> list[int]:
-    """(x - μ) / √(v + ε), then γ·x̂ + β, of the channels of one position; ``moments`` are the nodes of every channel's μ and v."""
+    """(x - μ) / √(v + ε), then γ·x̂ + β, of the channels of one position; ``moments``: the nodes of every channel's μ and v."""
     gamma, beta = scope.symbols("scale", "γ"), scope.symbols("shift", "β")
     assert gamma is not None
     assert beta is not None
     names = [[scope.name((*position, c), x.shape, base) for c in range(x.shape[-1])] for base in ("x̂", "h")]
     made = []
     for name, *three in zip(names[0], sources, *zip(*moments, strict=True), strict=True):
-        result = normalised(*map(scope.value, three), layer.epsilon)
+        node, center, spread = map(scope.value, three)
+        result = normalised(node, center, spread, layer.epsilon)
         made.append(scope.formula(name, NORMALISED, three, result, ε=layer.epsilon))
     units = [scope.sum(name, [made[c]], [gamma.number(c)], beta.number(c)) for c, name in enumerate(names[1])]
     scope.graph.activate(units, layer.activation)
@@ -86,7 +87,8 @@ def batch_norm(scope: Scope, layer: BatchNorm, batch: list[Values]) -> list[Valu
     scope.row = -1
     if count > 1:
         scope.group = "over the batch"
-        moments = [_moments(scope, [node for nodes in counted for node in nodes[c::channels]], f"[{c + 1}]") for c in range(channels)]
+        columns = [[node for nodes in counted for node in nodes[c::channels]] for c in range(channels)]
+        moments = [_moments(scope, column, f"[{c + 1}]") for c, column in enumerate(columns)]
         _remember(scope, moments, count, layer.momentum)
         scope.say([f"mean μ and variance v of every channel, over {count} numbers of the batch", *LINES])
     else:

@@ -27,13 +27,15 @@ def mean(values: Sequence[float]) -> tuple[float, list[float]]:
 
 
 def largest_formula(slopes: Sequence[float]) -> Formula:
-    count, keys = len(slopes), tuple(f"x{i}" for i in range(len(slopes)))
-    return Formula(keys, f"max({', '.join('{' + key + '}' for key in keys)})", tuple(f"{slope:g}" for slope in slopes), f"the largest of {count}")
+    keys = tuple(f"x{i}" for i in range(len(slopes)))
+    text = f"max({', '.join('{' + key + '}' for key in keys)})"
+    return Formula(keys, text, tuple(f"{slope:g}" for slope in slopes), f"the largest of {len(slopes)}")
 
 
 def mean_formula(count: int) -> Formula:
     keys = tuple(f"x{i}" for i in range(count))
-    return Formula(keys, f"({' + '.join('{' + key + '}' for key in keys)}) / {count}", (f"1/{count}",) * count, f"the mean of {count}")
+    text = f"({' + '.join('{' + key + '}' for key in keys)}) / {count}"
+    return Formula(keys, text, (f"1/{count}",) * count, f"the mean of {count}")
 
 
 def _pool(scope: Scope, x: Values, view: Window, kind: str) -> Values:

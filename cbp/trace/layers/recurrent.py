@@ -73,7 +73,8 @@ def rnn(scope: Scope, layer: RNN, x: Values) -> Values:
     """h = f(W·x + U·h₋₁ + b). (Elman, 1990, Finding structure in time.)"""
     weights = (scope.symbols("weight", "W"), scope.symbols("recurrent", "U"), scope.symbols("bias", "b"))
     shape = (x.shape[0], layer.units)
-    scope.say([f"h = f(W·x + U·h₋₁{' + b' if layer.bias else ''}), f = {layer.activation}, with the same W and U at every step"])
+    end = " + b" if layer.bias else ""
+    scope.say([f"h = f(W·x + U·h₋₁{end}), f = {layer.activation}, with the same W and U at every step"])
 
     def step(t: int, inputs: Sequence[int], state: State) -> State:
         units = [

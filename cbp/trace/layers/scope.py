@@ -90,7 +90,8 @@ class Scope:
 
     def inner(self, part: str, tag: str) -> Scope:
         """The scope of a layer inside this one: ``part`` of its parameters' names, ``tag`` of its units'."""
-        return replace(self, prefix=f"{self.prefix}{part}.", tag=self.tag + tag, symbol_tag=self.symbol_tag + tag, noted=Noted())
+        prefix = f"{self.prefix}{part}."
+        return replace(self, prefix=prefix, tag=self.tag + tag, symbol_tag=self.symbol_tag + tag, noted=Noted())
 
     # --- parameters -----------------------------------------------------------------------------------------------------------
 
@@ -141,7 +142,8 @@ class Scope:
     ) -> int:  # fmt: skip
         """A node that is no weighted sum: its value and its derivatives ∂s/∂source, as ``formula`` writes them."""
         value, slopes = result
-        node = Node(name, self.layer, self.row, self.group, sources, slopes, (), value, value, formula=formula, known=known, note=note)
+        node = Node(name, self.layer, self.row, self.group, sources, slopes, (), value, value)
+        node.formula, node.known, node.note = formula, known, note
         return self.graph.add(node)
 
     def constant(self, name: str, value: float) -> int:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from cbp.trace.rules.activations import Pair, Row, probabilities, sigmoid, softplus
 
+
 class Constants(NamedTuple):
     """What the losses need beside outputs and targets: huber's bend, and the smallest probability."""
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from cbp.optimizers import Optimizer
 
+
 class OptimizerRule(NamedTuple):
     """``compute(spec, t, g, state)`` gives what is subtracted from the parameter, and the state after."""
 
