@@ -246,7 +246,7 @@ class Network:
             try:
                 self._hold(chosen)
                 carry = self._carried.copy(len(data.x)) if self._carried else None
-                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen, carry=carry)
+                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen, seed=self.seed, carry=carry)
                 curves = runner.epochs(1)
                 if runner.diverged or not self._numbers.finite:
                     raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as "
@@ -411,7 +411,7 @@ class Network:
 
     def trace(
         self, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: str | Optimizer | None = None,
-        sample_weight: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None,
     ) -> Trace:
         """Every weighted sum, activation, delta, gradient and update of one step, computed in plain Python.
 
@@ -420,7 +420,7 @@ class Network:
         from cbp.trace import trace
 
         chosen = None if optimizer is None else optimizers.get(optimizer)
-        return trace(self, x, y, optimizer=chosen, sample_weight=sample_weight)
+        return trace(self, x, y, optimizer=chosen, sample_weight=sample_weight, lengths=lengths)
 
     # --- numbers --------------------------------------------------------------------------------------------------------------
 
