@@ -113,8 +113,8 @@ def row_numbers(argument: str, given: Array, vocabulary: int) -> None:
             wrong = np.argwhere((block < 0) | (block >= vocabulary) | (block != np.floor(block)))[0].tolist()
             value = block[tuple(wrong)]
             wrong[0] += first
-            raise ValueError(f"{argument} holds {value} {_where(tuple(wrong))}; the inputs of an Embedding with a vocabulary of "
-                             f"{vocabulary} must be whole numbers from 0 to {vocabulary - 1}")
+            raise ValueError(f"{argument} holds {value} {_where(tuple(wrong))}; the inputs of an Embedding with a vocabulary "
+                             f"of {vocabulary} must be whole numbers from 0 to {vocabulary - 1}")
 
 
 def blocks(rows: Array, dtype: np.dtype[Any]) -> Iterator[tuple[int, Array]]:

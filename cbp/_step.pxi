@@ -142,7 +142,7 @@ cdef void forward(
         if op.activation != activations.IDENTITY and not (batch.fused and index == batch.count - 1):
             z = sums_of(batch, op, first, arena)
             a = output_of(batch, op, first, arena)
-            activations.activate(<int>op.activation, rows * op.positions, op.units, op.width, z, a)
+            activate_rows(<int>op.activation, rows * op.positions, op.units, op.width, z, a)
             lap(laps, ACTIVATION)
 
 
@@ -240,9 +240,8 @@ cdef void apply_slope(
     fused loss the last op's is that already."""
     cdef const Op* op = &batch.ops[index]
     if op.activation != activations.IDENTITY and not (batch.fused and index == batch.count - 1):
-        activations.activate_backward(<int>op.activation, rows * op.positions, op.units, op.width,
-                                      sums_of(batch, op, first, arena), output_of(batch, op, first, arena),
-                                      delta_of(batch, op, first, arena))
+        activate_rows_backward(<int>op.activation, rows * op.positions, op.units, op.width, sums_of(batch, op, first, arena),
+                               output_of(batch, op, first, arena), delta_of(batch, op, first, arena))
         lap(laps, SLOPE)
 
 
