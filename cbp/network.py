@@ -406,7 +406,7 @@ class Network:
             raise ValueError(f"X has {len(x)} samples and d_output has {len(d)}; they must have the same number")
         d_input, gradient = vector_jacobian(
             self._plan, self._numbers, x, self._lengths(lengths, len(x)), d,
-            training=_check.boolean("training", training))
+            training=_check.boolean("training", training), seed=self.seed)
         return d_input, self._compact(gradient)
 
     def trace(
