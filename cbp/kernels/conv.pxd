@@ -39,10 +39,8 @@ cdef inline void window_tile(
     """groups x rows rows of c, `vecs` vectors wide, with a depth of at least 1."""
     cdef floating acc[MOST_SUMS]
     cdef int width = vecs * (VECTOR_BYTES // <int>sizeof(floating))
-    cdef Py_ssize_t k
+    cdef Py_ssize_t k = 0
     cdef int g, i, j
-    if depth < 1:   # never, see tile.pxd
-        return
     if start is NULL:
         start_group = start_row = 0
         if floating is float:
@@ -53,11 +51,14 @@ cdef inline void window_tile(
         for i in range(rows):
             for j in range(width):
                 acc[(g * rows + i) * width + j] = start[g * start_group + i * start_row + j]
-    for k in range(depth):
+    while True:   # no test before the first round: a way around the loop would send the sums through memory
         for g in range(groups):
             for i in range(rows):
                 for j in range(width):
                     acc[(g * rows + i) * width + j] += a[g * group_stride + i * row_stride + offsets[k]] * b[k * ldb + j]
+        k += 1
+        if k == depth:
+            break
     for g in range(groups):
         for i in range(rows):
             for j in range(width):

@@ -25,10 +25,8 @@ cdef inline void channel_tile(
     """z[i] = start[i] + sum over the taps of x[i * step + offsets[tap]] weight[tap], for one vector of channels."""
     cdef floating sums[MOST_CHANNEL_SUMS]
     cdef int lanes = VECTOR_BYTES // <int>sizeof(floating)
-    cdef Py_ssize_t t
+    cdef Py_ssize_t t = 0
     cdef int i, k
-    if taps < 1:   # never, see tile.pxd
-        return
     if start is NULL:
         start_step = 0
         if floating is float:
@@ -38,10 +36,13 @@ cdef inline void channel_tile(
     for i in range(windows):
         for k in range(lanes):
             sums[i * lanes + k] = start[i * start_step + k]
-    for t in range(taps):
+    while True:   # see window_tile
         for i in range(windows):
             for k in range(lanes):
                 sums[i * lanes + k] += x[i * step + offsets[t] + k] * weight[t * ldw + k]
+        t += 1
+        if t == taps:
+            break
     for i in range(windows):
         for k in range(lanes):
             z[i * width + k] = sums[i * lanes + k]
@@ -101,8 +102,6 @@ cdef inline void tap_tile(
     cdef const floating* start
     cdef Py_ssize_t start_line, start_tap, block, j, p
     cdef int y, t, k
-    if pixels < 1:   # never, see tile.pxd
-        return
     for block in range(width // lanes):
         j = block * lanes
         start, start_line, start_tap = g + j, g_line, g_tap
@@ -116,12 +115,16 @@ cdef inline void tap_tile(
             for t in range(taps):
                 for k in range(lanes):
                     sums[(y * taps + t) * lanes + k] = start[y * start_line + t * start_tap + k]
-        for p in range(pixels):
+        p = 0
+        while True:   # see window_tile
             for y in range(lines):
                 for t in range(taps):
                     for k in range(lanes):
                         sums[(y * taps + t) * lanes + k] += (
                             x[y * line + t * column + offsets[p] + j + k] * dz[p * width + j + k])
+            p += 1
+            if p == pixels:
+                break
         for y in range(lines):
             for t in range(taps):
                 for k in range(lanes):
