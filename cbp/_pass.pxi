@@ -64,7 +64,8 @@ cdef struct Pass:
     void* state2
     void* statistics
     void* workspace             # numbers of the ops that belong to no sample
-    void* carry                 # state that the next batch goes on from; NULL: none
+    void* all_carry             # state that the next batch goes on from, of its rows; NULL: none
+    void* carry                 # of the piece's rows
     Py_ssize_t carry_size       # of one row
     void* arena
     void* scratch               # every thread has a part of it

@@ -99,6 +99,7 @@ cdef packed struct Run:
     int64_t shares         # slot for the weight of every position of the outputs
     int64_t timed          # the positions of the outputs are the steps of the inputs, of which lengths count
     int64_t training       # batch statistics and noise: always while training, for a gradient on demand
+    int64_t fresh          # the state that goes from batch to batch starts every epoch from 0
     int64_t shuffle
     uint64_t seed
     int64_t first_epoch    # the value of `epoch` that belongs to the first entry of the curves
