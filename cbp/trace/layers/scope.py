@@ -54,13 +54,13 @@ class Draws(NamedTuple):
 
 class Given(NamedTuple):
     """What a step depends on beside parameters and inputs: the weights and the lengths of the rows (None: all time steps
-    count), the draws of noise, the running statistics by name, and by prefix and row the states that stateful layers kept."""
+    count), the draws of noise, the running statistics by name, and of every row what stateful layers kept."""
 
     weights: Sequence[float]
     lengths: Sequence[int] | None
     draws: Draws
     statistics: Mapping[str, list[float]]
-    carried: Mapping[tuple[str, int], list[list[float]]]
+    carried: Sequence[Sequence[float]]
 
 
 @dataclass
