@@ -168,6 +168,31 @@ def test_directions_have_arrows():
     assert traced.parameter("U1←_g").name == "0.backward.recurrent"
 
 
+def test_the_place_that_a_tap_meets():
+    """The formula that a layer states, computed, gives the sources of its units."""
+    for layer in (
+        cbp.Conv1D(1, 3), cbp.Conv1D(1, 3, padding="same"), cbp.Conv1D(1, 2, stride=2), cbp.Conv1D(1, 2, dilation=3),
+        cbp.Conv1D(1, 3, stride=3, dilation=2, padding=2),
+    ):  # fmt: skip
+        net = network((9, 1), [layer, cbp.Flatten(), dense(1)])
+        traced = net.trace(np.ones((9, 1)), 1.0)
+        first = traced.rows[0].layers[0]
+        place = re.sub(r"(\d)\(", r"\1*(", re.search(r"input\[(.*?)\]", first.rules[0])[1])
+        for t, unit in enumerate(first.units, 1):
+            read = [f"x[t={eval(place, {'t': t, 'k': k})}]" for k in range(1, layer.kernel_size + 1)]
+            assert [term.source for term in unit.terms][:-1] == [name for name in read if name in traced.input_names]
+
+
+def test_layers_inside_a_residual_block_are_told_apart():
+    net = network((2, 2), [cbp.Residual([cbp.GRU(2, return_sequences=True), dense(3)]), cbp.Flatten(), dense(1)])
+    traced = net.trace(np.ones((2, 2)), 1.0)
+    groups = list(dict.fromkeys(unit.group for unit in traced.rows[0].layers[0].units))
+    assert groups == ["a, GRU, t = 1", "a, GRU, t = 2", "b, Dense", "s, skip", "sum"]
+    assert traced.unit("h[t=2].3").formula == "hb[t=2].3 + hs[t=2].3"
+    assert traced.parameter("Ua_z[1,2]").name == "0.0.recurrent"
+    assert traced.parameter("ws[2,3]").name == "0.skip.weight"
+
+
 def test_a_pool_shows_who_won():
     net = network((2, 2, 1), [cbp.MaxPool2D(2), cbp.Flatten(), dense(1)])
     traced = net.trace(np.array([[1.0, 4.0], [3.0, 2.0]])[..., None], 1.0)

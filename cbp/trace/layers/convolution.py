@@ -64,9 +64,10 @@ def where(view: Window) -> str:
     letters = (("y", "ky"), ("x", "kx")) if len(view.size) == 2 else (("t", "k"),)
     places = []
     for (at, tap), stride, before, dilation in zip(letters, view.stride, view.before, view.dilation, strict=True):
-        start = f"{stride}({at}-1)+1" if stride > 1 else at
-        step = f"{dilation}({tap}-1)" if dilation > 1 else f"{tap}-1"
-        places.append(f"{start}+{step}" + (f"-{before}" if before else ""))
+        start = f"{stride}({at}-1)" if stride > 1 else at
+        step = f"{dilation}({tap}-1)" if dilation > 1 else tap
+        rest = 1 - before - (stride == 1) - (dilation == 1)
+        places.append(f"{start}+{step}" + (f"{rest:+}" if rest else ""))
     return ", ".join(places)
 
 
@@ -125,9 +126,9 @@ def _depthwise(
         scope.graph.activate(units, activation)
         outputs += units
     at, tap = axes_of(view)
-    letter, end = ("w", " + b[c]" if bias else "") if base == "h" else ("d", "")
+    end = " + b[c]" if bias else ""
     channel = "c" if layer.multiplier == 1 else f"⌈c/{layer.multiplier}⌉"
-    scope.say([f"{'s' if base == 'h' else base}[{at},c] = Σ {letter}[{tap},c]·input[{where(view)}, {channel}]{end}"])
+    scope.say([f"{'s' if base == 'h' else base}[{at},c] = Σ w[{tap},c]·input[{where(view)}, {channel}]{end}"])
     return Values(shape, outputs)
 
 
@@ -141,7 +142,7 @@ def depthwise(scope: Scope, layer: DepthwiseConv2D, x: Values) -> Values:
 @rule(SeparableConv2D)
 def separable(scope: Scope, layer: SeparableConv2D, x: Values) -> Values:
     """A depthwise convolution d, then at every position a weighted sum of its channels."""
-    taps, points = scope.symbols("depthwise", "d", kept=2), scope.symbols("pointwise", "p")
+    taps, points = scope.symbols("depthwise", "w", kept=2), scope.symbols("pointwise", "p")
     bias = scope.symbols("bias", "b")
     assert taps is not None
     assert points is not None

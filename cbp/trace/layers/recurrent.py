@@ -29,14 +29,15 @@ def _walk(scope: Scope, layer: Any, x: Values, bases: str, step: Step) -> Values
     before = valid if layer.reverse else -1
     state = _initial(scope, layer, bases, before, shape)
     outputs: dict[int, list[int]] = {}
-    group = scope.group
+    outer = scope.group
     for step_number, t in enumerate(order):
         if layer.bptt and step_number and step_number % layer.bptt == 0:
             state = [scope.detached(nodes) for nodes in state]
-        scope.group = f"{group}t = {t + 1}"
+        scope.group = outer
+        scope.group = scope.within(f"t = {t + 1}")
         state = step(t, [x.at(t, i) for i in range(x.shape[1])], state)
         outputs[t] = state[0]
-    scope.group = group
+    scope.group = outer
     if not layer.return_sequences:
         return Values((layer.units,), state[0])
     beyond = {t: [scope.constant(scope.name((t, u), shape), 0.0) for u in range(layer.units)] for t in range(valid, times)}
@@ -230,8 +231,7 @@ def bidirectional(scope: Scope, layer: Bidirectional, batch: list[Values]) -> li
     """The layer from the beginning (→) and a copy of it from the end (←), side by side."""
     results = []
     for (part, copy), arrow in zip(layer.sides.items(), "→←", strict=True):
-        inner = scope.inner(part, arrow)
-        inner.group = f"{arrow} "
+        inner = scope.inner(part, arrow, arrow)
         results.append(compute(inner, copy, batch))
         scope.noted.lines += [f"{arrow} {line}" for line in inner.noted.lines]
     return [_beside(*pair) for pair in zip(*results, strict=True)]

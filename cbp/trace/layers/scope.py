@@ -88,10 +88,14 @@ class Scope:
     row: int = 0
     group: str = ""
 
-    def inner(self, part: str, tag: str) -> Scope:
-        """The scope of a layer inside this one: ``part`` of its parameters' names, ``tag`` of its units'."""
-        prefix = f"{self.prefix}{part}."
-        return replace(self, prefix=prefix, tag=self.tag + tag, symbol_tag=self.symbol_tag + tag, noted=Noted())
+    def inner(self, part: str, tag: str, group: str) -> Scope:
+        """The scope of a layer inside this one: ``part`` of its parameters' names, ``tag`` of its units', ``group`` of them."""
+        prefix, group = f"{self.prefix}{part}.", self.within(group)
+        return replace(self, prefix=prefix, tag=self.tag + tag, symbol_tag=self.symbol_tag + tag, group=group, noted=Noted())
+
+    def within(self, group: str) -> str:
+        """The heading of a group inside the present one."""
+        return f"{self.group}, {group}" if self.group else group
 
     # --- parameters -----------------------------------------------------------------------------------------------------------
 
