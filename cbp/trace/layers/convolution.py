@@ -99,9 +99,10 @@ def convolution(scope: Scope, layer: Any, x: Values) -> Values:
         outputs += units
     one = seen == layer.filters == 1
     at, tap = axes_of(view)
+    end = "" if bias is None else " + b" if one else " + b[f]"
     scope.say([
-        f"s[{at}] = Σ w[{tap}]·input[{where(view)}] + b" if one else
-        f"s[{at},f] = Σ w[{tap},c,f]·input[{where(view)}, c] + b[f]",
+        f"s[{at}] = Σ w[{tap}]·input[{where(view)}]{end}" if one else
+        f"s[{at},f] = Σ w[{tap},c,f]·input[{where(view)}, c]{end}",
         f"the taps w are the same at all {len(outputs) // layer.filters} positions",
     ])  # fmt: skip
     return Values(shape, outputs, x.timed)
@@ -157,5 +158,6 @@ def separable(scope: Scope, layer: SeparableConv2D, x: Values) -> Values:
             units.append(scope.sum(scope.name((*position, f), shape), sources, weights))
         scope.graph.activate(units, layer.activation)
         outputs += units
-    scope.noted.lines += ["s[y,x,f] = Σ p[c,f]·d[y,x,c] + b[f]"] if len(scope.noted.lines) == 1 else []
+    end = " + b[f]" if bias else ""
+    scope.noted.lines += [f"s[y,x,f] = Σ p[c,f]·d[y,x,c]{end}"] if len(scope.noted.lines) == 1 else []
     return Values(shape, outputs)
