@@ -137,6 +137,22 @@ def test_lengths_of_an_embedding():
     assert moved == {word for row, length in zip(x, [2, 5, 1, 3], strict=True) for word in row[:length]}
 
 
+@pytest.mark.parametrize("lengths", [None, [2, 4, 1, 3]])
+def test_states_go_on_from_batch_to_batch(lengths):
+    layers = [cbp.GRU(17, return_sequences=True, stateful=True), cbp.LSTM(2, stateful=True, bptt=3), dense()]
+    net = network((4, 2), layers)
+    for seed in range(3):
+        x, y = data(net, seed=seed)
+        traced = net.trace(x, y, optimizer=cbp.SGD(0.1), lengths=lengths)
+        assert traced.loss_before == pytest.approx(net.train_on_batch(x, y, optimizer=cbp.SGD(0.1), lengths=lengths), rel=1e-12)
+        close([parameter.after for parameter in traced.parameters], net.get_vector())
+    assert traced.rows[0].layers[0].units[0].terms[2].value != 0
+    with pytest.raises(ValueError, match="X has 2 samples, but stateful layers hold the state of the 4"):
+        net.trace(x[:2], y[:2])
+    net.reset_state()
+    assert net.trace(x[:2], y[:2]).rows[0].layers[0].units[0].terms[2].value == 0
+
+
 def test_rows_of_weight_0_do_not_count():
     net = network(*CASES["batch norm of steps"])
     agree(net, *data(net), cbp.SGD(0.1), sample_weight=[1.0, 0.0, 2.0, 0.0])

@@ -1,6 +1,7 @@
 """What a learner finds in the trace of layers whose weights are shared: names, formulas, places of use."""
 
 import json
+import math
 import pickle
 import re
 
@@ -9,6 +10,9 @@ import pytest
 from trace_cases import CASES, data, dense, network
 
 import cbp
+from cbp.trace import formulas, layered
+from cbp.trace.formulas import Limits
+from cbp.trace.text import columns
 
 # ------------------------------------------------------------------------------------------------- a small convolution
 
@@ -168,6 +172,31 @@ def test_directions_have_arrows():
     assert traced.parameter("U1←_g").name == "0.backward.recurrent"
 
 
+def test_the_place_that_a_tap_meets():
+    """The formula that a layer states, computed, gives the sources of its units."""
+    for layer in (
+        cbp.Conv1D(1, 3), cbp.Conv1D(1, 3, padding="same"), cbp.Conv1D(1, 2, stride=2), cbp.Conv1D(1, 2, dilation=3),
+        cbp.Conv1D(1, 3, stride=3, dilation=2, padding=2),
+    ):  # fmt: skip
+        net = network((9, 1), [layer, cbp.Flatten(), dense(1)])
+        traced = net.trace(np.ones((9, 1)), 1.0)
+        first = traced.rows[0].layers[0]
+        place = re.sub(r"(\d)\(", r"\1*(", re.search(r"input\[(.*?)\]", first.rules[0])[1])
+        for t, unit in enumerate(first.units, 1):
+            read = [f"x[t={eval(place, {'t': t, 'k': k})}]" for k in range(1, layer.kernel_size + 1)]
+            assert [term.source for term in unit.terms][:-1] == [name for name in read if name in traced.input_names]
+
+
+def test_layers_inside_a_residual_block_are_told_apart():
+    net = network((2, 2), [cbp.Residual([cbp.GRU(2, return_sequences=True), dense(3)]), cbp.Flatten(), dense(1)])
+    traced = net.trace(np.ones((2, 2)), 1.0)
+    groups = list(dict.fromkeys(unit.group for unit in traced.rows[0].layers[0].units))
+    assert groups == ["a, GRU, t = 1", "a, GRU, t = 2", "b, Dense", "s, skip", "sum"]
+    assert traced.unit("h[t=2].3").formula == "hb[t=2].3 + hs[t=2].3"
+    assert traced.parameter("Ua_z[1,2]").name == "0.0.recurrent"
+    assert traced.parameter("ws[2,3]").name == "0.skip.weight"
+
+
 def test_a_pool_shows_who_won():
     net = network((2, 2, 1), [cbp.MaxPool2D(2), cbp.Flatten(), dense(1)])
     traced = net.trace(np.array([[1.0, 4.0], [3.0, 2.0]])[..., None], 1.0)
@@ -230,7 +259,7 @@ def test_dict_text_and_html(case, rows):
     assert json.loads(json.dumps(plain, allow_nan=False)) == json.loads(json.dumps(plain))
     assert [layer["kind"] for layer in plain["rows"][0]["layers"]] == [type(layer).__name__ for layer in net.layers]
     lines = str(traced).splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(map(columns, lines)) <= 100
     assert not any(line != line.rstrip() for line in lines)
     assert not re.search(r"\{|\bnan\b|None", str(traced))
     page = traced._repr_html_()
@@ -250,6 +279,43 @@ def test_sums_add_up(case):
             if not unit.direction and isinstance(unit.derivative, float):
                 handed_back = unit.derivative * sum(term.product for term in unit.back_terms)
                 assert handed_back == pytest.approx(unit.delta, rel=1e-12, abs=1e-14)
+
+
+WRITTEN = {"·": "*", "²": "**2", "√": "sqrt", "|": "", "if": " if ", "else": " else "}
+
+
+def computed(text):
+    """A side of an equation in numbers, computed by Python."""
+    for sign, meaning in WRITTEN.items():
+        text = text.replace(sign, meaning)
+    known = {name: getattr(math, name) for name in ("exp", "tanh", "sqrt", "log")}
+    return eval(text, known | {"max": max, "σ": lambda s: 1 / (1 + math.exp(-s)), "Φ": lambda s: 0.5 * math.erfc(-s / 2**0.5),
+                               "φ": lambda s: math.exp(-s * s / 2) / math.sqrt(2 * math.pi)})  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("case", CASES)
+def test_every_equation_holds(case, rows):
+    """The numbers of each formula, computed, give the number behind it."""
+    net = network(*CASES[case], l2=0.01)
+    weights = [1.0, 0.5, 2.0][:rows]
+    traced = net.trace(*data(net, rows=rows), optimizer=cbp.SGD(0.1), sample_weight=weights)
+    limits = Limits(17, 10, 1000, 10**6, 10**6, 1000)
+    written = [layered.gradient(traced, parameter, limits) for parameter in traced.parameters if parameter.symbol]
+    written += [
+        [["g", formulas.gradient_text(traced, parameter, limits), str(parameter.gradient)]]
+        for parameter in traced.parameters if not parameter.symbol
+    ]  # fmt: skip
+    for row in traced.rows:
+        for unit in (unit for layer in row.layers for unit in layer.units):
+            written += [layered.forward(unit, limits), layered.backward(traced, row, unit, limits)]
+    checked = 0
+    for _, *sides in (equation for equations in written for equation in equations):
+        if len(sides) > 1:
+            result = float(sides[-1].partition("   (")[0])
+            assert computed(sides[-2]) == pytest.approx(result, rel=1e-9, abs=1e-12), sides
+            checked += 1
+    assert checked > 20
 
 
 def test_long_sequences_and_large_layers_are_cut_short():

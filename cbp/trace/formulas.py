@@ -255,18 +255,24 @@ def _formulas(trace: Trace, decays: bool) -> list[tuple[str, str]]:
     return [*formulas.items(), ("w", update)]
 
 
+def over_the_rows(trace: Trace) -> str:
+    """What becomes of the rows' gradients. Where the rows act on each other δ has their shares in it already."""
+    return "" if len(trace.rows) == 1 else ", sum over the rows" if trace.coupled else ", mean over the rows"
+
+
 def gradient_text(trace: Trace, parameter: Parameter, limits: Limits) -> str:
     """δ of the unit times the value of the source, as the mean of that over the rows, plus the penalty's part."""
-    weighted = len({row.weight for row in trace.rows}) > 1
+    weighted = len({row.weight for row in trace.rows}) > 1 and not trace.coupled
     if len(trace.rows) > limits.rows:
-        formula = f"mean of {len(trace.rows)} products δ·value"
+        formula = f"{'sum' if trace.coupled else 'mean'} of {len(trace.rows)} products δ·value"
     else:
         template = "{d}·{v}·{w}" if weighted else "{d}·{v}"
         products = [
             fill(template, limits.digits, d=use.delta, v=use.value, w=trace.rows[use.row].weight) for use in parameter.uses
         ]
         total = sum(row.weight for row in trace.rows) if weighted else len(trace.rows)
-        formula = f"({signed_sum(products)}) / {number(total, limits.digits)}" if len(products) > 1 else products[0]
+        divided = len(products) > 1 and not trace.coupled
+        formula = f"({signed_sum(products)}) / {number(total, limits.digits)}" if divided else signed_sum(products)
     return signed_sum([formula, number(parameter.penalty, limits.digits)]) if parameter.penalty else formula
 
 

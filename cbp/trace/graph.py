@@ -102,6 +102,8 @@ class Graph:
         self.statistics: dict[str, tuple[float, list[float]]] = {}  # momentum, and what running statistics move towards
         self.sparse: set[int] = set()  # parameters that a step moves only if they are touched
         self.touched: set[int] = set()
+        self.carried: dict[str, int] = {}  # where the states of stateful layers begin in what the network keeps of a row
+        self.carry = 0
         self.streams = 0  # layers of noise so far
         self._uses: dict[int, list[tuple[int, int]]] | None = None
         self._place_of: list[Place] = []
@@ -200,6 +202,11 @@ class Graph:
 def float_of(slope: float | list[float]) -> float:
     assert not isinstance(slope, list)
     return slope
+
+
+def padded(width: int) -> int:
+    """What the last axis of a value takes in the core."""
+    return -(-width // 16) * 16
 
 
 def size_of(shape: Sequence[int]) -> int:

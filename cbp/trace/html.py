@@ -199,7 +199,7 @@ def _step(trace: Trace, limits: Limits) -> str:
         parts += [f"<p>{code(text)}</p>" for text in formulas.update_texts(trace, example, limits)]
     for k in range(len(trace.rows[0].layers)):
         parts.append(_parameters(trace, k, limits))
-    mean = ", mean over the rows" if len(trace.rows) > 1 else ""
+    mean = formulas.over_the_rows(trace)
     what = "Σ over its places of δ · value" if trace.layered else "δ of the unit · value of the source"
     return _details(f"The step: gradient g = {what}{mean}", "".join(parts))
 

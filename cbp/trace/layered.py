@@ -145,13 +145,14 @@ def forward(unit: Unit, limits: Limits) -> list[Equation]:
 BACKWARD = "∂L/∂a = Σ ∂s/∂a·δ over the units that read a, δ = ∂L/∂a·a′ (a′ = 1 where a is a sum itself)"
 
 
-def _averaged(trace: Trace, row: Row, formula: str) -> str:
+def _averaged(trace: Trace, row: Row, formula: str, digits: int) -> str:
     """A derivative by one output as its part of the loss: a mean over outputs or positions, and of a coupled batch."""
     outputs = len(row.target) // row.positions if LOSS_RULES[trace.loss.name].mean else 1
     count = outputs * row.counted
     text = f"({formula}) / {count}" if count > 1 else formula
     if trace.coupled and len(trace.rows) > 1:
-        return f"{row.share:.5g}·({text})" if _is_sum(text) else f"{row.share:.5g}·{text}"
+        share = number(row.share, digits)
+        return f"{share}·({text})" if _is_sum(text) else f"{share}·{text}"
     return text
 
 
@@ -164,8 +165,8 @@ def backward(trace: Trace, row: Row, unit: Unit, limits: Limits) -> list[Equatio
     if unit.loss_slope is not None:
         slope = LOSS_RULES[trace.loss.name].slope
         y, written = row.target[_place(row, unit)], unit.name.replace("ŷ", "y")
-        names.insert(0, _averaged(trace, row, fill(slope, digits, p=unit.name, y=written, delta=trace.loss.delta)))
-        numbers.insert(0, _averaged(trace, row, fill(slope, digits, p=unit.value, y=y, delta=trace.loss.delta)))
+        names.insert(0, _averaged(trace, row, fill(slope, digits, p=unit.name, y=written, delta=trace.loss.delta), digits))
+        numbers.insert(0, _averaged(trace, row, fill(slope, digits, p=unit.value, y=y, delta=trace.loss.delta), digits))
     outer = number(unit.outer_slope, digits)
     start = ["∂L/∂a", signed_sum(names), signed_sum(numbers), outer]
     if fused is not None:
@@ -183,8 +184,8 @@ def backward(trace: Trace, row: Row, unit: Unit, limits: Limits) -> list[Equatio
 def _fused(trace: Trace, row: Row, unit: Unit, formula: str, start: list[Equation], digits: int) -> list[Equation]:
     """δ of an output whose activation and loss are one step; a unit that others read as well has their part in it."""
     y = row.target[_place(row, unit)]
-    names = _averaged(trace, row, fill(formula, digits, p=unit.name, y=unit.name.replace("ŷ", "y")))
-    numbers = _averaged(trace, row, fill(formula, digits, p=unit.value, y=y))
+    names = _averaged(trace, row, fill(formula, digits, p=unit.name, y=unit.name.replace("ŷ", "y")), digits)
+    numbers = _averaged(trace, row, fill(formula, digits, p=unit.value, y=y), digits)
     if start:
         names += " + ∂L/∂a·a′"
         numbers += " + " + fill("{d}·{a}", digits, d=unit.outer_slope, a=unit.own_derivative)
@@ -214,7 +215,8 @@ def gradient(trace: Trace, parameter: Parameter, limits: Limits) -> list[Equatio
         names, numbers, _ = _summed(uses, limits)
         return [["g", signed_sum([names, *penalty]), signed_sum([numbers, *penalty]), total]] if uses else [["g", total]]
     if len(trace.rows) > limits.rows:
-        return [["g", signed_sum([f"mean over {len(trace.rows)} rows of Σ δ·value", *penalty]), total]]
+        over = f"{'sum' if trace.coupled else 'mean'} over {len(trace.rows)} rows of Σ δ·value"
+        return [["g", signed_sum([over, *penalty]), total]]
     equations, parts = [], []
     for r in range(len(trace.rows)):
         own = [use for use in uses if use.row == r]

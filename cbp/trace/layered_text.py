@@ -21,17 +21,17 @@ def equations(label: str, width: int, written: Sequence[Equation]) -> list[str]:
     """Behind the label, one below the other; short ones on one line, of long ones every side on its own."""
     lines: list[str] = []
     for left, *sides in written:
-        start = "" if lines else label
+        start = text.padded("" if lines else label, width)
         different = [side for side, after in zip(sides, [*sides[1:], None], strict=True) if side != after]
         one = " = ".join([left, *different]) if left else "= " + " = ".join(different)
-        if width + len(one) <= text.WIDTH:
-            lines.append(start.ljust(width) + one)
+        if width + text.columns(one) <= text.WIDTH:
+            lines.append(start + one)
             continue
-        indent = " " * (len(left) + (left != ""))
-        lines += text.wrapped((start.ljust(width) + left).ljust(width + len(indent)) + "= ", different[0])
-        fits = width + len(indent) + 2 + len(" = ".join(different[1:])) <= text.WIDTH
+        indent = width + len(left) + (left != "")
+        lines += text.wrapped(text.padded(start + left, indent) + "= ", different[0])
+        fits = indent + 2 + text.columns(" = ".join(different[1:])) <= text.WIDTH
         for side in [" = ".join(different[1:])] if fits else different[1:]:
-            lines += text.wrapped(" " * width + indent + "= ", side)
+            lines += text.wrapped(" " * indent + "= ", side)
     return _joined(lines, written)
 
 
@@ -64,7 +64,7 @@ def _units(layer: Layer, limits: Limits) -> list[str]:
 
 
 def _width(units: Sequence[Unit]) -> int:
-    return max([text.LABEL, *(len(unit.name) + 4 for unit in units)])
+    return max([text.LABEL, *(text.columns(unit.name) + 4 for unit in units)])
 
 
 def _inputs(trace: Trace, row: Row, limits: Limits) -> list[str]:

@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from cbp.trace.graph import size_of
+from cbp.trace.graph import padded, size_of
 
 MASK = 0xFFFFFFFF
 NOISE = 2
 """Purpose of the first layer of noise; 0 and 1 are the initial weights and the shuffles."""
-
-LANES = 16
-"""In the core the last axis of a value is padded to a multiple of this, and the pads have numbers too."""
 
 
 def block(key: Sequence[int], counter: Sequence[int]) -> list[int]:
@@ -46,12 +43,13 @@ def words(key: Sequence[int], place: int, count: int) -> list[int]:
 
 def spread(shape: Sequence[int], numbers: Sequence[float]) -> list[float]:
     """Of numbers that count the pads, those of a value of this shape."""
-    width = -(-shape[-1] // LANES) * LANES
+    width = padded(shape[-1])
     return [numbers[p * width + c] for p in range(size_of(shape[:-1])) for c in range(shape[-1])]
 
 
 def padded_size(shape: Sequence[int]) -> int:
-    return size_of(shape[:-1]) * -(-shape[-1] // LANES) * LANES
+    """The pads have numbers too."""
+    return size_of(shape[:-1]) * padded(shape[-1])
 
 
 def masks(key: Sequence[int], place: int, shape: Sequence[int], rate: float) -> list[float]:

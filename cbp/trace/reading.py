@@ -114,7 +114,7 @@ def _given(network: Network, samples: Sequence[Sample], step: int) -> Given:
         lengths=[sample.length for sample in samples if sample.length is not None] or None,
         draws=Draws(network.seed, network.epoch, step - 1),
         statistics={name: array.tolist() for name, array in network.statistics.items()},
-        carried={},
+        carried=network._carried.copy(len(samples)).tolist(),
     )
 
 

@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+from unicodedata import combining
 
 from cbp.trace import formulas, layered, layered_text
 from cbp.trace.formulas import Limits, equation, more, number
@@ -35,12 +36,22 @@ def render(trace: Trace, limits: Limits) -> str:
     return "\n".join(lines)
 
 
+def columns(text: str) -> int:
+    """That a text takes: x̂ are two characters, and one column."""
+    return sum(not combining(letter) for letter in text)
+
+
+def padded(text: str, width: int) -> str:
+    """With blanks behind it."""
+    return text + " " * (width - columns(text))
+
+
 def wrapped(label: str, text: str) -> list[str]:
     """Lines of ``text`` after ``label``, broken after a comma or before a sign."""
     glued = re.sub(r"(?<![, ]) (?=\S)(?![-+] )", "\u00a0", text)
     glued = re.sub(r"(?<= [-+]) ", "\u00a0", glued)
     lines = textwrap.wrap(
-        glued, WIDTH, initial_indent=label, subsequent_indent=" " * len(label) + "  ",
+        glued, WIDTH, initial_indent=label, subsequent_indent=" " * columns(label) + "  ",
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
     return [line.replace("\u00a0", " ") for line in lines]
@@ -137,7 +148,7 @@ def _backward(trace: Trace, row: Row, limits: Limits) -> list[str]:
 
 
 def _step(trace: Trace, limits: Limits) -> list[str]:
-    mean = ", mean over the rows" if len(trace.rows) > 1 else ""
+    mean = formulas.over_the_rows(trace)
     what = "Σ over its places of δ · value" if trace.layered else "δ of the unit · value of the source"
     lines = [title(f"STEP: gradient g = {what}{mean}")]
     for rule in formulas.update_rules(trace):

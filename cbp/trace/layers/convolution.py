@@ -64,9 +64,10 @@ def where(view: Window) -> str:
     letters = (("y", "ky"), ("x", "kx")) if len(view.size) == 2 else (("t", "k"),)
     places = []
     for (at, tap), stride, before, dilation in zip(letters, view.stride, view.before, view.dilation, strict=True):
-        start = f"{stride}({at}-1)+1" if stride > 1 else at
-        step = f"{dilation}({tap}-1)" if dilation > 1 else f"{tap}-1"
-        places.append(f"{start}+{step}" + (f"-{before}" if before else ""))
+        start = f"{stride}({at}-1)" if stride > 1 else at
+        step = f"{dilation}({tap}-1)" if dilation > 1 else tap
+        rest = 1 - before - (stride == 1) - (dilation == 1)
+        places.append(f"{start}+{step}" + (f"{rest:+}" if rest else ""))
     return ", ".join(places)
 
 
@@ -98,9 +99,10 @@ def convolution(scope: Scope, layer: Any, x: Values) -> Values:
         outputs += units
     one = seen == layer.filters == 1
     at, tap = axes_of(view)
+    end = "" if bias is None else " + b" if one else " + b[f]"
     scope.say([
-        f"s[{at}] = Σ w[{tap}]·input[{where(view)}] + b" if one else
-        f"s[{at},f] = Σ w[{tap},c,f]·input[{where(view)}, c] + b[f]",
+        f"s[{at}] = Σ w[{tap}]·input[{where(view)}]{end}" if one else
+        f"s[{at},f] = Σ w[{tap},c,f]·input[{where(view)}, c]{end}",
         f"the taps w are the same at all {len(outputs) // layer.filters} positions",
     ])  # fmt: skip
     return Values(shape, outputs, x.timed)
@@ -125,9 +127,9 @@ def _depthwise(
         scope.graph.activate(units, activation)
         outputs += units
     at, tap = axes_of(view)
-    letter, end = ("w", " + b[c]" if bias else "") if base == "h" else ("d", "")
+    end = " + b[c]" if bias else ""
     channel = "c" if layer.multiplier == 1 else f"⌈c/{layer.multiplier}⌉"
-    scope.say([f"{'s' if base == 'h' else base}[{at},c] = Σ {letter}[{tap},c]·input[{where(view)}, {channel}]{end}"])
+    scope.say([f"{'s' if base == 'h' else base}[{at},c] = Σ w[{tap},c]·input[{where(view)}, {channel}]{end}"])
     return Values(shape, outputs)
 
 
@@ -141,7 +143,7 @@ def depthwise(scope: Scope, layer: DepthwiseConv2D, x: Values) -> Values:
 @rule(SeparableConv2D)
 def separable(scope: Scope, layer: SeparableConv2D, x: Values) -> Values:
     """A depthwise convolution d, then at every position a weighted sum of its channels."""
-    taps, points = scope.symbols("depthwise", "d", kept=2), scope.symbols("pointwise", "p")
+    taps, points = scope.symbols("depthwise", "w", kept=2), scope.symbols("pointwise", "p")
     bias = scope.symbols("bias", "b")
     assert taps is not None
     assert points is not None
@@ -156,5 +158,6 @@ def separable(scope: Scope, layer: SeparableConv2D, x: Values) -> Values:
             units.append(scope.sum(scope.name((*position, f), shape), sources, weights))
         scope.graph.activate(units, layer.activation)
         outputs += units
-    scope.noted.lines += ["s[y,x,f] = Σ p[c,f]·d[y,x,c] + b[f]"] if len(scope.noted.lines) == 1 else []
+    end = " + b[f]" if bias else ""
+    scope.noted.lines += [f"s[y,x,f] = Σ p[c,f]·d[y,x,c]{end}"] if len(scope.noted.lines) == 1 else []
     return Values(shape, outputs)

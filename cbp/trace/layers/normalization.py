@@ -84,9 +84,9 @@ def batch_norm(scope: Scope, layer: BatchNorm, batch: list[Values]) -> list[Valu
     rows = [row for row in range(len(batch)) if scope.given.weights[row]]
     counted = [batch[row].nodes[: scope.counted(batch[row], row) * channels] for row in rows]
     count = sum(map(len, counted)) // channels
-    scope.row = -1
+    scope.row, outer = -1, scope.group
     if count > 1:
-        scope.group = "over the batch"
+        scope.group = scope.within("over the batch")
         columns = [[node for nodes in counted for node in nodes[c::channels]] for c in range(channels)]
         moments = [_moments(scope, column, f"[{c + 1}]") for c, column in enumerate(columns)]
         _remember(scope, moments, count, layer.momentum)
@@ -94,7 +94,7 @@ def batch_norm(scope: Scope, layer: BatchNorm, batch: list[Values]) -> list[Valu
     else:
         moments = _remembered(scope, channels)
         scope.say(LINES)
-    scope.group = ""
+    scope.group = outer
     outputs = []
     for scope.row, values in enumerate(batch):
         positions = values.positions()

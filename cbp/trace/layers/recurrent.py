@@ -1,8 +1,8 @@
 """Recurrent layers: the same weights at every time step, and a state that is handed from one step to the next.
 
 x is the input of a step, h₋₁ the state of the step before, σ the sigmoid. At the first step h₋₁ is 0, or what a stateful
-layer kept. Under ``bptt=k`` no gradient flows back to the state before the steps 1, k + 1, 2k + 1, ..., counted in the order
-in which they are walked.
+layer kept. Under ``bptt=k`` no gradient flows back to the state before every k-th step, counted in the order in
+which they are walked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cbp.layers import GRU, LSTM, RNN, Bidirectional
-from cbp.trace.graph import Formula, Place
+from cbp.trace.graph import Formula, Place, padded
 from cbp.trace.layers.registry import batch_rule, compute, rule
 from cbp.trace.layers.scope import Scope, Values
 
@@ -29,14 +29,15 @@ def _walk(scope: Scope, layer: Any, x: Values, bases: str, step: Step) -> Values
     before = valid if layer.reverse else -1
     state = _initial(scope, layer, bases, before, shape)
     outputs: dict[int, list[int]] = {}
-    group = scope.group
-    for t in order:
-        if layer.bptt and (times - 1 - t if layer.reverse else t) % layer.bptt == 0:
+    outer = scope.group
+    for step_number, t in enumerate(order):
+        if layer.bptt and step_number and step_number % layer.bptt == 0:
             state = [scope.detached(nodes) for nodes in state]
-        scope.group = f"{group}t = {t + 1}"
+        scope.group = outer
+        scope.group = scope.within(f"t = {t + 1}")
         state = step(t, [x.at(t, i) for i in range(x.shape[1])], state)
         outputs[t] = state[0]
-    scope.group = group
+    scope.group = outer
     if not layer.return_sequences:
         return Values((layer.units,), state[0])
     beyond = {t: [scope.constant(scope.name((t, u), shape), 0.0) for u in range(layer.units)] for t in range(valid, times)}
@@ -45,12 +46,22 @@ def _walk(scope: Scope, layer: Any, x: Values, bases: str, step: Step) -> Values
 
 def _initial(scope: Scope, layer: Any, bases: str, before: int, shape: Shape) -> State:
     """The state before the first step."""
-    kept = scope.given.carried.get((scope.prefix, scope.row)) if layer.stateful else None
-    numbers = kept or [[0.0] * layer.units for _ in bases]
-    return [
-        [scope.constant(scope.name((before, u), shape, base), value) for u, value in enumerate(values)]
-        for base, values in zip(bases, numbers, strict=True)
-    ]
+    states = []
+    for number, base in enumerate(bases):
+        values = _carried(scope, layer.units, number, len(bases)) if layer.stateful else [0.0] * layer.units
+        states.append([scope.constant(scope.name((before, u), shape, base), value) for u, value in enumerate(values)])
+    return states
+
+
+def _carried(scope: Scope, units: int, number: int, states: int) -> Sequence[float]:
+    """What state ``number`` of a stateful layer was after the last batch. In a row of what the network keeps the layers stand
+    behind one another, every state padded."""
+    starts = scope.graph.carried
+    if scope.prefix not in starts:
+        starts[scope.prefix] = scope.graph.carry
+        scope.graph.carry += states * padded(units)
+    start = starts[scope.prefix] + number * padded(units)
+    return scope.given.carried[scope.row][start : start + units]
 
 
 def _sum(
@@ -220,8 +231,7 @@ def bidirectional(scope: Scope, layer: Bidirectional, batch: list[Values]) -> li
     """The layer from the beginning (→) and a copy of it from the end (←), side by side."""
     results = []
     for (part, copy), arrow in zip(layer.sides.items(), "→←", strict=True):
-        inner = scope.inner(part, arrow)
-        inner.group = f"{arrow} "
+        inner = scope.inner(part, arrow, arrow)
         results.append(compute(inner, copy, batch))
         scope.noted.lines += [f"{arrow} {line}" for line in inner.noted.lines]
     return [_beside(*pair) for pair in zip(*results, strict=True)]

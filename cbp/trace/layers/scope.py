@@ -54,13 +54,13 @@ class Draws(NamedTuple):
 
 class Given(NamedTuple):
     """What a step depends on beside parameters and inputs: the weights and the lengths of the rows (None: all time steps
-    count), the draws of noise, the running statistics by name, and by prefix and row the states that stateful layers kept."""
+    count), the draws of noise, the running statistics by name, and of every row what stateful layers kept."""
 
     weights: Sequence[float]
     lengths: Sequence[int] | None
     draws: Draws
     statistics: Mapping[str, list[float]]
-    carried: Mapping[tuple[str, int], list[list[float]]]
+    carried: Sequence[Sequence[float]]
 
 
 @dataclass
@@ -88,10 +88,14 @@ class Scope:
     row: int = 0
     group: str = ""
 
-    def inner(self, part: str, tag: str) -> Scope:
-        """The scope of a layer inside this one: ``part`` of its parameters' names, ``tag`` of its units'."""
-        prefix = f"{self.prefix}{part}."
-        return replace(self, prefix=prefix, tag=self.tag + tag, symbol_tag=self.symbol_tag + tag, noted=Noted())
+    def inner(self, part: str, tag: str, group: str) -> Scope:
+        """The scope of a layer inside this one: ``part`` of its parameters' names, ``tag`` of its units', ``group`` of them."""
+        prefix, group = f"{self.prefix}{part}.", self.within(group)
+        return replace(self, prefix=prefix, tag=self.tag + tag, symbol_tag=self.symbol_tag + tag, group=group, noted=Noted())
+
+    def within(self, group: str) -> str:
+        """The heading of a group inside the present one."""
+        return f"{self.group}, {group}" if self.group else group
 
     # --- parameters -----------------------------------------------------------------------------------------------------------
 

@@ -36,14 +36,17 @@ def residual(scope: Scope, layer: Residual, batch: list[Values]) -> list[Values]
     """
     made = batch
     for k, part in enumerate(layer.layers):
-        inner = scope.inner(str(k), chr(ord("a") + k))
+        letter = chr(ord("a") + k)
+        inner = scope.inner(str(k), letter, f"{letter}, {type(part).__name__}")
         made = compute(inner, part, made)
-        scope.noted.lines += [f"{inner.tag}: {line}" for line in inner.noted.lines]
+        scope.noted.lines += [f"{letter}: {line}" for line in inner.noted.lines]
     skips = _skips(scope, layer, batch)
+    outer, scope.group = scope.group, scope.within("sum")
     outputs = []
     for row, (inside, skip) in enumerate(zip(made, skips, strict=True)):
         scope.row = row
         outputs.append(_added(scope, layer.activation, inside, skip))
+    scope.group = outer
     scope.noted.lines += [f"h = f(layers(x) + {'x' if skips is batch else 'skip(x)'})"]
     return outputs
 
@@ -51,7 +54,7 @@ def residual(scope: Scope, layer: Residual, batch: list[Values]) -> list[Values]
 def _skips(scope: Scope, layer: Residual, batch: list[Values]) -> list[Values]:
     """The input, projected where its shape differs."""
     projection = layer.projection(batch[0].shape)
-    return batch if projection is None else compute(scope.inner("skip", "s"), projection, batch)
+    return batch if projection is None else compute(scope.inner("skip", "s", "s, skip"), projection, batch)
 
 
 def _added(scope: Scope, activation: str, inside: Values, skip: Values) -> Values:
