@@ -28,7 +28,7 @@ def verdict(results: dict[str, Any]) -> str:
     """Wins, ties and losses against other libraries, counted and named; then the goals."""
     ratios = [
         (f"{PEERS[name].title} on {row['name']} ({one['ratio']:.2f})", one["ratio"])
-        for group in ("training", "variants", "inference") for row in rows(results, group)
+        for group in ("training", "variants", "convolution", "recurrence", "inference") for row in rows(results, group)
         for name, one in row["series"].items() if "ratio" in one and name in PEERS
     ]
     ties = [label for label, ratio in ratios if abs(ratio - 1) < TIE]
