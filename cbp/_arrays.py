@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from cbp._cpu import core as _core
 from cbp.losses import Loss
 
 Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+NO_LENGTHS = np.empty(0, np.intp)
 
 _KINDS = {np.dtype(name): kind for name, kind in _core.SOURCES.items()}
 """The dtypes that the core can read: those of NumPy that are bool, int or float in the byte order of the machine."""
@@ -40,12 +44,23 @@ class Source:
 
 @dataclass(frozen=True)
 class Data:
-    """What a pass runs over. Something empty stands for what is not there: targets or labels, weights."""
+    """What a pass runs over. Something empty stands for what is not there: targets or labels, weights, lengths."""
 
     x: Source
     targets: Source
     labels: Array
     weights: Array
+    lengths: Array
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a network takes and gives, of one sample."""
+
+    inputs: Shape
+    outputs: Shape
+    loss: Loss
+    dtype: np.dtype[Any]
 
 
 def _source(argument: str, given: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Source:
@@ -83,7 +98,7 @@ def features(argument: str, values: object, shape: tuple[int, ...], dtype: np.dt
         raise ValueError(f"{argument} is empty: it has the shape {given.shape}, at least one sample is needed")
     if given.shape[0] >= 2**32:
         raise ValueError(f"{argument} has {given.shape[0]} samples; at most 2**32 - 1 are possible")
-    return _source(argument, given, given.shape, dtype)
+    return _source(argument, given, (len(given), prod(shape)), dtype)
 
 
 def row(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Source:
@@ -91,7 +106,7 @@ def row(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[A
     given = _check.rectangular(argument, values)
     if given.shape != shape:
         raise ValueError(f"{argument} must have the shape {shape}, got {given.shape}; several rows go to predict")
-    return _source(argument, given, (1, *shape), dtype)
+    return _source(argument, given, (1, prod(shape)), dtype)
 
 
 def _wanted(input_shape: tuple[int, ...]) -> str:
@@ -102,21 +117,39 @@ _NOTHING = Source(np.empty((0, 0)), _core.source(np.empty((0, 0)), _KINDS[np.dty
 
 
 def data(
-    x: object, y: object, sample_weight: object, input_shape: tuple[int, ...], outputs: int, loss: Loss, dtype: np.dtype[Any],
-    names: tuple[str, str, str] = ("X", "y", "sample_weight"),
+    form: Form, x: object, y: object, sample_weight: object = None, lengths: object = None,
+    names: tuple[str, str, str, str] = ("X", "y", "sample_weight", "lengths"),
 ) -> Data:
-    """Checked inputs, targets and weights for this loss."""
-    inputs = features(names[0], x, input_shape, dtype)
+    """Checked inputs, targets, weights and lengths for a network."""
+    inputs = features(names[0], x, form.inputs, form.dtype)
     samples = len(inputs)
     targets, labels = _NOTHING, np.empty(0, np.intp)
     given = _target_array(names[1], y)
     if len(given) != samples:
         raise ValueError(f"{names[0]} has {samples} samples and {names[1]} has {len(given)}; they must have the same number")
-    if loss.traits.targets == "class" and (given.ndim == 1 or given.shape[1:] == (1,)):
-        labels = _labels(names[1], given.reshape(-1), outputs)
+    *places, outputs = form.outputs
+    if form.loss.traits.targets == "class" and given.shape[1:] in (tuple(places), (*places, 1)):
+        labels = _labels(names[1], given.reshape(samples, *places), outputs).reshape(-1)
     else:
-        targets = _targets(names[1], given, outputs, loss, dtype)
-    return Data(inputs, targets, labels, _weights(names[2], sample_weight, samples, dtype))
+        targets = _targets(names[1], given, form)
+    weights = _weights(names[2], sample_weight, samples, form.dtype)
+    return Data(inputs, targets, labels, weights, checked_lengths(names[3], lengths, samples, form.inputs))
+
+
+def checked_lengths(name: str, given: object, samples: int, input_shape: Shape) -> Array:
+    """How many steps of every sample count; empty for None."""
+    if given is None:
+        return NO_LENGTHS
+    steps = input_shape[0]
+    lengths = _check.rectangular(name, given)
+    if lengths.shape != (samples,):
+        raise ValueError(f"{name} must have the shape ({samples},), one length per sample, got {lengths.shape}")
+    if lengths.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold whole numbers from 1 to {steps}, got dtype {lengths.dtype}")
+    wrong = np.flatnonzero((lengths < 1) | (lengths > steps))
+    if len(wrong):
+        raise ValueError(f"{name} holds {lengths[wrong[0]]} at index {wrong[0]}; lengths are from 1 to {steps}, the steps of X")
+    return np.require(lengths, np.intp, ["C", "A"])
 
 
 def _target_array(name: str, y: object) -> Array:
@@ -129,15 +162,16 @@ def _target_array(name: str, y: object) -> Array:
 def _labels(name: str, given: Array, classes: int) -> Array:
     """Class numbers 0 ... classes - 1."""
     wanted = f"labels must be whole numbers from 0 to {classes - 1}, one for each of the {classes} outputs"
-    text = given.dtype.kind == "O" and any(isinstance(value, (str, bytes)) for value in given)
+    text = given.dtype.kind == "O" and any(isinstance(value, (str, bytes)) for value in given.flat)
     if text or given.dtype.kind not in "fiubO":
         raise TypeError(f"{name} holds values of dtype {given.dtype}; {wanted}: "
                         f"classes, {name} = np.unique({name}, return_inverse=True) numbers them")
     whole = given.dtype.kind in "iub"
     values = given if whole else _check.numbers(name, given, np.dtype(np.float64))
     if values.min() < 0 or values.max() >= classes or not (whole or np.array_equal(values, np.floor(values))):
-        index = int(np.argmax((values != np.floor(values)) | (values < 0) | (values >= classes)))
-        raise ValueError(f"{name} holds {given[index]} at index {index}; {wanted}")
+        wrong = np.argwhere((values != np.floor(values)) | (values < 0) | (values >= classes))[0].tolist()
+        place = wrong[0] if len(wrong) == 1 else tuple(wrong)
+        raise ValueError(f"{name} holds {given[tuple(wrong)]} at index {place}; {wanted}")
     return np.require(values, np.intp, ["C", "A"])
 
 
@@ -149,31 +183,38 @@ _RANGES: dict[str, tuple[str, Callable[[Array], Array]]] = {
 }
 
 
-def _targets(name: str, given: Array, outputs: int, loss: Loss, dtype: np.dtype[Any]) -> Source:
+def _targets(name: str, given: Array, form: Form) -> Source:
     """One row of numbers per sample, in the range that the loss is defined for."""
-    fits = given.shape[1:] == (outputs,) or (given.ndim == 1 and outputs == 1)
+    *places, outputs = form.outputs
+    fits = given.shape[1:] == form.outputs or (outputs == 1 and given.shape[1:] == tuple(places))
     if not fits:
-        one = "(samples,) or (samples, 1)" if outputs == 1 else f"(samples, {outputs})"
-        labels = "(samples,) with labels or " if loss.traits.targets == "class" else ""
-        raise ValueError(f"{name} must have the shape {labels}{one} for {outputs} output(s) and {loss.name}, got {given.shape}")
-    targets = _source(name, given, (len(given), outputs), dtype)
-    if loss.traits.targets in _RANGES:
-        for first, block in _check.blocks(targets.array, dtype):
-            _check_range(name, block, first, loss)
+        one = _wanted((*places, outputs))
+        short = _wanted(tuple(places)) if places else "(samples,)"
+        both = f"{short} with labels or {one}" if form.loss.traits.targets == "class" else f"{short} or {one}"
+        wanted = both if outputs == 1 or form.loss.traits.targets == "class" else one
+        raise ValueError(f"{name} must have the shape {wanted} for {outputs} output(s) and {form.loss.name}, got {given.shape}")
+    targets = _source(name, given, (len(given), prod(form.outputs)), form.dtype)
+    if form.loss.traits.targets in _RANGES:
+        for first, block in _check.blocks(targets.array, form.dtype):
+            _check_range(name, block.reshape(-1, outputs), first * prod(places), form, places)
     return targets
 
 
-def _check_range(name: str, targets: Array, first: int, loss: Loss) -> None:
-    """Targets of some samples, those from number ``first`` on, must be what the loss is defined for."""
-    wanted, allowed = _RANGES[loss.traits.targets]
+def _check_range(name: str, targets: Array, first: int, form: Form, places: list[int]) -> None:
+    """Targets of some samples, those from row number ``first`` on, must be what the loss is defined for."""
+    wanted, allowed = _RANGES[form.loss.traits.targets]
+
+    def where(row: int) -> str:
+        sample, *place = np.unravel_index(first + row, (2**62 // prod(places), *places))
+        return f"sample {sample}" + (f" at {', '.join(map(str, place))}" if place else "")
+
     wrong = np.argwhere(~allowed(targets))
     if len(wrong):
-        sample = first + wrong[0][0]
-        raise ValueError(f"{name} holds {targets[tuple(wrong[0])]} for sample {sample}; {loss.name} needs {wanted}")
-    if loss.traits.targets == "class":
+        raise ValueError(f"{name} holds {targets[tuple(wrong[0])]} for {where(wrong[0][0])}; {form.loss.name} needs {wanted}")
+    if form.loss.traits.targets == "class":
         off = np.flatnonzero(np.abs(targets.sum(axis=1, dtype=np.float64) - 1) > 1e-3)
         if len(off):
-            raise ValueError(f"{name} holds probabilities with the sum {targets[off[0]].sum():g} for sample {first + off[0]}; "
+            raise ValueError(f"{name} holds probabilities with the sum {targets[off[0]].sum():g} for {where(off[0])}; "
                              f"every row must sum to 1")
 
 

@@ -148,6 +148,16 @@ def source(array not None, int kind):
     return (<const char*>&record)[:sizeof(Source)]
 
 
+# --- the matrix product, once for all who call it from afar ------------------------------------------------------------------
+
+cdef void multiply(
+    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
+    const floating* b, Py_ssize_t ldb, const floating* start, Py_ssize_t start_stride, floating* c, Py_ssize_t ldc,
+) noexcept nogil:
+    """product() of kernels/tile.pxd, which is long when inlined."""
+    tile.product(rows, columns, depth, a, row_stride, column_stride, b, ldb, start, start_stride, c, ldc)
+
+
 # --- a step, the loop over epochs, the short way for a few rows ---------------------------------------------------------------
 
 cdef double now() noexcept nogil:
@@ -161,6 +171,9 @@ def clock():
     return now()
 
 
+include "_pass.pxi"
+include "_dense.pxi"
+include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"
 include "_ready.pxi"
@@ -223,19 +236,21 @@ cdef class Exclusive:
 
 def run_epochs(
     const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] gradient not None,
-    floating[:, ::1] state not None, bytes x not None, bytes targets not None,
-    const Py_ssize_t[::1] labels not None, const floating[::1] weights not None, Py_ssize_t[::1] order not None,
-    floating[::1] arena not None, floating[:, ::1] scratch not None, double[:, ::1] row_results not None,
-    Py_ssize_t[::1] row_labels not None, double[:, ::1] curves not None,
+    floating[:, ::1] state not None, floating[::1] statistics not None, floating[:, ::1] carry not None,
+    bytes x not None, bytes targets not None, const Py_ssize_t[::1] labels not None,
+    const floating[::1] weights not None, const Py_ssize_t[::1] lengths not None, Py_ssize_t[::1] order not None,
+    floating[::1] arena not None, floating[::1] workspace not None, floating[:, ::1] scratch not None,
+    double[:, ::1] row_results not None, Py_ssize_t[::1] row_labels not None, Py_ssize_t[::1] row_lengths not None,
+    double[:, ::1] curves not None,
     Py_ssize_t last_epoch, double patience, Team team, double[::1] laps not None,
 ):
     """Run epochs until `last_epoch` or, after `patience` seconds, to the next place where Python may look at signals.
 
     `x` (samples, inputs) and `targets` (samples, outputs) are what source() gave. Either `targets` or `labels` (samples) has
-    no rows; empty may be `weights` (all 1), `order` (no shuffling), `laps` (nobody looks at the clock) and, when nothing is
-    updated, `state`. `curves` gets a row (loss, metric, seconds) for every complete epoch, `laps` the seconds of every phase.
-    Every member of the `team` (None: the caller alone) has a row of `scratch`. Where the call stopped stands in `run`; the same
-    call again goes on from there.
+    no rows; empty may be `weights` (all 1), `lengths` (all steps count), `order` (no shuffling), `carry` (no state goes from
+    batch to batch), `laps` (nobody looks at the clock) and, when nothing is updated, `state`. `curves` gets a row (loss,
+    metric, seconds) for every complete epoch, `laps` the seconds of every phase. Every member of the `team` (None: the caller
+    alone) has a row of `scratch`. Where the call stopped stands in `run`; the same call again goes on from there.
     """
     cdef Pass batch
     cdef Laps watch
@@ -254,6 +269,7 @@ def run_epochs(
         batch.ldx, batch.ldy = inputs.columns, wanted.columns
         batch.all_labels = &labels[0] if labels.shape[0] > 0 else NULL
         batch.all_weights = &weights[0] if weights.shape[0] > 0 else NULL
+        batch.all_lengths = &lengths[0] if lengths.shape[0] > 0 else NULL
         batch.order = &order[0] if order.shape[0] > 0 else NULL
         batch.row_loss = &row_results[0, 0]
         batch.row_metric = &row_results[1, 0]
@@ -261,9 +277,14 @@ def run_epochs(
         batch.gradient = &gradient[0]
         batch.state1 = &state[0, 0] if state.shape[0] > 0 else NULL
         batch.state2 = &state[1, 0] if state.shape[0] > 1 else NULL
+        batch.statistics = &statistics[0]
+        batch.carry = &carry[0, 0] if carry.shape[0] > 0 else NULL
+        batch.carry_size = carry.shape[1]
         batch.arena = &arena[0]
+        batch.workspace = &workspace[0]
         batch.scratch = &scratch[0, 0]
         batch.scratch_size = scratch.shape[1]
+        batch.training = run[0].mode == TRAIN or run[0].training
         optimizers.begin_rule(&batch.rule, &run[0])
         batch.fused = losses.is_fused(<int>run[0].loss, <int>ops[ops.shape[0] - 1].activation)
         if laps.shape[0] > 0:
@@ -272,7 +293,8 @@ def run_epochs(
                 watch.seconds[phase] = 0
             batch.laps = &watch
         batch.all_rows = inputs.rows
-        epochs_loop(&batch, parameters.shape[0], &arena[0], &row_labels[0], curves, last_epoch, patience, threads)
+        epochs_loop(&batch, parameters.shape[0], &arena[0], &row_labels[0], &row_lengths[0], curves, last_epoch,
+                    patience, threads)
         lap(batch.laps, REST)
         for phase in range(laps.shape[0]):
             laps[phase] += watch.seconds[phase]
@@ -280,70 +302,103 @@ def run_epochs(
 
 
 def predict(
-    const Op[::1] ops not None, const floating[::1] parameters not None, bytes x not None,
-    floating[:, ::1] out not None, floating[::1] arena not None, Py_ssize_t piece, Py_ssize_t first, double patience,
+    const Op[::1] ops not None, floating[::1] parameters not None, floating[::1] statistics not None, bytes x not None,
+    const Py_ssize_t[::1] lengths not None, floating[:, ::1] out not None, floating[::1] arena not None,
+    floating[::1] workspace not None, floating[::1] scratch not None, Py_ssize_t piece, Py_ssize_t first, double patience,
 ):
     """Outputs for the rows of x (see source()) from `first` on, until `patience` seconds have passed; returns the first row
-    not done."""
-    cdef const Op* last = &ops[ops.shape[0] - 1]
+    not done. `lengths` may be empty: all steps count."""
     cdef const Source* inputs = <const Source*><const char*>x
-    cdef Py_ssize_t r, rows
     cdef double deadline
-    with nogil:
-        deadline = now() + patience
-        while first < inputs.rows:
-            rows = min(piece, inputs.rows - first)
-            forward(&ops[0], ops.shape[0], &parameters[0], rows, 0, rows, rows_of(inputs, first, rows, &arena[0]),
-                    inputs.columns, &arena[0], False, NULL)
-            for r in range(rows):
-                memcpy(&out[first + r, 0], &arena[rows * last.output + r * last.width], last.units * sizeof(floating))
-            first += rows
-            if now() >= deadline:
-                break
-    return first
-
-
-def vector_jacobian(
-    const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] gradient not None,
-    bytes x not None, bytes d_output not None, floating[:, ::1] d_input not None, floating[::1] arena not None,
-    floating[:, ::1] scratch not None, floating[::1] padded not None, Py_ssize_t first, double patience,
-):
-    """Gradients of sum(d_output * outputs): `d_input` of the rows from `first` on, and `gradient`, which is overwritten by the
-    first piece and added to by the others. `x` and `d_output` are what source() gave; `padded` holds one piece of d_input with
-    padded rows. Returns as predict()."""
-    cdef const Op* last = &ops[ops.shape[0] - 1]
-    cdef const Source* inputs = <const Source*><const char*>x
-    cdef const Source* wanted = <const Source*><const char*>d_output
-    cdef Py_ssize_t ld = padded.shape[0] // run[0].piece
-    cdef Py_ssize_t r, index
-    cdef double deadline
-    cdef floating* d
     cdef Pass batch
     with nogil:
         deadline = now() + patience
-        memset(&batch, 0, sizeof(Pass))
-        batch.ops, batch.count, batch.run = &ops[0], ops.shape[0], &run[0]
-        batch.ldx = inputs.columns
-        batch.parameters, batch.gradient, batch.arena = &parameters[0], &gradient[0], &arena[0]
+        begin_forward(&batch, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
+        batch.statistics, batch.workspace = &statistics[0], &workspace[0]
         while first < inputs.rows:
-            batch.rows = min(run[0].piece, inputs.rows - first)
+            batch.rows = batch.way = min(piece, inputs.rows - first)
             batch.x = rows_of(inputs, first, batch.rows, &arena[0])
-            run[0].row = first
-            forward(batch.ops, batch.count, &parameters[0], batch.rows, 0, batch.rows, <const floating*>batch.x, batch.ldx,
-                    &arena[0], False, NULL)
-            d = &arena[batch.rows * last.delta]
-            memset(d, 0, batch.rows * last.width * sizeof(floating))   # the pads
-            gather_rows(wanted, NULL, first, batch.rows, d, last.width)
-            for index in range(batch.count - 1, -1, -1):
-                backward_rows(batch.ops, index, &parameters[0], batch.rows, 0, batch.rows, &padded[0], ld, &arena[0],
-                              &scratch[0, 0], False, NULL)
-                backward_weights(&batch, index, 0, batch.ops[index].inputs, &arena[0], NULL)
-            for r in range(batch.rows):
-                memcpy(&d_input[first + r, 0], &padded[r * ld], inputs.columns * sizeof(floating))
+            batch.lengths = &lengths[first] if lengths.shape[0] > 0 else NULL
+            forward(&batch, 0, batch.rows, &arena[0], &scratch[0], NULL)
+            copy_outputs(&batch, &arena[0], &out[first, 0])
             first += batch.rows
             if now() >= deadline:
                 break
     return first
+
+
+cdef void begin_forward(
+    Pass* batch, const Op* ops, Py_ssize_t count, const floating* parameters, floating* arena, Py_ssize_t ldx,
+) noexcept nogil:
+    """A pass through all ops that changes nothing."""
+    memset(batch, 0, sizeof(Pass))
+    batch.ops, batch.count, batch.end = ops, count, count
+    batch.parameters, batch.arena = <void*>parameters, arena
+    batch.ldx = ldx
+
+
+cdef void copy_outputs(const Pass* batch, floating* arena, floating* out) noexcept nogil:
+    """The outputs of the piece's rows without their pads."""
+    cdef const Op* last = &batch.ops[batch.count - 1]
+    cdef const floating* outputs = output_of(batch, last, 0, arena)
+    cdef Py_ssize_t p
+    for p in range(batch.rows * last.positions):
+        memcpy(out + p * last.units, outputs + p * last.width, last.units * sizeof(floating))
+
+
+def vector_jacobian(
+    const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] gradient not None,
+    floating[::1] statistics not None, bytes x not None, const Py_ssize_t[::1] lengths not None, bytes d_output not None,
+    floating[:, ::1] d_input not None, floating[::1] arena not None, floating[::1] workspace not None,
+    floating[:, ::1] scratch not None, floating[::1] rows not None, Py_ssize_t first, double patience,
+):
+    """Gradients of sum(d_output * outputs): `d_input` of the rows from `first` on, and `gradient`, which is overwritten by the
+    first piece and added to by the others. `x` and `d_output` are what source() gave; `rows` holds one piece of d_input with
+    padded positions. Returns as predict()."""
+    cdef const Source* inputs = <const Source*><const char*>x
+    cdef const Source* wanted = <const Source*><const char*>d_output
+    cdef const Op* op = &ops[0]
+    cdef Py_ssize_t index, p
+    cdef double deadline
+    cdef Pass batch
+    with nogil:
+        deadline = now() + patience
+        begin_forward(&batch, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
+        batch.run, batch.gradient, batch.scratch = &run[0], &gradient[0], &scratch[0, 0]
+        batch.statistics, batch.workspace = &statistics[0], &workspace[0]
+        batch.d_x = &rows[0]
+        batch.ld_dx = op.in_positions * padded(op.inputs)
+        batch.training = run[0].training
+        while first < inputs.rows:
+            batch.rows = batch.way = min(run[0].piece, inputs.rows - first)
+            batch.first = run[0].row = first
+            batch.x = rows_of(inputs, first, batch.rows, &arena[0])
+            batch.lengths = &lengths[first] if lengths.shape[0] > 0 else NULL
+            forward_whole(&batch, &arena[0], &scratch[0, 0])
+            read_d_output(&batch, wanted, &arena[0])
+            for index in range(batch.count - 1, -1, -1):
+                if interrupts(&batch, index):
+                    op_backward_moments(&batch, &ops[index], 0, ops[index].width, &arena[0])
+                backward_rows(&batch, index, 0, batch.rows, &arena[0], &scratch[0, 0], NULL)
+                backward_weights(&batch, index, 0, ops[index].weight_rows, &arena[0], &scratch[0, 0], NULL)
+            for p in range(batch.rows * op.in_positions):
+                memcpy(&d_input[first, 0] + p * op.inputs, &rows[p * padded(op.inputs)], op.inputs * sizeof(floating))
+            first += batch.rows
+            if now() >= deadline:
+                break
+    return first
+
+
+cdef void read_d_output(const Pass* batch, const Source* wanted, floating* arena) noexcept nogil:
+    """The gradient of the outputs of the piece's rows into the last delta slot, with pads of 0."""
+    cdef const Op* last = &batch.ops[batch.count - 1]
+    cdef floating* read = arena + batch.rows * batch.run.targets
+    cdef floating* d = delta_of(batch, last, 0, arena)
+    cdef Py_ssize_t p
+    gather_rows(wanted, NULL, batch.first, batch.rows, read, wanted.columns)
+    memset(d, 0, batch.rows * last.positions * last.width * sizeof(floating))
+    for p in range(batch.rows * last.positions):
+        memcpy(d + p * last.width, read + p * last.units, last.units * sizeof(floating))
 
 
 # --- random numbers and checks ------------------------------------------------------------------------------------------------
@@ -413,8 +468,8 @@ cdef bint finite(Py_ssize_t n, const floating* x) noexcept nogil:
 def matmul(const floating[:, ::1] a not None, const floating[:, ::1] b not None, floating[:, ::1] c not None):
     """c = a b with the register tile; the columns of b are a multiple of 16."""
     with nogil:
-        tile.product(a.shape[0], b.shape[1], a.shape[1], &a[0, 0], a.shape[1], 1, &b[0, 0], b.shape[1],
-                     <floating*>NULL, 0, &c[0, 0], c.shape[1])
+        multiply(a.shape[0], b.shape[1], a.shape[1], &a[0, 0], a.shape[1], 1, &b[0, 0], b.shape[1],
+                 <const floating*>NULL, 0, &c[0, 0], c.shape[1])
 
 
 def backward_input(

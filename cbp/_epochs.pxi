@@ -1,7 +1,7 @@
 # Epochs, batches and pieces: included by _core.pyx. A Run record says where the loop stands, so that a later call goes on.
 
 cdef void epochs_loop(
-    Pass* batch, Py_ssize_t size, floating* arena, Py_ssize_t* row_labels, double[:, ::1] curves,
+    Pass* batch, Py_ssize_t size, floating* arena, Py_ssize_t* row_labels, Py_ssize_t* row_lengths, double[:, ::1] curves,
     Py_ssize_t last_epoch, double patience, TeamState* team,
 ) noexcept nogil:
     cdef Run* run = batch.run
@@ -21,7 +21,7 @@ cdef void epochs_loop(
         if run.row == 0:
             begin_batch(run, min(run.batch_size, samples - run.position), <const floating*>batch.all_weights, batch.order)
         batch.rows = min(run.piece, run.batch_rows - run.row)
-        place_piece(batch, arena, row_labels)
+        place_piece(batch, arena, row_labels, row_lengths)
         one_piece(batch, arena, team)
         if run.diverged:
             return
@@ -73,10 +73,12 @@ cdef void end_batch(Run* run) noexcept nogil:
     run.row = 0
 
 
-cdef void place_piece(Pass* batch, floating* arena, Py_ssize_t* row_labels) noexcept nogil:
+cdef void place_piece(Pass* batch, floating* arena, Py_ssize_t* row_labels, Py_ssize_t* row_lengths) noexcept nogil:
     """Where the rows of a piece lie: among the samples or, where they must be gathered, in the arena."""
     cdef const Run* run = batch.run
     cdef bint shuffled = batch.order is not NULL
+    cdef Py_ssize_t positions = batch.ops[batch.count - 1].positions
+    batch.way = run.batch_rows
     batch.first = run.position + run.row
     batch.x = gather.direct(batch.all_x, batch.first, <const floating*>arena)
     batch.gather_x = shuffled or batch.x is NULL
@@ -91,7 +93,10 @@ cdef void place_piece(Pass* batch, floating* arena, Py_ssize_t* row_labels) noex
             batch.targets = arena + batch.rows * run.targets
     batch.labels = row_labels
     if batch.all_labels is NULL or not shuffled:
-        batch.labels = batch.all_labels + batch.first if batch.all_labels is not NULL else NULL
+        batch.labels = batch.all_labels + batch.first * positions if batch.all_labels is not NULL else NULL
     batch.weights = arena + batch.rows * run.weights
     if batch.all_weights is NULL or not shuffled:
         batch.weights = <const floating*>batch.all_weights + batch.first if batch.all_weights is not NULL else NULL
+    batch.lengths = row_lengths
+    if batch.all_lengths is NULL or not shuffled:
+        batch.lengths = batch.all_lengths + batch.first if batch.all_lengths is not NULL else NULL

@@ -36,7 +36,7 @@ class Online:
     @staticmethod
     def suits(plan: Plan, rows: int) -> bool:
         """Whether a batch is small: what is kept is then small too."""
-        return plan.flat and plan.size <= _core.READY["brief"] and rows <= _core.READY["rows"]
+        return plan.plain and plan.size <= _core.READY["brief"] and rows <= _core.READY["rows"]
 
     def covers(self, numbers: Numbers, rows: int) -> bool:
         """Whether this is still good for such a batch."""

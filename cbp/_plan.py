@@ -1,13 +1,14 @@
 """The plan of a network: its layers as rows of the core's op table, with a place for every number.
 
 All parameters lie in one flat vector, padded: each row of a weight array is filled up with zeros to a multiple of ``LANES``,
-so that the kernels need no tails. Activations and deltas of a batch lie in an arena, whose slots the plan hands out too. To
-add a layer, add its kind to ``KINDS``.
+so that the kernels need no tails. The values of a sample lie in an arena, whose slots the plan hands out too, their last axis
+padded in the same way. How a layer becomes ops is told in ``_lower/``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp._cpu import core as _core
-from cbp.layers import Dense, Layer
+from cbp.layers import Layer, Parameter
 
 LANES = 16
 """Numbers that every row is padded to a multiple of: an AVX-512 register of float32."""
@@ -39,111 +40,220 @@ def aligned(size: int, dtype: np.dtype[Any], *, clear: bool = True) -> Flat:
     return raw[start : start + size * dtype.itemsize].view(dtype)
 
 
+@dataclass(frozen=True)
+class Value:
+    """What a layer reads or writes, of one sample.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    slot, delta : int
+        Where it and its gradient lie in the arena; -1 for the samples themselves.
+    width : int
+        From one position (pixel, time step) to the next: the last axis padded, but not among the samples.
+    timed : bool
+        Whether the first axis still is the time of the samples, of which ``lengths`` tell how much counts.
+    """
+
+    shape: Shape
+    slot: int
+    delta: int
+    width: int
+    timed: bool = False
+
+    @property
+    def positions(self) -> int:
+        return prod(self.shape[:-1])
+
+
 class Plan:
     """Shapes, offsets and the op table of a stack of layers.
 
     Attributes
     ----------
     ops : array
-        The op table, one ``Op`` (``_structs.pxd``) a layer.
-    shapes : dict
-        Name and shape of every parameter, in the order of the flat vector.
-    size : int
-        Length of the padded flat vector.
+        The op table of ``Op`` records (``_structs.pxd``).
+    parameters, statistics : dict
+        Every parameter by name, and every array that the layers measure, in the order of the flat vectors.
+    size, statistics_size : int
+        Lengths of the padded flat vectors.
     arena : int
         Numbers that one row of a batch needs in the arena.
-    targets, weights : int
-        Slots of the arena where targets and sample weights are gathered.
+    targets, weights, shares : int
+        Slots of the arena for targets and sample weights that are gathered, and for the weight of every position.
     scratch : int
-        Numbers that a thread needs beside the arena, for the gradient of the input of the largest layer.
+        Numbers that a thread needs beside the arena.
+    workspace : int
+        Numbers that belong to no sample.
+    carry : int
+        Numbers of a row's state that goes from batch to batch.
+    whole_batch : bool
+        Whether a batch must go through at once, because its rows depend on each other.
+    no_lengths : str
+        Why samples cannot have lengths of their own; empty where they can.
     """
 
-    def __init__(self, layers: tuple[Layer, ...], input_shape: Shape):
-        self.input_shape = input_shape
-        self.shapes: dict[str, Shape] = {}
+    def __init__(self, layers: tuple[Layer, ...], input_shape: Shape, kinds: Mapping[type[Layer], Callable[..., Value]]):
+        self._kinds = kinds
+        self._ops: list[dict[str, Any]] = []
         self._offsets: dict[str, int] = {}
-        self.size = 0
-        self.scratch = 0
+        self.input_shape = input_shape
+        self.parameters: dict[str, Parameter] = {}
+        self.statistics: dict[str, Parameter] = {}
+        self.size = self.statistics_size = self.scratch = self.workspace = self.carry = 0
+        self.whole_batch = False
+        self.no_lengths = "" if len(input_shape) == 2 else "the samples have no axis of time"
         self.arena = padded(prod(input_shape))  # rows are gathered here when the data are shuffled or converted
-        self.ops = np.zeros(len(layers), dtype=_core.OP)
-        shape = input_shape
+        value = Value(input_shape, slot=-1, delta=-1, width=input_shape[-1], timed=len(input_shape) == 2)
         for index, layer in enumerate(layers):
             try:
-                output_shape = layer.output_shape(shape)
+                layer.output_shape(value.shape)
             except ValueError as problem:
                 raise ValueError(f"layers[{index}]: {problem}") from None
-            for name, parameter_shape in layer.parameter_shapes(shape).items():
-                self._place(f"{index}.{name}", parameter_shape)
-            KINDS[type(layer)](self, index, layer, shape)
-            shape = output_shape
-        self.output_shape = shape
-        self.targets = self.slot(prod(shape))
+            for name, parameter in layer.parameters(value.shape).items():
+                self._place(f"{index}.{name}", parameter, self.parameters)
+            for name, parameter in layer.statistics(value.shape).items():
+                self._place(f"{index}.{name}", parameter, self.statistics)
+            value = self.lower(str(index), layer, value)
+        self.output_shape = value.shape
+        self.ops = np.zeros(len(self._ops), dtype=_core.OP)
+        for op, fields in zip(self.ops, self._ops, strict=True):
+            for field, number in fields.items():
+                op[field] = number
+        self.timed = value.timed and len(value.shape) == 2
+        self.targets = self.slot(prod(value.shape))
         self.weights = self.slot(1)
+        self.shares = self.slot(self.outputs)
 
-    def _place(self, name: str, shape: Shape) -> None:
-        self.shapes[name] = shape
-        self._offsets[name] = self.size
-        self.size += prod(shape[:-1]) * padded(shape[-1])
+    def _place(self, name: str, parameter: Parameter, among: dict[str, Parameter]) -> None:
+        among[name] = parameter
+        shape = parameter.shape
+        taken = prod(shape[:-1]) * padded(shape[-1])
+        if among is self.parameters:
+            self._offsets[name] = self.size
+            self.size += taken
+        else:
+            self._offsets[name] = self.statistics_size
+            self.statistics_size += taken
         if self.size >= 2**48:
             raise ValueError(f"{name} has the shape {shape}; the network would have {self.size:,} parameters, more than any "
                              f"machine holds")
 
-    def slot(self, width: int) -> int:
+    # --- what lowering asks for -----------------------------------------------------------------------------------------------
+
+    def lower(self, name: str, layer: Layer, value: Value) -> Value:
+        """Add the ops of a layer whose parameters' names begin with ``name``; what it writes."""
+        return self._kinds[type(layer)](self, name, layer, value)
+
+    def value(self, shape: Shape, *, timed: bool = False) -> Value:
+        """A new value, with slots for it and its gradient."""
+        size = prod(shape[:-1]) * padded(shape[-1])
+        return Value(shape, self.slot(size), self.slot(size), padded(shape[-1]), timed)
+
+    def slot(self, size: int) -> int:
         """A new slot of the arena."""
         offset = self.arena
-        self.arena += padded(width)
+        self.arena += padded(size)
         return offset
 
+    def shared(self, size: int) -> int:
+        """A new place in the workspace."""
+        offset = self.workspace
+        self.workspace += padded(size)
+        return offset
+
+    def mixes_time(self, layer: str, value: Value) -> None:
+        """A layer takes steps of a sample together in a way that knows nothing of lengths."""
+        if value.timed and not self.no_lengths:
+            self.no_lengths = f"{layer} takes all steps of a sample"
+
+    def need_scratch(self, size: int) -> None:
+        """A thread needs so many numbers while it runs one op."""
+        self.scratch = max(self.scratch, size)
+
     def offset(self, name: str) -> int:
-        """Where a parameter starts in the padded flat vector; -1 for one that the layer does not have."""
+        """Where a parameter or a measured array starts in its padded flat vector; -1 for one that the layer does not have."""
         return self._offsets.get(name, -1)
+
+    def add(
+        self, kind: str, source: Value, output: Value, *, activation: str = "identity", weight: str = "", weight_rows: int = 0,
+        weight_width: int = 0, bias: str = "", bias_width: int = 0, **fields: float,
+    ) -> dict[str, Any]:
+        """Add an op from one value to another; ``fields`` are those of ``Op`` that follow from neither. Its record, which may
+        still be changed."""
+        size = output.positions * output.width
+        record: dict[str, Any] = {
+            "kind": _core.OPS[kind],
+            "activation": _core.ACTIVATIONS[activation],
+            "input": source.slot,
+            "in_positions": source.positions,
+            "inputs": source.shape[-1],
+            "in_width": source.width,
+            "d_input": source.delta,
+            "positions": output.positions,
+            "units": output.shape[-1],
+            "width": output.width,
+            "sums": self.slot(size) if activation in _core.KEEPS_SUM else output.slot,
+            "output": output.slot,
+            "delta": output.delta,
+            "weight": self.offset(weight),
+            "weight_rows": weight_rows,
+            "weight_width": weight_width or output.width,
+            "bias": self.offset(bias),
+            "bias_width": bias_width or output.width,
+            "carry": -1,
+        }
+        self._ops.append(record | fields)
+        return self._ops[-1]
+
+    # --- what running asks for ------------------------------------------------------------------------------------------------
 
     @property
     def count(self) -> int:
         """Number of parameters, pads not counted."""
-        return sum(prod(shape) for shape in self.shapes.values())
+        return sum(prod(parameter.shape) for parameter in self.parameters.values())
 
-    def views(self, flat: Flat) -> dict[str, Flat]:
-        """The parameters by name, as views of a padded flat vector."""
+    @property
+    def outputs(self) -> int:
+        """Positions of the output, as the last op writes them."""
+        return int(self.ops[-1]["positions"])
+
+    @property
+    def work(self) -> int:
+        """Multiplications of one sample on the way forward, roughly."""
+        return sum(int(op["positions"]) * int(op["weight_rows"]) * int(op["weight_width"]) for op in self.ops)
+
+    def views(self, flat: Flat, arrays: dict[str, Parameter] | None = None) -> dict[str, Flat]:
+        """The parameters by name, or the statistics, as views of a padded flat vector."""
         views = {}
-        for name, shape in self.shapes.items():
+        for name, parameter in (self.parameters if arrays is None else arrays).items():
+            shape = parameter.shape
             start, width = self._offsets[name], padded(shape[-1])
             rows = flat[start : start + prod(shape[:-1]) * width].reshape(*shape[:-1], width)
             views[name] = rows[..., : shape[-1]]
         return views
 
     @property
-    def flat(self) -> bool:
-        """Whether inputs and outputs are plain rows of numbers."""
-        return len(self.input_shape) == len(self.output_shape) == 1
+    def plain(self) -> bool:
+        """Whether the network is a stack of dense layers from plain rows of numbers to plain rows."""
+        return (len(self.input_shape) == len(self.output_shape) == 1
+                and bool((self.ops["kind"] == _core.OPS["dense"]).all()) and bool((self.ops["positions"] == 1).all()))
 
     def few(self, dtype: np.dtype[Any]) -> int:
         """How many rows ``predict_ready`` of the core may take at once; 0 where the network does not suit it."""
         arena = self.arena * dtype.itemsize
-        return min(_core.READY["bytes"] // arena, _core.READY["work"] // self.size, _core.READY["rows"]) if self.flat else 0
+        return min(_core.READY["bytes"] // arena, _core.READY["work"] // self.size, _core.READY["rows"]) if self.plain else 0
 
-    def piece(self, rows: int) -> int:
+    def piece(self, rows: int, *, apart: bool = False) -> int:
         """How many of a batch's rows go through the network at once: few enough that Ctrl-C is answered in time and that the
-        arena stays small, enough for the product to run at full speed."""
-        return min(rows, max(128, min(1024, 2**28 // self.size)))
+        arena stays small, enough for the product to run at full speed. ``apart``: no row depends on another, because nobody
+        trains."""
+        if self.whole_batch and not apart:
+            return rows
+        if self.plain:
+            return min(rows, max(128, min(1024, 2**28 // self.size)))
+        return min(rows, max(12, min(1020, PIECE // self.arena // 12 * 12)))
 
 
-def _dense(plan: Plan, index: int, layer: Dense, input_shape: Shape) -> None:
-    width = padded(layer.units)
-    output = plan.slot(width)
-    plan.ops[index] = (
-        _core.OPS["dense"],
-        _core.ACTIVATIONS[layer.activation],
-        input_shape[0],
-        layer.units,
-        width,
-        plan.offset(f"{index}.weight"),
-        plan.offset(f"{index}.bias"),
-        plan.slot(width) if layer.activation in _core.KEEPS_SUM else output,
-        output,
-        plan.slot(width),
-    )
-    plan.scratch = max(plan.scratch, _core.STRIP * (layer.units + input_shape[0]))
-
-
-KINDS: Mapping[type[Layer], Callable[..., None]] = {Dense: _dense}
+PIECE = 2**18
+"""Numbers of the arena of a piece, where a sample has many: about a second-level cache."""

@@ -33,23 +33,22 @@ cdef object ready_outputs(
     cdef const Op* ops = <const Op*>cnp.PyArray_DATA(table)
     cdef Py_ssize_t count = cnp.PyArray_DIM(table, 0)
     cdef const Op* last = &ops[count - 1]
-    cdef Py_ssize_t r, rows = 0
+    cdef Pass batch
     cdef cnp.npy_intp[2] shape
-    cdef const floating* x = ready_rows(given, dimensions, ops[0].inputs, most, arena, &rows)
-    cdef floating* out
-    if x is NULL:
+    begin_forward(&batch, ops, count, parameters, arena, ops[0].inputs)
+    batch.x = ready_rows(given, dimensions, ops[0].inputs, most, arena, &batch.rows)
+    if batch.x is NULL:
         return None
-    if rows * size <= BRIEF:
-        forward(ops, count, parameters, rows, 0, rows, x, ops[0].inputs, arena, False, NULL)
+    batch.way = batch.rows
+    if batch.rows * size <= BRIEF:
+        forward(&batch, 0, batch.rows, arena, <floating*>NULL, NULL)
     else:
         with nogil:
-            forward(ops, count, parameters, rows, 0, rows, x, ops[0].inputs, arena, False, NULL)
-    shape[0] = rows
+            forward(&batch, 0, batch.rows, arena, <floating*>NULL, NULL)
+    shape[0] = batch.rows
     shape[1] = last.units
     outputs = cnp.PyArray_EMPTY(dimensions, &shape[2 - dimensions], dtype, 0)
-    out = <floating*>cnp.PyArray_DATA(<cnp.ndarray>outputs)
-    for r in range(rows):
-        memcpy(out + r * last.units, arena + rows * last.output + r * last.width, last.units * sizeof(floating))
+    copy_outputs(&batch, arena, <floating*>cnp.PyArray_DATA(<cnp.ndarray>outputs))
     return outputs
 
 
@@ -109,6 +108,7 @@ cdef object ready_step(
     batch.ldx, batch.ldy = ops[0].inputs, last.units
     batch.row_loss, batch.row_metric = &results[0], &results[FEW]
     batch.parameters, batch.gradient, batch.arena, batch.scratch = parameters, gradient, arena, scratch
+    batch.training = True
     batch.state1 = cnp.PyArray_DATA(state) if slots > 0 else NULL
     batch.state2 = <floating*>batch.state1 + size if slots > 1 else NULL
     optimizers.begin_rule(&batch.rule, run)
@@ -142,6 +142,7 @@ cdef bint safe_step(Pass* batch, Py_ssize_t size, Py_ssize_t slots, floating* ar
     run.position = run.row = 0
     run.penalty = penalty(batch.ops, batch.count, run, parameters)
     begin_batch(run, batch.rows, <floating*>NULL, NULL)
+    batch.way = batch.rows
     one_piece(batch, arena, NULL)
     done = not run.diverged and finite(size, parameters) and finite(slots * size, state)
     if not done:

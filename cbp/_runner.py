@@ -7,6 +7,7 @@ two slices Python sees signals, so that Ctrl-C finds the network between two upd
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -28,24 +29,28 @@ Flat = npt.NDArray[Any]
 
 @dataclass
 class Numbers:
-    """All numbers of a network that training changes: padded parameters, optimizer state, and the two counters."""
+    """All numbers of a network that training changes: padded parameters, optimizer state, what the layers measure, and the two
+    counters."""
 
     parameters: Flat
     state: Flat
+    statistics: Flat
     step: int = 0
     epoch: int = 0
 
     def copy(self) -> Numbers:
-        return Numbers(self.parameters.copy(), self.state.copy(), self.step, self.epoch)
+        return Numbers(self.parameters.copy(), self.state.copy(), self.statistics.copy(), self.step, self.epoch)
 
     def assign(self, other: Numbers) -> None:
         self.parameters[:] = other.parameters
         self.state[:] = other.state
+        self.statistics[:] = other.statistics
         self.step, self.epoch = other.step, other.epoch
 
     @property
     def finite(self) -> bool:
-        return bool(_core.first_not_finite(self.parameters) < 0 and _core.first_not_finite(self.state.reshape(-1)) < 0)
+        arrays = self.parameters, self.state.reshape(-1), self.statistics
+        return all(_core.first_not_finite(array) < 0 for array in arrays)
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ class Runner:
         Of the shuffles.
     crew : Crew or None
         The threads; None: the caller alone.
+    training : bool
+        Whether a gradient is that of a training step, with batch statistics and noise.
     profile : bool
         Whether ``phases`` is measured.
     """
@@ -85,10 +92,11 @@ class Runner:
     def __init__(
         self, plan: Plan, numbers: Numbers, objective: Objective, data: Data, *, mode: str, batch_size: int | None = None,
         optimizer: Optimizer | None = None, shuffle: bool = False, seed: int = 0, crew: Crew | None = None,
-        profile: bool = False,
+        training: bool = False, profile: bool = False,
     ):
         samples = len(data.x)
         batch = samples if batch_size is None else min(batch_size, samples)
+        piece = plan.piece(batch, apart=mode == "evaluate")
         dtype = numbers.parameters.dtype
         self._plan = plan
         self._numbers = numbers
@@ -96,11 +104,14 @@ class Runner:
         self._crew = crew
         self._tempo = crew.tempo if crew is not None and mode == "train" else None
         self._order = np.empty(samples if shuffle and batch < samples else 0, np.intp)
-        self._gradient = aligned(plan.size if mode != "evaluate" else 1, dtype)
-        self._arena = aligned(plan.arena * plan.piece(batch), dtype)
+        self._gradient = aligned(max(plan.size, 1) if mode != "evaluate" else 1, dtype)
+        self._arena = aligned(plan.arena * piece, dtype)
         self._scratch = _scratch(plan, 1 if crew is None else crew.threads, dtype)
-        self._row_results = np.empty((2, plan.piece(batch)))
-        self._row_labels = np.empty(plan.piece(batch), np.intp)
+        self._workspace = aligned(max(plan.workspace, 1), dtype)
+        self._carry = np.zeros((0, plan.carry), dtype)
+        self._row_results = np.empty((2, piece * plan.outputs))
+        self._row_labels = np.empty(piece * plan.outputs, np.intp)
+        self._row_lengths = np.empty(piece, np.intp)
         self._laps = np.zeros(len(_core.PHASES) if profile else 0)
         self._record = np.zeros(1, dtype=_core.RUN)
         run = self._run = self._record[0]
@@ -108,8 +119,9 @@ class Runner:
         run["loss"] = _core.LOSSES[objective.loss.name]
         run["delta"] = objective.loss.delta
         run["l1"], run["l2"] = objective.l1, objective.l2
-        run["batch_size"], run["piece"] = batch, plan.piece(batch)
-        run["targets"], run["weights"] = plan.targets, plan.weights
+        run["batch_size"], run["piece"] = batch, piece
+        run["targets"], run["weights"], run["shares"] = plan.targets, plan.weights, plan.shares
+        run["timed"], run["training"] = plan.timed, training
         run["shuffle"], run["seed"] = len(self._order) > 0, seed
         run["epoch"] = run["first_epoch"] = numbers.epoch
         run["step"] = numbers.step
@@ -166,9 +178,10 @@ class Runner:
         rows, started = self._rows_done, _core.clock()
         try:
             _core.run_epochs(
-                self._plan.ops, self._record, numbers.parameters, self._gradient, numbers.state, data.x.record,
-                data.targets.record, data.labels, data.weights, self._order, self._arena, self._scratch, self._row_results,
-                self._row_labels, curves, last_epoch, patience, None if crew is None else crew.team, self._laps,
+                self._plan.ops, self._record, numbers.parameters, self._gradient, numbers.state, numbers.statistics,
+                self._carry, data.x.record, data.targets.record, data.labels, data.weights, data.lengths, self._order,
+                self._arena, self._workspace, self._scratch, self._row_results, self._row_labels, self._row_lengths, curves,
+                last_epoch, patience, None if crew is None else crew.team, self._laps,
             )
         finally:
             self.sync()
@@ -211,33 +224,42 @@ def _describe(optimizer: Optimizer, run: Any) -> None:
     run["optimizer"] = _core.OPTIMIZERS[kind]
 
 
-def predict(plan: Plan, parameters: Flat, x: Source) -> Flat:
+def predict(plan: Plan, parameters: Flat, statistics: Flat, x: Source, lengths: Flat) -> Flat:
     """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once."""
-    samples = len(x)
-    out = np.empty((samples, *plan.output_shape), parameters.dtype)
-    piece = plan.piece(samples)
-    arena = aligned(plan.arena * piece, parameters.dtype, clear=False)
+    samples, dtype = len(x), parameters.dtype
+    out = np.empty((samples, *plan.output_shape), dtype)
+    rows = out.reshape(samples, -1)
+    piece = plan.piece(samples, apart=True)
+    arena = aligned(plan.arena * piece, dtype, clear=False)
+    workspace, scratch = aligned(max(plan.workspace, 1), dtype), aligned(plan.scratch, dtype, clear=False)
     done = 0
     while done < samples:
-        done = _core.predict(plan.ops, parameters, x.record, out, arena, piece, done, PATIENCE)
+        done = _core.predict(plan.ops, parameters, statistics, x.record, lengths, rows, arena, workspace, scratch, piece, done,
+                             PATIENCE)
     return out
 
 
-def vector_jacobian(plan: Plan, parameters: Flat, x: Source, d_output: Source) -> tuple[Flat, Flat]:
+def vector_jacobian(
+    plan: Plan, numbers: Numbers, x: Source, lengths: Flat, d_output: Source, *, training: bool, seed: int,
+) -> tuple[Flat, Flat]:
     """The gradients of ``sum(d_output * outputs)`` with respect to the inputs and to the (padded) parameters."""
-    samples, features = x.array.shape
-    dtype = parameters.dtype
+    samples, features = len(x), prod(plan.input_shape)
+    dtype = numbers.parameters.dtype
     d_input = np.empty((samples, features), dtype)
-    piece = plan.piece(samples)
-    gradient, arena = aligned(plan.size, dtype), aligned(plan.arena * piece, dtype)
-    scratch, rows = _scratch(plan, 1, dtype), aligned(piece * padded(features), dtype)
+    piece = plan.piece(samples, apart=not training)
+    gradient, arena = aligned(max(plan.size, 1), dtype), aligned(plan.arena * piece, dtype)
+    workspace, scratch = aligned(max(plan.workspace, 1), dtype), _scratch(plan, 1, dtype)
+    first = plan.ops[0]
+    rows = aligned(piece * int(first["in_positions"]) * padded(int(first["inputs"])), dtype)
     record = np.zeros(1, dtype=_core.RUN)
-    record["piece"] = piece
+    record["piece"], record["targets"], record["training"] = piece, plan.targets, training
+    record["seed"], record["epoch"], record["step"] = seed, numbers.epoch, numbers.step
     done = 0
     while done < samples:
         done = _core.vector_jacobian(
-            plan.ops, record, parameters, gradient, x.record, d_output.record, d_input, arena, scratch, rows, done, PATIENCE)
-    return d_input, gradient
+            plan.ops, record, numbers.parameters, gradient, numbers.statistics, x.record, lengths, d_output.record, d_input,
+            arena, workspace, scratch, rows, done, PATIENCE)
+    return d_input.reshape(samples, *plan.input_shape), gradient
 
 
 def _scratch(plan: Plan, threads: int, dtype: np.dtype[Any]) -> Flat:

@@ -1,79 +1,18 @@
-# One piece of a batch on its way through the network and back: included by _core.pyx.
+# A step: included by _core.pyx.
 #
-# A step has two phases, so that threads can share it and the bits do not depend on their number. First every part takes some
-# rows: gather, forward, loss, deltas. Then every part takes some rows of the weights, over all rows of the piece: gradient and
-# update. Every number is computed by one part in a fixed order.
-
-cdef enum Phase:
-    GATHER
-    FORWARD
-    ACTIVATION
-    LOSS
-    SLOPE
-    INPUT_GRADIENT
-    WEIGHT_GRADIENT
-    UPDATE
-    REST
-    PHASE_COUNT
-
-PHASES = ("gather", "forward", "activation", "loss", "slope", "input gradient", "weight gradient", "update", "rest")
-
-
-cdef struct Laps:
-    # A stop watch: the seconds of every phase, and when the last one ended.
-    double seconds[PHASE_COUNT]
-    double last
-
-
-cdef inline void lap(Laps* laps, int phase) noexcept nogil:
-    """The phase ends now; without a watch (laps NULL) nothing happens."""
-    cdef double clock
-    if laps is not NULL:
-        clock = now()
-        laps.seconds[phase] += clock - laps.last
-        laps.last = clock
-
-
-cdef struct Pass:
-    # One piece of a batch on its way through the network, as all threads see it. Arrays of numbers are void, since a struct
-    # cannot be fused; the two tasks below cast them back.
-    const Op* ops
-    Py_ssize_t count
-    Run* run
-    Py_ssize_t rows             # of the piece
-    const Source* all_x         # the samples
-    Py_ssize_t all_rows
-    const Source* all_targets
-    const Py_ssize_t* all_labels
-    const void* all_weights
-    const Py_ssize_t* order     # of the samples; NULL: as they come
-    Py_ssize_t first            # place in that order of the piece's first row
-    const void* x               # the piece's rows, as they lie among the samples or gathered in the arena
-    Py_ssize_t ldx
-    bint gather_x
-    const void* targets
-    Py_ssize_t ldy
-    bint gather_targets
-    const Py_ssize_t* labels
-    const void* weights
-    double* row_loss
-    double* row_metric
-    void* parameters
-    void* gradient
-    void* state1
-    void* state2
-    void* arena
-    void* scratch               # every thread has a part of it
-    Py_ssize_t scratch_size     # of that part
-    optimizers.Rule rule
-    bint updating               # whether an update follows this piece's gradient
-    bint fused                  # the loss includes the last activation
-    Laps* laps                  # of the calling thread; NULL: nobody looks
-
+# It has two phases, so that threads can share it and the bits do not depend on their number. First every part takes some rows:
+# gather, forward, loss, deltas. Then every part takes some rows of the weights, over all rows of the piece: gradient and
+# update. Every number is computed by one part in a fixed order. An op that needs the whole batch interrupts the first phase:
+# its moments come in between, of some units in every part.
 
 cdef inline Py_ssize_t share(Py_ssize_t rows, int part, int parts) noexcept nogil:
     """The first row of part number `part`; the tile likes multiples of four."""
     return min(rows, (rows * part // parts + 3) // 4 * 4)
+
+
+cdef inline bint interrupts(const Pass* batch, Py_ssize_t index) noexcept nogil:
+    """Whether an op waits for all rows of the batch before it and after it."""
+    return batch.training and needs_whole_batch(&batch.ops[index])
 
 
 # --- phase one: every part takes some rows through the network, to the deltas of all layers -----------------------------------
@@ -88,35 +27,81 @@ cdef void rows_task_float64(void* context, int part, int parts, int member) noex
 
 
 cdef void rows_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
+    """Some rows forward through the ops from `begin` to `end`; after the last op the loss and, where threads share the rows,
+    the way back."""
     cdef Py_ssize_t first = share(batch.rows, part, parts)
     cdef Py_ssize_t rows = share(batch.rows, part + 1, parts) - first
-    cdef const floating* x = <const floating*>batch.x + first * batch.ldx
+    cdef floating* scratch = <floating*>batch.scratch + member * batch.scratch_size
     cdef Laps* laps = batch.laps if member == 0 else NULL
-    cdef Py_ssize_t index
     if rows <= 0:
         return
-    collect(batch, first, rows, arena)
-    lap(laps, GATHER)
-    forward(batch.ops, batch.count, <const floating*>batch.parameters, batch.rows, first, rows, x, batch.ldx, arena,
-            batch.fused, laps)
+    if batch.begin == 0:
+        collect(batch, first, rows, arena)
+        lap(laps, GATHER)
+    forward(batch, first, rows, arena, scratch, laps)
+    if batch.end < batch.count:
+        return
     loss_of_rows(batch, first, rows, arena)
     lap(laps, LOSS)
-    if parts > 1 and batch.run.mode != EVALUATE:
-        for index in range(batch.count - 1, -1, -1):
-            deltas_of_layer(batch, index, first, rows, arena, member)
+    if parts > 1 and batch.run.mode != EVALUATE and not interrupts(batch, batch.count - 1):
+        rows_back(batch, first, rows, arena, scratch, laps)
 
 
-cdef inline void deltas_of_layer(
-    Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, int member,
-) noexcept nogil:
-    backward_rows(batch.ops, index, <const floating*>batch.parameters, batch.rows, first, rows, <floating*>NULL, 0, arena,
-                  <floating*>batch.scratch + member * batch.scratch_size, batch.fused and index == batch.count - 1,
+cdef void back_task_float32(void* context, int part, int parts, int member) noexcept nogil:
+    cdef Pass* batch = <Pass*>context
+    back_task(batch, part, parts, member, <float*>batch.arena)
+
+cdef void back_task_float64(void* context, int part, int parts, int member) noexcept nogil:
+    cdef Pass* batch = <Pass*>context
+    back_task(batch, part, parts, member, <double*>batch.arena)
+
+
+cdef void back_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
+    """Some rows back through the ops before `end`."""
+    cdef Py_ssize_t first = share(batch.rows, part, parts)
+    cdef Py_ssize_t rows = share(batch.rows, part + 1, parts) - first
+    if rows > 0:
+        rows_back(batch, first, rows, arena, <floating*>batch.scratch + member * batch.scratch_size,
                   batch.laps if member == 0 else NULL)
+
+
+cdef void rows_back(
+    Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch, Laps* laps,
+) noexcept nogil:
+    """Some rows back through the ops before `end`, up to the next one that waits for the others."""
+    cdef Py_ssize_t index = batch.end - 1
+    while index >= 0:
+        backward_rows(batch, index, first, rows, arena, scratch, laps)
+        index -= 1
+        if index >= 0 and interrupts(batch, index):
+            return
+
+
+cdef void moments_task_float32(void* context, int part, int parts, int member) noexcept nogil:
+    cdef Pass* batch = <Pass*>context
+    moments_task(batch, part, parts, <float*>batch.arena)
+
+cdef void moments_task_float64(void* context, int part, int parts, int member) noexcept nogil:
+    cdef Pass* batch = <Pass*>context
+    moments_task(batch, part, parts, <double*>batch.arena)
+
+
+cdef void moments_task(Pass* batch, int part, int parts, floating* arena) noexcept nogil:
+    """Moments of the op at `begin` over the whole batch: on the way forward, or on the way back, where `end` is behind it."""
+    cdef const Op* op = &batch.ops[batch.begin]
+    cdef Py_ssize_t vectors = op.width // 16
+    cdef Py_ssize_t first = vectors * part // parts * 16
+    cdef Py_ssize_t n = vectors * (part + 1) // parts * 16 - first
+    if n > 0 and batch.end > batch.begin:
+        op_backward_moments(batch, op, first, n, arena)
+    elif n > 0:
+        op_moments(batch, op, first, n, arena)
 
 
 cdef void collect(Pass* batch, Py_ssize_t first, Py_ssize_t rows, const floating* like) noexcept nogil:
     """Rows of the piece that do not lie right among the samples: shuffled, converted, or not contiguous."""
     cdef Py_ssize_t sample = batch.first + first
+    cdef Py_ssize_t positions = batch.ops[batch.count - 1].positions
     cdef Py_ssize_t r
     if batch.gather_x:
         gather_rows(batch.all_x, batch.order, sample, rows, <floating*>batch.x + first * batch.ldx, batch.ldx)
@@ -126,91 +111,127 @@ cdef void collect(Pass* batch, Py_ssize_t first, Py_ssize_t rows, const floating
         return
     if batch.all_labels is not NULL:
         for r in range(rows):
-            (<Py_ssize_t*>batch.labels)[first + r] = batch.all_labels[batch.order[sample + r]]
+            memcpy(<Py_ssize_t*>batch.labels + (first + r) * positions,
+                   batch.all_labels + batch.order[sample + r] * positions, positions * sizeof(Py_ssize_t))
     if batch.all_weights is not NULL:
         for r in range(rows):
             (<floating*>batch.weights)[first + r] = (<const floating*>batch.all_weights)[batch.order[sample + r]]
+    if batch.all_lengths is not NULL:
+        for r in range(rows):
+            (<Py_ssize_t*>batch.lengths)[first + r] = batch.all_lengths[batch.order[sample + r]]
 
 
 cdef void forward(
-    const Op* ops, Py_ssize_t count, const floating* parameters, Py_ssize_t batch, Py_ssize_t first, Py_ssize_t rows,
-    const floating* x, Py_ssize_t ldx, floating* arena, bint keep_last_sums, Laps* laps,
+    const Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch, Laps* laps,
 ) noexcept nogil:
-    """Outputs of all layers into the slots of `rows` rows from row `first` of the batch on; with keep_last_sums the last
-    layer's activation is left to the fused loss."""
+    """Outputs of the ops from `begin` to `end` into the slots of `rows` rows from row `first` of the piece on; the activation
+    of the last op is left to a fused loss."""
     cdef Py_ssize_t index
     cdef const Op* op
-    cdef const floating* bias
     cdef floating* z
     cdef floating* a
-    for index in range(count):
-        op = &ops[index]
-        z = arena + batch * op.sums + first * op.width
-        a = arena + batch * op.output + first * op.width
-        bias = parameters + op.bias if op.bias >= 0 else NULL
-        dense_forward(rows, op.inputs, op.width, x, ldx, parameters + op.weight, bias, z)
+    for index in range(batch.begin, batch.end):
+        op = &batch.ops[index]
+        op_forward(batch, op, first, rows, arena, scratch)
         lap(laps, FORWARD)
-        if index < count - 1 or not keep_last_sums:
-            activations.activate(<int>op.activation, rows, op.units, op.width, z, a)
+        if op.activation != activations.IDENTITY and not (batch.fused and index == batch.count - 1):
+            z = sums_of(batch, op, first, arena)
+            a = output_of(batch, op, first, arena)
+            activations.activate(<int>op.activation, rows * op.positions, op.units, op.width, z, a)
             lap(laps, ACTIVATION)
-        x = a
-        ldx = op.width
+
+
+cdef void forward_whole(Pass* batch, floating* arena, floating* scratch) noexcept nogil:
+    """All rows of the piece through all ops."""
+    batch.begin = 0
+    while batch.begin < batch.count:
+        end_of_segment(batch)
+        forward(batch, 0, batch.rows, arena, scratch, NULL)
+        if batch.end < batch.count:
+            op_moments(batch, &batch.ops[batch.end], 0, batch.ops[batch.end].width, arena)
+        batch.begin = batch.end
+
+
+cdef inline void end_of_segment(Pass* batch) noexcept nogil:
+    """The ops from `begin` on that come before the next one that waits."""
+    batch.end = batch.begin + 1
+    while batch.end < batch.count and not interrupts(batch, batch.end):
+        batch.end += 1
 
 
 cdef void loss_of_rows(Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena) noexcept nogil:
-    """Loss and metric of every row, and the gradient of the outputs in the last delta slot."""
+    """Loss and metric of every position of the outputs, and the gradient of the outputs in the last delta slot."""
     cdef const Run* run = batch.run
     cdef const Op* last = &batch.ops[batch.count - 1]
+    cdef Py_ssize_t start = first * last.positions
     cdef const floating* targets = <const floating*>batch.targets
     cdef const floating* weights = <const floating*>batch.weights
+    cdef const floating* shares = weights + first if weights is not NULL else NULL
     cdef Py_ssize_t r
+    if last.positions > 1 and (weights is not NULL or batch.lengths is not NULL):
+        shares = shares_of_rows(batch, last.positions, first, rows, arena)
     losses.loss_rows(
-        <int>run.loss, batch.fused, run.delta, rows, last.units, last.width,
-        1 / run.batch_weight if run.batch_weight > 0 else 0,
-        arena + batch.rows * last.output + first * last.width, targets + first * batch.ldy if targets is not NULL else NULL,
-        batch.ldy, batch.labels + first if batch.labels is not NULL else NULL,
-        weights + first if weights is not NULL else NULL, arena + batch.rows * last.delta + first * last.width,
-        batch.row_loss + first, batch.row_metric + first)
+        <int>run.loss, batch.fused, run.delta, rows * last.positions, last.units, last.width,
+        1 / (run.batch_weight * last.positions) if run.batch_weight > 0 else 0,
+        output_of(batch, last, first, arena), targets + first * batch.ldy if targets is not NULL else NULL,
+        last.units, batch.labels + start if batch.labels is not NULL else NULL, shares, delta_of(batch, last, first, arena),
+        batch.row_loss + start, batch.row_metric + start)
     if weights is not NULL:
         for r in range(first, first + rows):
             if weights[r] == 0:
-                silence_row(batch.ops, batch.count, batch.rows, r, arena)
+                silence_row(batch, r, arena)
 
 
-cdef void silence_row(const Op* ops, Py_ssize_t count, Py_ssize_t rows, Py_ssize_t r, floating* arena) noexcept nogil:
+cdef inline Py_ssize_t counted(const Pass* batch, Py_ssize_t r, Py_ssize_t positions) noexcept nogil:
+    """How many positions of a row's output count: all, or the steps before its length."""
+    return batch.lengths[r] if batch.lengths is not NULL and batch.run.timed else positions
+
+
+cdef const floating* shares_of_rows(
+    Pass* batch, Py_ssize_t positions, Py_ssize_t first, Py_ssize_t rows, floating* arena,
+) noexcept nogil:
+    """The weight of every position of some rows: those that count share the row's, the mean over all positions being that."""
+    cdef const floating* weights = <const floating*>batch.weights
+    cdef floating* shares = slot_of(batch, batch.run.shares, positions, first, arena)
+    cdef floating weight
+    cdef Py_ssize_t r, p, length
+    for r in range(rows):
+        length = counted(batch, first + r, positions)
+        weight = weights[first + r] if weights is not NULL else <floating>1
+        if length < positions:
+            weight *= <floating>(<double>positions / length)
+        for p in range(positions):
+            shares[r * positions + p] = weight if p < length else <floating>0
+    return shares
+
+
+cdef void silence_row(const Pass* batch, Py_ssize_t r, floating* arena) noexcept nogil:
     """Take a row of weight 0 out of the gradient: 0 times an output that overflowed would be NaN."""
     cdef Py_ssize_t index, size
     cdef const Op* op
-    for index in range(count):
-        op = &ops[index]
-        size = op.width * sizeof(floating)
-        memset(arena + rows * op.output + r * op.width, 0, size)
-        memset(arena + rows * op.sums + r * op.width, 0, size)
-        memset(arena + rows * op.delta + r * op.width, 0, size)
+    for index in range(batch.count):
+        op = &batch.ops[index]
+        size = op.positions * op.width * sizeof(floating)
+        memset(output_of(batch, op, r, arena), 0, size)
+        memset(sums_of(batch, op, r, arena), 0, size)
+        memset(delta_of(batch, op, r, arena), 0, size)
+        if op.extra_size > 0:
+            memset(slot_of(batch, op.extra, op.extra_size, r, arena), 0, op.extra_size * sizeof(floating))
 
 
 cdef void backward_rows(
-    const Op* ops, Py_ssize_t index, const floating* parameters, Py_ssize_t batch, Py_ssize_t first, Py_ssize_t rows,
-    floating* first_dx, Py_ssize_t first_lddx, floating* arena, floating* scratch, bint is_done, Laps* laps,
+    const Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch, Laps* laps,
 ) noexcept nogil:
-    """One layer back: from the gradient of its output, in its delta slot, to the gradient of its weighted sums in the same
-    place (with is_done it is that already, from a fused loss) and the gradient of its input, in the delta slot of the layer
-    before or in first_dx, if that is not NULL."""
-    cdef const Op* op = &ops[index]
-    cdef floating* dz = arena + batch * op.delta + first * op.width
-    cdef floating* dx = first_dx
-    cdef Py_ssize_t lddx = first_lddx
-    if not is_done:
-        activations.activate_backward(<int>op.activation, rows, op.units, op.width,
-                                      arena + batch * op.sums + first * op.width,
-                                      arena + batch * op.output + first * op.width, dz)
+    """One op back: from the gradient of its output, in its delta slot, to the gradient of its weighted sums in the same place
+    (after a fused loss the last op's is that already) and the gradient of its input."""
+    cdef const Op* op = &batch.ops[index]
+    if op.activation != activations.IDENTITY and not (batch.fused and index == batch.count - 1):
+        activations.activate_backward(<int>op.activation, rows * op.positions, op.units, op.width,
+                                      sums_of(batch, op, first, arena), output_of(batch, op, first, arena),
+                                      delta_of(batch, op, first, arena))
         lap(laps, SLOPE)
-    if index > 0:
-        lddx = ops[index - 1].width
-        dx = arena + batch * ops[index - 1].delta + first * lddx
-    if dx is not NULL:
-        dense_backward_input(batch, rows, op.inputs, op.units, op.width, parameters + op.weight, scratch, dz, dx, lddx)
-        lap(laps, INPUT_GRADIENT)
+    op_backward_rows(batch, op, first, rows, arena, scratch)
+    lap(laps, INPUT_GRADIENT)
 
 
 # --- phase two: every part takes some rows of the weights, over the whole piece -----------------------------------------------
@@ -226,30 +247,33 @@ cdef void weights_task_float64(void* context, int part, int parts, int member) n
 
 cdef void weights_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
     """Gradients of all parameters, and their update; a part is a stretch of all weights laid end to end."""
+    cdef floating* scratch = <floating*>batch.scratch + member * batch.scratch_size
     cdef Py_ssize_t total = 0, before = 0
     cdef Py_ssize_t index, first, end
     cdef const Op* op
     for index in range(batch.count):
-        total += batch.ops[index].inputs * batch.ops[index].width
+        total += batch.ops[index].weight_rows * batch.ops[index].weight_width
     for index in range(batch.count):
         op = &batch.ops[index]
+        if op.weight_rows == 0:
+            continue
         first = row_at(total * part // parts - before, op)
-        end = op.inputs if part + 1 == parts else row_at(total * (part + 1) // parts - before, op)
-        before += op.inputs * op.width
+        end = op.weight_rows if part + 1 == parts else row_at(total * (part + 1) // parts - before, op)
+        before += op.weight_rows * op.weight_width
         if first < end:
-            backward_weights(batch, index, first, end, arena, batch.laps if member == 0 else NULL)
+            backward_weights(batch, index, first, end, arena, scratch, batch.laps if member == 0 else NULL)
 
 
 cdef inline Py_ssize_t row_at(Py_ssize_t offset, const Op* op) noexcept nogil:
-    """The row of a layer's weights at an offset, at the next whole tile; within the layer."""
-    cdef Py_ssize_t row = offset // op.width // tile.TILE_ROWS * tile.TILE_ROWS if offset > 0 else 0
-    return row if row < op.inputs else op.inputs
+    """The row of an op's weights at an offset, at the next whole tile; within the op."""
+    cdef Py_ssize_t row = offset // op.weight_width // tile.TILE_ROWS * tile.TILE_ROWS if offset > 0 else 0
+    return row if row < op.weight_rows else op.weight_rows
 
 
 cdef void backward_weights(
-    Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t end, floating* arena, Laps* laps,
+    Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t end, floating* arena, floating* scratch, Laps* laps,
 ) noexcept nogil:
-    """The gradients of a layer's weights of inputs `first` to `end` and, with the first, of the bias; with a rule also their
+    """The gradients of rows `first` to `end` of an op's weights and, with the first, of the bias; with a rule also their
     update.
 
     The update follows block by block, while the block of the gradient is still in the first-level cache: in a large
@@ -257,30 +281,30 @@ cdef void backward_weights(
     the whole gradient; otherwise the blocks of a thread take one place, one after the other.
     """
     cdef const Op* op = &batch.ops[index]
-    cdef const floating* x = (
-        <const floating*>batch.x if index == 0 else arena + batch.rows * batch.ops[index - 1].output)
-    cdef Py_ssize_t ldx = batch.ldx if index == 0 else batch.ops[index - 1].width
-    cdef const floating* dz = arena + batch.rows * op.delta
     cdef bint accumulate = batch.run.row > 0
     cdef bint whole = not accumulate and batch.updating
-    cdef Py_ssize_t block = max(1, GRADIENT_BLOCK // op.width // tile.TILE_ROWS) * tile.TILE_ROWS
+    cdef bint penalised = not op.unpenalised
+    cdef Py_ssize_t block
     cdef Py_ssize_t row = first
     cdef Py_ssize_t n, offset
     cdef floating* gradient = <floating*>batch.gradient
     cdef floating* g
+    if op.weight_rows == 0:
+        return
+    block = max(1, GRADIENT_BLOCK // op.weight_width // tile.TILE_ROWS) * tile.TILE_ROWS
     while row < end:
         n = min(block, end - row)
-        offset = op.weight + row * op.width
-        g = gradient + (op.weight + first * op.width if whole else offset)
-        dense_backward_weight(batch.rows, n, op.width, accumulate, x + row, ldx, dz, g)
+        offset = op.weight + row * op.weight_width
+        g = gradient + (op.weight + first * op.weight_width if whole else offset)
+        op_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
         lap(laps, WEIGHT_GRADIENT)
-        end_gradient(batch, True, n * op.width, offset, g)
+        end_gradient(batch, penalised, n * op.weight_width, offset, g)
         lap(laps, UPDATE)
         row += n
     if first == 0 and op.bias >= 0:
-        dense_backward_bias(batch.rows, op.width, accumulate, dz, gradient + op.bias)
+        op_backward_bias(batch, op, accumulate, arena, scratch, gradient + op.bias)
         lap(laps, WEIGHT_GRADIENT)
-        end_gradient(batch, False, op.width, op.bias, gradient + op.bias)
+        end_gradient(batch, False, op.bias_width, op.bias, gradient + op.bias)
         lap(laps, UPDATE)
 
 
@@ -303,7 +327,8 @@ cdef double penalty(const Op* ops, Py_ssize_t count, const Run* run, const float
     if run.l1 == 0 and run.l2 == 0:
         return 0
     for index in range(count):
-        total += optimizers.penalty(ops[index].inputs * ops[index].width, w + ops[index].weight, run.l1, run.l2)
+        if ops[index].weight_rows > 0 and not ops[index].unpenalised:
+            total += optimizers.penalty(ops[index].weight_rows * ops[index].weight_width, w + ops[index].weight, run.l1, run.l2)
     return total
 
 
@@ -312,14 +337,12 @@ cdef double penalty(const Op* ops, Py_ssize_t count, const Run* run, const float
 cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
     """Forward, loss and (unless evaluating) backward for some rows of a batch, and the update after its last ones.
 
-    A batch whose loss is not finite changes nothing. A team computes the deltas of all layers before any weight changes; one
-    thread goes back layer by layer, while the weights of the layer are still in its cache (5 % of a step of 784-512-512-10).
+    A batch whose loss is not finite changes nothing.
     """
     cdef Run* run = batch.run
-    cdef Py_ssize_t index
     cdef Py_ssize_t next_rows = batch.all_rows - batch.first - batch.rows
     lap(batch.laps, REST)
-    team_run(team, rows_task_float32 if floating is float else rows_task_float64, batch)
+    forward_by_all(batch, arena, team)
     add_losses(batch, arena)
     run.diverged = run.mode == TRAIN and not isfinite(run.batch_loss + run.penalty)
     lap(batch.laps, LOSS)
@@ -332,23 +355,58 @@ cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogi
         run.step += 1
         optimizers.begin_step(&batch.rule, <double>run.step)
     if team is not NULL:
-        team_run(team, weights_task_float32 if floating is float else weights_task_float64, batch)
-        return
+        backward_by_all(batch, arena, team)
+    else:
+        backward_alone(batch, arena)
+
+
+cdef void forward_by_all(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
+    """Phase one; its way back too, with a team, up to the first op that waits."""
+    batch.begin = 0
+    while batch.begin < batch.count:
+        end_of_segment(batch)
+        team_run(team, rows_task_float32 if floating is float else rows_task_float64, batch)
+        batch.begin = batch.end
+        if batch.begin < batch.count:
+            team_run(team, moments_task_float32 if floating is float else moments_task_float64, batch)
+
+
+cdef void backward_by_all(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
+    """A team computes the deltas of all ops before any weight changes."""
+    cdef Py_ssize_t index
     for index in range(batch.count - 1, -1, -1):
-        deltas_of_layer(batch, index, 0, batch.rows, arena, 0)
-        backward_weights(batch, index, 0, batch.ops[index].inputs, arena, batch.laps)
+        if interrupts(batch, index):
+            batch.begin, batch.end = index, index + 1
+            team_run(team, moments_task_float32 if floating is float else moments_task_float64, batch)
+            team_run(team, back_task_float32 if floating is float else back_task_float64, batch)
+    team_run(team, weights_task_float32 if floating is float else weights_task_float64, batch)
+
+
+cdef void backward_alone(Pass* batch, floating* arena) noexcept nogil:
+    """One thread goes back op by op, while the weights are still in its cache (5 % of a step of 784-512-512-10)."""
+    cdef floating* scratch = <floating*>batch.scratch
+    cdef Py_ssize_t index
+    for index in range(batch.count - 1, -1, -1):
+        if interrupts(batch, index):
+            op_backward_moments(batch, &batch.ops[index], 0, batch.ops[index].width, arena)
+        backward_rows(batch, index, 0, batch.rows, arena, scratch, batch.laps)
+        backward_weights(batch, index, 0, batch.ops[index].weight_rows, arena, scratch, batch.laps)
 
 
 cdef void add_losses(Pass* batch, const floating* like) noexcept nogil:
-    """The rows' losses and metrics to the run's, in the order of the rows whoever computed them."""
+    """The rows' losses and metrics to the run's, in the order of the rows whoever computed them; a row's are means over the
+    positions that count."""
     cdef Run* run = batch.run
     cdef const floating* weights = <const floating*>batch.weights
+    cdef Py_ssize_t positions = batch.ops[batch.count - 1].positions
     cdef double weight
-    cdef Py_ssize_t r
+    cdef Py_ssize_t r, p
     for r in range(batch.rows):
         weight = weights[r] if weights is not NULL else 1
-        run.batch_loss += weight * batch.row_loss[r]
-        run.epoch_metric += weight * batch.row_metric[r]
+        weight /= counted(batch, r, positions)
+        for p in range(r * positions, (r + 1) * positions):
+            run.batch_loss += weight * batch.row_loss[p]
+            run.epoch_metric += weight * batch.row_metric[p]
 
 
 # --- the rows of the data -----------------------------------------------------------------------------------------------------

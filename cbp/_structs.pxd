@@ -6,18 +6,64 @@ from libc.stdint cimport int64_t, uint64_t
 
 
 cdef packed struct Op:
-    # One layer. Offsets are counted in numbers: weight and bias from the start of the flat parameter vector (bias -1: none),
-    # the slots from the start of the arena, for one row: the slot of a batch of r rows starts at r times the offset.
+    # One operation. A sample's value is `positions` rows (pixels, time steps; 1 for plain features) of some numbers each.
+    # Offsets are counted in numbers: those of parameters from the start of the flat parameter vector (-1: none), slots from the
+    # start of the arena, for one sample: the slot of a piece of r samples starts at r times the offset.
     int64_t kind
     int64_t activation
-    int64_t inputs
+    # What it reads ...
+    int64_t input          # slot; -1: the samples themselves
+    int64_t in_positions
+    int64_t inputs         # numbers of a position
+    int64_t in_width       # from one position to the next: `inputs` padded to a multiple of 16, but not among the samples
+    int64_t d_input        # slot of the gradient, its positions padded; -1: that of the samples
+    int64_t second         # a second input, of the positions of the output
+    int64_t d_second
+    int64_t second_units
+    # ... what it writes ...
+    int64_t positions
     int64_t units
-    int64_t width          # units padded to a multiple of 16: the row length of weight, output, sums and delta
-    int64_t weight
-    int64_t bias
+    int64_t width          # units padded to a multiple of 16: the length of a position in the next three slots
     int64_t sums           # weighted sums; the same slot as the output where the derivative does not need them
     int64_t output
-    int64_t delta          # gradient of the weighted sums
+    int64_t delta          # gradient of the output, then of the weighted sums
+    int64_t extra          # what else the way back needs of a sample, extra_size numbers
+    int64_t extra_size
+    int64_t shared         # place in the workspace: numbers that belong to no sample
+    # ... its parameters: a matrix and a row ...
+    int64_t weight
+    int64_t weight_rows
+    int64_t weight_width
+    int64_t bias
+    int64_t bias_width
+    int64_t unpenalised    # neither l1, l2 nor weight decay act on the matrix
+    int64_t sparse         # only those rows of the matrix are updated that occur in the batch
+    int64_t statistics     # place among the statistics, which no optimizer moves
+    # ... windows, of convolution and pooling ...
+    int64_t in_h
+    int64_t in_w
+    int64_t out_h
+    int64_t out_w
+    int64_t kernel_h
+    int64_t kernel_w
+    int64_t stride_h
+    int64_t stride_w
+    int64_t pad_h          # above the first row
+    int64_t pad_w          # before the first column
+    int64_t dilation_h
+    int64_t dilation_w
+    int64_t groups
+    # ... recurrence ...
+    int64_t reverse        # time runs from the end
+    int64_t sequences      # the output of every step, not of the last alone
+    int64_t bptt           # no gradient crosses the boundaries of stretches of so many steps; 0: none
+    int64_t carry          # place of the state that is carried from batch to batch, in a row's part of the carry; -1: none
+    int64_t carry_size
+    # ... and numbers of a layer's own.
+    int64_t stream         # of random numbers
+    double rate
+    double epsilon
+    double momentum
 
 
 cdef packed struct Source:
@@ -48,6 +94,9 @@ cdef packed struct Run:
     int64_t piece          # rows that go through the network at once: a larger batch is taken in pieces
     int64_t targets        # slots of the arena for targets and weights of shuffled rows, counted as in Op
     int64_t weights
+    int64_t shares         # slot for the weight of every position of the outputs
+    int64_t timed          # the positions of the outputs are the steps of the inputs, of which lengths count
+    int64_t training       # batch statistics and noise: always while training, for a gradient on demand
     int64_t shuffle
     uint64_t seed
     int64_t first_epoch    # the value of `epoch` that belongs to the first entry of the curves

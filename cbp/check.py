@@ -46,7 +46,8 @@ class GradientCheck:
 
 
 def check_gradients(
-    network: Network, X: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None, limit: int = 1000,
+    network: Network, X: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None,
+    lengths: npt.ArrayLike | None = None, training: bool = True, limit: int = 1000,
 ) -> GradientCheck:
     """Compare ``network.gradient(X, y)`` with central differences.
 
@@ -60,8 +61,10 @@ def check_gradients(
     ----------
     network : Network
         Not changed.
-    X, y, sample_weight
+    X, y, sample_weight, lengths
         As for :meth:`Network.fit`; a few samples suffice.
+    training : bool
+        Whether layers behave as in a training step (batch statistics, the noise of the next step) or as at prediction.
     limit : int
         Check at most this many parameters, evenly spread over the network.
 
@@ -76,7 +79,9 @@ def check_gradients(
                      l2=network.l2)
     vector = network.get_vector().astype(np.float64)
     double.set_vector(vector)
-    _, gradient = double.gradient(X, y, sample_weight)
+    for name, values in network.statistics.items():
+        double.statistics[name][...] = values
+    _, gradient = double.gradient(X, y, sample_weight, lengths=lengths, training=training)
     floor = max(1e-4 * float(np.abs(gradient).max()), 1e-12)
     worst = (-1.0, 0, 0.0, 0.0)
     places = np.unique(np.linspace(0, len(vector) - 1, min(limit, len(vector))).astype(int))
@@ -85,7 +90,7 @@ def check_gradients(
             moved = vector.copy()
             moved[place] = value
             double.set_vector(moved)
-            return double.evaluate(X, y, sample_weight)["loss"]
+            return double.gradient(X, y, sample_weight, lengths=lengths, training=training)[0]
 
         analytic, numeric = float(gradient[place]), _derivative(loss_at, float(vector[place]), floor)
         error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), floor)

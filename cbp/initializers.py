@@ -41,21 +41,20 @@ def _orthogonal(shape: tuple[int, ...], draw: Draw) -> Array:
     return (q if rows >= columns else q.T).reshape(shape)
 
 
-def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    return int(np.prod(shape[:-1])), shape[-1]
+Fans = tuple[int, int]
 
-
-# name -> values(shape, draw). Sources: Glorot & Bengio (2010); He et al. (2015); LeCun et al. (1998); Saxe et al. (2014).
-INITIALIZERS: dict[str, Callable[[tuple[int, ...], Draw], Array]] = {
-    "glorot_uniform": lambda shape, draw: _uniform(sqrt(6 / sum(_fans(shape))), shape, draw),
-    "glorot_normal": lambda shape, draw: _normal(sqrt(2 / sum(_fans(shape))), shape, draw),
-    "he_uniform": lambda shape, draw: _uniform(sqrt(6 / _fans(shape)[0]), shape, draw),
-    "he_normal": lambda shape, draw: _normal(sqrt(2 / _fans(shape)[0]), shape, draw),
-    "lecun_uniform": lambda shape, draw: _uniform(sqrt(3 / _fans(shape)[0]), shape, draw),
-    "lecun_normal": lambda shape, draw: _normal(sqrt(1 / _fans(shape)[0]), shape, draw),
-    "orthogonal": _orthogonal,
-    "zeros": lambda shape, draw: np.zeros(shape),
-    "ones": lambda shape, draw: np.ones(shape),
+# name -> values(shape, (fan_in, fan_out), draw).
+# Sources: Glorot & Bengio (2010); He et al. (2015); LeCun et al. (1998); Saxe et al. (2014).
+INITIALIZERS: dict[str, Callable[[tuple[int, ...], Fans, Draw], Array]] = {
+    "glorot_uniform": lambda shape, fans, draw: _uniform(sqrt(6 / sum(fans)), shape, draw),
+    "glorot_normal": lambda shape, fans, draw: _normal(sqrt(2 / sum(fans)), shape, draw),
+    "he_uniform": lambda shape, fans, draw: _uniform(sqrt(6 / fans[0]), shape, draw),
+    "he_normal": lambda shape, fans, draw: _normal(sqrt(2 / fans[0]), shape, draw),
+    "lecun_uniform": lambda shape, fans, draw: _uniform(sqrt(3 / fans[0]), shape, draw),
+    "lecun_normal": lambda shape, fans, draw: _normal(sqrt(1 / fans[0]), shape, draw),
+    "orthogonal": lambda shape, fans, draw: _orthogonal(shape, draw),
+    "zeros": lambda shape, fans, draw: np.zeros(shape),
+    "ones": lambda shape, fans, draw: np.ones(shape),
 }
 
 
@@ -81,10 +80,11 @@ class Initializer:
         if given == (self.values is None):
             raise ValueError(f"init {self.name!r} takes {'its values' if given else 'no values'}")
 
-    def __call__(self, shape: tuple[int, ...], draw: Draw) -> Array:
-        """The values for a weight array of this shape; raises ValueError where given values have another."""
+    def __call__(self, shape: tuple[int, ...], draw: Draw, fans: Fans | None = None) -> Array:
+        """The values for a weight array of this shape; raises ValueError where given values have another. ``fans`` are those of
+        a matrix, all axes but the last and the last, unless they are given."""
         if self.values is None:
-            return INITIALIZERS[self.name](shape, draw)
+            return INITIALIZERS[self.name](shape, fans or (int(np.prod(shape[:-1])), shape[-1]), draw)
         if self.name == "array" and self.values.shape != shape:
             raise ValueError(f"init: the weights have the shape {shape}, the given array has {self.values.shape}")
         return np.broadcast_to(self.values, shape)

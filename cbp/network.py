@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _arrays, _check, _team, losses, optimizers
+from cbp import _arrays, _check, _lower, _team, losses, optimizers
 from cbp._cpu import core as _core
 from cbp._fit import Fit
 from cbp._online import Online
-from cbp._plan import KINDS, Plan, aligned
+from cbp._plan import aligned
 from cbp._runner import Numbers, Objective, Runner, predict, vector_jacobian
 from cbp.errors import DivergedError
 from cbp.history import History
-from cbp.initializers import Initializer
 from cbp.layers import Dense, Layer
+from cbp.layers.base import brief
 from cbp.losses import Loss
 from cbp.optimizers import Adam, Optimizer
 
@@ -81,6 +82,8 @@ class Network:
     ):
         sizes = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
         self.input_shape = tuple(_check.integer("inputs", size, below=2**48) for size in sizes)
+        if not sizes:
+            raise ValueError("inputs must be a number of features or the shape of one sample, got ()")
         self.layers = _checked_layers(layers)
         self.loss = losses.get(loss)
         self.dtype = _check.float_dtype(dtype)
@@ -88,8 +91,9 @@ class Network:
         self.seed = _check.integer("seed", chosen, minimum=0)
         self.l1 = _check.real("l1", l1, minimum=0)
         self.l2 = _check.real("l2", l2, minimum=0)
-        self._plan = Plan(self.layers, self.input_shape)
+        self._plan = _lower.plan(self.layers, self.input_shape)
         self.output_shape = self._plan.output_shape
+        self._form = _arrays.Form(self.input_shape, self.output_shape, self.loss, self.dtype)
         last = self.layers[-1]
         self.loss.check_output(getattr(last, "activation", "identity"), self.output_shape[-1])
         self.optimizer: Optimizer | None = None
@@ -97,37 +101,37 @@ class Network:
         self.metadata: dict[str, Any] = {}
         self._busy = threading.Lock()
         self._training = _core.Exclusive(self._busy)
-        self._numbers = Numbers(aligned(self._plan.size, self.dtype), np.zeros((0, self._plan.size), self.dtype))
+        size = max(self._plan.size, 1)
+        self._numbers = Numbers(aligned(size, self.dtype), np.zeros((0, size), self.dtype),
+                                aligned(max(self._plan.statistics_size, 1), self.dtype))
         self.parameters: Mapping[str, Array] = MappingProxyType(self._plan.views(self._numbers.parameters))
+        self.statistics: Mapping[str, Array] = MappingProxyType(
+            self._plan.views(self._numbers.statistics, self._plan.statistics))
         self._online: Online | None = None
         self._few = self._plan.few(self.dtype)
         self._initialise()
 
     def _initialise(self) -> None:
-        for counter, (name, view) in enumerate(self.parameters.items()):
-            index, _, kind = name.partition(".")
-            if kind == "bias":
-                continue
-            init = getattr(self.layers[int(index)], "init")  # noqa: B009
-            assert isinstance(init, Initializer)
-
+        arrays = {**self._plan.parameters, **self._plan.statistics}
+        for counter, (name, view) in enumerate({**self.parameters, **self.statistics}.items()):
             def draw(distribution: str, count: int, counter: int = counter) -> npt.NDArray[np.float64]:
                 values = np.empty(count)
                 _core.draw(self.seed, _core.STREAMS["initial_weights"], counter, distribution, values)
                 return values
 
+            start = arrays[name]
             try:
-                view[...] = _check.numbers("init", init(view.shape, draw), self.dtype)
+                view[...] = _check.numbers("init", start.init(view.shape, draw, start.fans), self.dtype)
             except ValueError as problem:
-                raise ValueError(f"layers[{index}]: {problem}") from None
+                raise ValueError(f"layers[{name.partition('.')[0]}]: {problem}") from None
 
     # --- training -------------------------------------------------------------------------------------------------------------
 
     def fit(
         self, X: npt.ArrayLike, y: npt.ArrayLike, *, epochs: int = 10, batch_size: int | None = 32,
         optimizer: str | Optimizer | None = None, sample_weight: npt.ArrayLike | None = None,
-        validation_data: tuple[Any, ...] | None = None, shuffle: bool = True, threads: _team.Threads = 1,
-        progress: bool | None = None,
+        lengths: npt.ArrayLike | None = None, validation_data: tuple[Any, ...] | None = None, shuffle: bool = True,
+        threads: _team.Threads = 1, progress: bool | None = None,
     ) -> History:
         """Train with backpropagation.
 
@@ -141,11 +145,13 @@ class Network:
 
         Parameters
         ----------
-        X : array, (samples, features)
+        X : array, (samples, features), (samples, time, features) or (samples, height, width, channels)
             Inputs.
         y : array
             Targets: integer labels (samples,) or probabilities (samples, classes) for ``cross_entropy``; (samples, outputs),
-            or (samples,) for a single output, for the other losses.
+            or (samples,) for a single output, for the other losses. Where the network gives an output for every step or
+            pixel, these axes follow the samples: (samples, time), (samples, time, outputs); the loss of a sample is the mean
+            over them.
         epochs : int
             Passes over the data.
         batch_size : int or None
@@ -155,8 +161,10 @@ class Network:
             the network's goes on with the state too, a different one starts afresh.
         sample_weight : array, (samples,), optional
             The loss is ``sum(w_i * l_i) / sum(w_i)``.
+        lengths : array of int, (samples,), optional
+            How many steps of every sequence count, from 1 to time; what X holds after them is not looked at.
         validation_data : tuple, optional
-            (X, y) or (X, y, sample_weight), measured after every epoch.
+            (X, y), (X, y, sample_weight) or (X, y, sample_weight, lengths), measured after every epoch.
         shuffle : bool
             Take the samples of every epoch in a new order. With one batch per epoch the order never changes.
         threads : int or "auto"
@@ -183,7 +191,7 @@ class Network:
             Ctrl-C, answered between two updates; ``history`` tells how far the run came.
         """
         epochs = _check.integer("epochs", epochs, minimum=0)
-        data = self._data(X, y, sample_weight)
+        data = self._data(X, y, sample_weight, lengths)
         validation = None if validation_data is None else self._validation(validation_data)
         shuffle = _check.boolean("shuffle", shuffle)
         progress = None if progress is None else _check.boolean("progress", progress)
@@ -211,18 +219,18 @@ class Network:
 
     def train_on_batch(
         self, X: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: str | Optimizer | None = None,
-        sample_weight: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None,
     ) -> float:
         """One update with the gradient of these samples; returns their loss before it.
 
         Arguments and errors as for :meth:`fit`; after a DivergedError the network is as it was before the call.
         """
         online = self._online
-        if online is not None and sample_weight is None:
+        if online is not None and sample_weight is None and lengths is None:
             loss = online.step(X, y, optimizer)
             if loss is not None:
                 return loss
-        data = self._data(X, y, sample_weight)
+        data = self._data(X, y, sample_weight, lengths)
         chosen = self._chosen(optimizer)
         with self._training:
             self._check_parameters()
@@ -266,7 +274,8 @@ class Network:
         if optimizer == self.optimizer:
             return
         slots = len(optimizer.slots)
-        self._numbers.state = aligned(slots * self._plan.size, self.dtype).reshape(slots, self._plan.size)
+        size = self._numbers.parameters.size
+        self._numbers.state = aligned(slots * size, self.dtype).reshape(slots, size)
         self._numbers.step = 0
         self.optimizer = optimizer
 
@@ -277,17 +286,19 @@ class Network:
 
     # --- asking ---------------------------------------------------------------------------------------------------------------
 
-    def predict(self, X: npt.ArrayLike) -> Array:
+    def predict(self, X: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None) -> Array:
         """Outputs for X (samples, features), as (samples, outputs): class probabilities after a softmax.
 
-        X may be larger than the memory, as in :meth:`fit`; the outputs are all that is allocated beyond some rows.
+        ``lengths`` (samples,) tells how many steps of every sequence count. X may be larger than the memory, as in :meth:`fit`;
+        the outputs are all that is allocated beyond some rows.
 
         Safe to call from several threads at once. Raises ValueError or TypeError where X is wrong.
         """
         outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, X, 2, self._few)
-        if outputs is None:
+        if outputs is None or lengths is not None:
             x = _arrays.features("X", X, self.input_shape, self.dtype, "predict_one")
-            outputs = predict(self._plan, self._numbers.parameters, x)
+            outputs = predict(self._plan, self._numbers.parameters, self._numbers.statistics, x,
+                              self._lengths(lengths, len(x)))
         return outputs
 
     def predict_one(self, x: npt.ArrayLike) -> Array:
@@ -295,28 +306,37 @@ class Network:
         outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, x, 1, self._few)
         if outputs is None:
             row = _arrays.row("x", x, self.input_shape, self.dtype)
-            outputs = predict(self._plan, self._numbers.parameters, row)[0]
+            outputs = predict(self._plan, self._numbers.parameters, self._numbers.statistics, row, _arrays.NO_LENGTHS)[0]
         return outputs
 
-    def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> dict[str, float]:
+    def evaluate(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,
+        lengths: npt.ArrayLike | None = None,
+    ) -> dict[str, float]:
         """Loss (penalties included) and metric over the samples: ``{"loss": ..., "accuracy": ...}``.
 
         The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. Arguments as for :meth:`fit`.
         """
-        return self._measure(self._data(X, y, sample_weight))
+        return self._measure(self._data(X, y, sample_weight, lengths))
 
     def gradient(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,
+        lengths: npt.ArrayLike | None = None, training: bool = False,
     ) -> tuple[float, Array]:
         """Loss and its gradient, as one flat vector in the order of :meth:`get_vector`; nothing is updated.
 
-        Arguments as for :meth:`fit`. Made for ``scipy.optimize.minimize(..., jac=True)``.
+        Arguments as for :meth:`fit`. Made for ``scipy.optimize.minimize(..., jac=True)``. With ``training`` it is what the next
+        step of the training would compute, with batch statistics and noise; else layers behave as in :meth:`predict`.
         """
-        runner = self._runner(self._still(), self._data(X, y, sample_weight), mode="gradient")
+        data = self._data(X, y, sample_weight, lengths)
+        runner = self._runner(self._still(), data, mode="gradient", training=_check.boolean("training", training),
+                              seed=self.seed)
         loss = float(runner.epochs(1)[0, 0])
         return loss, self._compact(runner.gradient)
 
-    def backward(self, X: npt.ArrayLike, d_output: npt.ArrayLike) -> tuple[Array, Array]:
+    def backward(
+        self, X: npt.ArrayLike, d_output: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, training: bool = False,
+    ) -> tuple[Array, Array]:
         """Vector-Jacobian product: from the gradient of anything with respect to the outputs to the gradients before them.
 
         Parameters
@@ -325,10 +345,14 @@ class Network:
             Inputs.
         d_output : array, (samples, outputs)
             Gradient with respect to ``predict(X)``.
+        lengths : array of int, (samples,), optional
+            As for :meth:`fit`.
+        training : bool
+            As for :meth:`gradient`.
 
         Returns
         -------
-        d_input : array, (samples, features)
+        d_input : array of the shape of X
             Gradient with respect to X.
         gradient : array, (parameters,)
             Gradient with respect to the parameters, summed over the samples, in the order of :meth:`get_vector`. The
@@ -338,7 +362,9 @@ class Network:
         d = _arrays.features("d_output", d_output, self.output_shape, self.dtype)
         if len(d) != len(x):
             raise ValueError(f"X has {len(x)} samples and d_output has {len(d)}; they must have the same number")
-        d_input, gradient = vector_jacobian(self._plan, self._numbers.parameters, x, d)
+        d_input, gradient = vector_jacobian(
+            self._plan, self._numbers, x, self._lengths(lengths, len(x)), d,
+            training=_check.boolean("training", training), seed=self.seed)
         return d_input, self._compact(gradient)
 
     def trace(
@@ -401,9 +427,8 @@ class Network:
         shape = self.input_shape
         rows.append(("input", str(shape), "", ""))
         for index, layer in enumerate(self.layers):
-            shapes = layer.parameter_shapes(shape)
+            count = sum(prod(parameter.shape) for parameter in layer.parameters(shape).values())
             shape = layer.output_shape(shape)
-            count = sum(int(np.prod(s)) for s in shapes.values())
             rows.append((f"{index} {type(layer).__name__}", str(shape), getattr(layer, "activation", ""), f"{count:,}"))
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}".rstrip() for a, b, c, d in rows]
@@ -412,8 +437,7 @@ class Network:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{type(layer).__name__}({layer.units}, {layer.activation!r})"
-                           for layer in self.layers if isinstance(layer, Dense))
+        inside = ", ".join(map(brief, self.layers))
         inputs = self.input_shape[0] if len(self.input_shape) == 1 else self.input_shape
         return f"Network({inputs}, [{inside}], loss={self.loss.name!r}, dtype={self.dtype.name!r}, seed={self.seed})"
 
@@ -432,21 +456,31 @@ class Network:
 
     # --- helpers --------------------------------------------------------------------------------------------------------------
 
-    def _data(self, *given: object, names: tuple[str, str, str] = ("X", "y", "sample_weight")) -> _arrays.Data:
-        X, y, sample_weight = given
-        return _arrays.data(X, y, sample_weight, self.input_shape, self.output_shape[0], self.loss, self.dtype, names)
+    def _data(self, X: object, y: object, sample_weight: object, lengths: object = None, **names: Any) -> _arrays.Data:
+        if lengths is not None:
+            self._check_lengths()
+        return _arrays.data(self._form, X, y, sample_weight, lengths, **names)
+
+    def _lengths(self, lengths: object, samples: int) -> Array:
+        if lengths is not None:
+            self._check_lengths()
+        return _arrays.checked_lengths("lengths", lengths, samples, self.input_shape)
+
+    def _check_lengths(self) -> None:
+        if self._plan.no_lengths:
+            raise ValueError(f"lengths cannot be used with this network: {self._plan.no_lengths}")
 
     def _validation(self, given: tuple[Any, ...]) -> _arrays.Data:
-        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-            raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight), got "
-                            f"{type(given).__name__}{f' of {len(given)}' if isinstance(given, (tuple, list)) else ''}")
-        weight = given[2] if len(given) == 3 else None
-        names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
-        return self._data(given[0], given[1], weight, names=names)
+        if not isinstance(given, (tuple, list)) or not 2 <= len(given) <= 4:
+            raise TypeError("validation_data must be a tuple (X, y), (X, y, sample_weight) or (X, y, sample_weight, lengths), "
+                            f"got {type(given).__name__}{f' of {len(given)}' if isinstance(given, (tuple, list)) else ''}")
+        X, y, weight, lengths = (*given, None, None)[:4]
+        return self._data(X, y, weight, lengths, names=tuple(f"validation_data[{index}]" for index in range(4)))
 
     def _still(self) -> Numbers:
         """The parameters with counters of their own, for a pass that changes nothing."""
-        return Numbers(self._numbers.parameters, self._numbers.state)
+        mine = self._numbers
+        return Numbers(mine.parameters, mine.state, mine.statistics, mine.step, mine.epoch)
 
     def _runner(self, numbers: Numbers, data: _arrays.Data, **how: Any) -> Runner:
         return Runner(self._plan, numbers, Objective(self.loss, self.l1, self.l2), data, **how)
@@ -454,7 +488,7 @@ class Network:
     def _crew(self, threads: _team.Threads, samples: int, batch_size: int | None, epochs: int) -> _team.Crew:
         """The threads of a run; for "auto" with estimates from the number of parameters."""
         rows = samples if batch_size is None else min(batch_size, samples)
-        step = self._plan.size * (_SECONDS_PER_PRODUCT * rows + _SECONDS_PER_UPDATE)
+        step = _SECONDS_PER_PRODUCT * self._plan.work * rows + _SECONDS_PER_UPDATE * self._plan.size
         return _team.Crew(threads, step=step, run=step * epochs * samples / rows)
 
     def _measure(self, data: _arrays.Data, crew: _team.Crew | None = None) -> dict[str, float]:
@@ -468,7 +502,7 @@ def _checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     if not layers:
         raise ValueError("layers is empty; a network needs at least one, for example cbp.Dense(1)")
     for index, layer in enumerate(layers):
-        if type(layer) not in KINDS:
+        if type(layer) not in _lower.KINDS:
             raise TypeError(f"layers[{index}] must be a layer such as cbp.Dense(8, 'relu'), got {layer!r}")
     return tuple(layers)
 

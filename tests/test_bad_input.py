@@ -363,7 +363,7 @@ def test_weights_whose_sum_overflows():
 
 
 @pytest.mark.parametrize("value", [
-    (X,), (X, Y, np.ones(6), 1), (), [], "XY", X, np.array([1, 2]), {"X": X, "y": Y}, 0.2, True, len, {1, 2},
+    (X,), (X, Y, np.ones(6), None, 1), (), [], "XY", X, np.array([1, 2]), {"X": X, "y": Y}, 0.2, True, len, {1, 2},
 ], ids=lambda value: type(value).__name__)
 def test_bad_validation_data(value):
     refused(lambda net: net.fit(X, fitting_y(net), validation_data=value), TypeError,
@@ -591,11 +591,10 @@ def test_sizes_that_no_machine_holds(size):
         cbp.Network(size, [cbp.Dense(1)], loss=MSE)
 
 
-@pytest.mark.parametrize("value", [(), (3, 4), (2, 2, 2), [1, 1]])
-def test_dense_takes_one_axis(value):
-    with pytest.raises(ValueError, match="layers") as caught:
+@pytest.mark.parametrize("value", [(), []])
+def test_a_sample_has_an_axis(value):
+    with pytest.raises(ValueError, match="inputs must be a number of features or the shape of one sample"):
         cbp.Network(value, [cbp.Dense(1)], loss=MSE)
-    assert str(tuple(value)) in str(caught.value)
 
 
 @pytest.mark.parametrize(("given", "right"), [

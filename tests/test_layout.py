@@ -25,8 +25,8 @@ PACKAGE = ROOT / "cbp"
 LAYERS = {
     "the compiled core": ["_core", "_core_v*", "_cpu"],
     "checks, errors and what is shown": ["_check", "errors", "history", "_progress"],
-    "specifications": ["initializers", "layers", "losses", "optimizers"],
-    "from specifications to numbers": ["_arrays", "_plan", "_team", "_runner", "_fit", "_online"],
+    "specifications": ["initializers", "layers", "layers.*", "losses", "optimizers"],
+    "from specifications to numbers": ["_arrays", "_plan", "_lower", "_lower.*", "_team", "_runner", "_fit", "_online"],
     "the network": ["network"],
     "beside the network": ["_profile", "check", "datasets", "modelfile", "modelfile.*", "trace", "trace.*"],
     "the package": ["__init__"],

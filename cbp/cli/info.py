@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from math import prod
 from typing import Any
-
-import numpy as np
 
 from cbp.cli import scores
 from cbp.cli.columns import METADATA, Category, Encoding
@@ -69,7 +68,7 @@ def _document(path: str, net: Network) -> dict[str, Any]:
     """What ``--json`` prints."""
     shape, layers = net.input_shape, []
     for layer in net.layers:
-        parameters = sum(int(np.prod(size)) for size in layer.parameter_shapes(shape).values())
+        parameters = sum(prod(array.shape) for array in layer.parameters(shape).values())
         shape = layer.output_shape(shape)
         layers.append({
             "kind": type(layer).__name__, "activation": getattr(layer, "activation", None), "output_shape": list(shape),

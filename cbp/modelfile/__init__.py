@@ -11,7 +11,6 @@ import io
 import os
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from math import prod
 from typing import Any, BinaryIO
 
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.errors import ModelFileError
-from cbp.layers import Dense
+from cbp.layers.base import blank
 from cbp.modelfile import container, files
 from cbp.modelfile.description import Description, state_name
 from cbp.network import Network
@@ -117,7 +116,7 @@ def _encode(network: Network) -> tuple[bytes, bytearray]:
 
 def _arrays_of(network: Network) -> dict[str, Array]:
     """Views of all numbers of a network, by their names in a file."""
-    arrays = dict(network.parameters)
+    arrays = {**network.parameters, **network.statistics}
     for slot, state in network.optimizer_state.items():
         arrays |= {state_name(slot, name): array for name, array in state.items()}
     return arrays
@@ -171,7 +170,7 @@ def _checksum(text: str, arrays: Iterable[bytearray | memoryview]) -> str:
 def _build(description: Description, arrays: Mapping[str, Array]) -> Network:
     """The network with these arrays, which are copied."""
     # Zeros spare the work of drawing weights that are replaced: orthogonal ones, if they are many, take minutes.
-    layers = [replace(layer, init="zeros") if isinstance(layer, Dense) else layer for layer in description.layers]
+    layers = [blank(layer) for layer in description.layers]
     try:
         network = Network(
             description.inputs, layers, loss=description.loss, dtype=description.dtype, seed=description.seed,

@@ -14,6 +14,7 @@ from cbp import _check
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
 from cbp.layers import Dense, Layer
+from cbp.layers.base import parts
 from cbp.losses import Loss
 from cbp.modelfile import canonical_json, container
 from cbp.optimizers import OPTIMIZERS, Optimizer
@@ -25,7 +26,9 @@ __all__ = ["FORMAT", "LAYERS", "Description"]
 
 FORMAT = 1
 
-LAYERS: dict[str, type[Layer]] = {"dense": Dense}
+LAYERS: dict[str, type[Layer]] = {
+    "dense": Dense,
+}
 """The kinds of layers that a file may hold."""
 
 _LARGEST = {"seed": 2**63 - 1, "step": 2**53, "epoch": 2**53}
@@ -54,8 +57,8 @@ class Description:
     def of(cls, network: Network) -> Description:
         """The description of a network; raises TypeError or ValueError for what a file cannot hold."""
         for index, layer in enumerate(network.layers):
-            if type(layer) not in LAYERS.values():
-                raise TypeError(f"layer {index} cannot be saved: {type(layer).__name__} is none of cbp's layers")
+            if other := next((part for part in parts(layer) if type(part) not in LAYERS.values()), None):
+                raise TypeError(f"layer {index} cannot be saved: {type(other).__name__} is none of cbp's layers")
         if type(network.optimizer) not in (*OPTIMIZERS.values(), type(None)):
             raise TypeError(f"the optimizer cannot be saved: {network.optimizer!r} is none of cbp's optimizers")
         canonical_json.check(network.metadata, "metadata", canonical_json.MAX_DEPTH - 1)
@@ -111,13 +114,16 @@ class Description:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every array of the network, in the order of the file."""
         parameters: dict[str, tuple[int, ...]] = {}
+        statistics: dict[str, tuple[int, ...]] = {}
         shape = self.inputs
         for index, layer in enumerate(self.layers):
             output = layer.output_shape(shape)
-            parameters |= {f"{index}.{name}": size for name, size in layer.parameter_shapes(shape).items()}
+            parameters |= {f"{index}.{name}": array.shape for name, array in layer.parameters(shape).items()}
+            statistics |= {f"{index}.{name}": array.shape for name, array in layer.statistics(shape).items()}
             shape = output
         slots = () if self.optimizer is None else self.optimizer.slots
-        return parameters | {state_name(slot, name): size for slot in slots for name, size in parameters.items()}
+        states = {state_name(slot, name): size for slot in slots for name, size in parameters.items()}
+        return parameters | statistics | states
 
 
 def state_name(slot: str, parameter: str) -> str:
@@ -131,31 +137,48 @@ def _fields(spec: Any) -> dict[str, Any]:
 
 def _describe_layer(layer: Layer) -> dict[str, Any]:
     kind = next(name for name, kind in LAYERS.items() if type(layer) is kind)
-    described = {"kind": kind, **_fields(layer)}
-    if isinstance(described.get("init"), Initializer):
-        described["init"] = _describe_init(layer)
-    return described
+    return {"kind": kind, **{name: _describe_field(layer, name, value) for name, value in _fields(layer).items()}}
 
 
-def _describe_init(layer: Any) -> object:
-    init = layer.init
+def _describe_field(layer: Layer, name: str, value: object) -> object:
+    if isinstance(value, Initializer):
+        return _describe_init(layer, name, value)
+    if isinstance(value, Layer):
+        return _describe_layer(value)
+    if isinstance(value, tuple):
+        return [_describe_field(layer, name, item) for item in value]
+    return value
+
+
+def _describe_init(layer: Any, name: str, init: Initializer) -> object:
     if init.values is None:
         return init.name
     if init.name == "constant" and init.values.ndim == 0:
         return {"constant": float(init.values)}
-    return replace(layer, init=None).init.name  # an array is not kept; this is what the loaded layer will have
+    usual = replace(layer, **{name: layer.__dataclass_fields__[name].default})
+    return getattr(usual, name).name  # an array is not kept; this is what the loaded layer will have
 
 
 def _read_layer(item: object, where: str) -> Layer:
     described = _object(item, where)
     kind = LAYERS[_member(described.pop("kind", None), LAYERS, f"{where}: kind")]
-    init = described.get("init")
-    if isinstance(init, dict):
-        _expect_keys(init, {"constant"}, f"{where}: init")
-        described["init"] = constant(init["constant"])
-    elif not isinstance(init, str | None):
-        raise ValueError(f"{where}: init must be a name, null or {{'constant': number}}")
-    return _make(kind, described, where)
+    read = {name: _read_field(name, value, f"{where}: {name}") for name, value in described.items()}
+    return _make(kind, read, where)
+
+
+def _read_field(name: str, value: Any, where: str) -> Any:
+    """A field of a layer: a start of weights, layers inside, a tuple, or a plain value."""
+    if name == "init" or name.endswith("_init"):
+        if isinstance(value, dict):
+            _expect_keys(value, {"constant"}, where)
+            return constant(value["constant"])
+        if not isinstance(value, str | None):
+            raise ValueError(f"{where} must be a name, null or {{'constant': number}}")
+    elif isinstance(value, dict):
+        return _read_layer(value, where)
+    elif isinstance(value, list):
+        return tuple(_read_field(name, item, where) for item in value)
+    return value
 
 
 def _read_optimizer(described: dict[str, Any]) -> Optimizer:

@@ -65,8 +65,8 @@ def read_samples(network: Network, x: Any, y: Any, sample_weight: Any) -> list[S
         x, y = (value[np.newaxis] if isinstance(value, np.ndarray) else [value] for value in (x, y))
         sample_weight = None if sample_weight is None else np.reshape(sample_weight, -1)
     outputs = network.output_shape[0]
-    names = ("x", "y", "sample_weight")
-    data = _arrays.data(x, y, sample_weight, network.input_shape, outputs, network.loss, network.dtype, names)
+    form = _arrays.Form(network.input_shape, network.output_shape, network.loss, network.dtype)
+    data = _arrays.data(form, x, y, sample_weight, names=("x", "y", "sample_weight", "lengths"))
     targets = data.targets.array.astype(network.dtype).tolist()
     if data.labels.size:
         targets = [[float(label == k) for k in range(outputs)] for label in data.labels.tolist()]

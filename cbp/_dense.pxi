@@ -1,0 +1,32 @@
+# The dense layer as an op: included by _core.pyx.
+
+cdef void dense_op_forward(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+) noexcept nogil:
+    cdef const floating* parameters = <const floating*>batch.parameters
+    dense_forward(rows * op.positions, op.inputs, op.width, input_of(batch, op, first, arena), op.in_width,
+                  parameters + op.weight, parameters + op.bias if op.bias >= 0 else NULL, sums_of(batch, op, first, arena))
+
+
+cdef void dense_op_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
+) noexcept nogil:
+    cdef floating* dx = d_input_of(batch, op, first, arena)
+    if dx is not NULL:
+        dense_backward_input(batch.way * op.positions, rows * op.positions, op.inputs, op.units, op.width,
+                             <const floating*>batch.parameters + op.weight, scratch, delta_of(batch, op, first, arena), dx,
+                             padded(op.inputs))
+
+
+cdef void dense_op_backward_weight(
+    const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* _scratch,
+    floating* g,
+) noexcept nogil:
+    dense_backward_weight(batch.rows * op.positions, n, op.width, accumulate, input_of(batch, op, 0, arena) + row, op.in_width,
+                          delta_of(batch, op, 0, arena), g)
+
+
+cdef void dense_op_backward_bias(
+    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
+) noexcept nogil:
+    dense_backward_bias(batch.rows * op.positions, op.width, accumulate, delta_of(batch, op, 0, arena), g)

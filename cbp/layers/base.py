@@ -1,0 +1,126 @@
+"""What every layer answers, and what its parameters are.
+
+A layer is a specification: given the shape of its input it tells the shape of its output and of its parameters. It owns
+no numbers; those lie in the network's flat vector. CONTRIBUTING.md says what belongs to a new layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from cbp._cpu import core as _core
+from cbp.errors import unknown_name
+from cbp.initializers import Initializer
+from cbp.initializers import get as get_initializer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["ACTIVATIONS", "Layer", "Parameter", "Shape"]
+
+Shape = tuple[int, ...]
+
+ACTIVATIONS: dict[str, int] = _core.ACTIVATIONS
+"""Names of the activations, with their number in the core (formulas in ``kernels/activations.pxd``)."""
+
+ZEROS = Initializer("zeros")
+ONES = Initializer("ones")
+
+_DEFAULT_INIT = dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu"), "he_normal") | {"selu": "lecun_normal"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An array of numbers that training changes.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    init : Initializer
+        How it starts.
+    fans : tuple of int or None
+        Numbers of values that a unit reads and that read a unit's input, which scale random starts; None: those of a matrix of
+        ``shape``, all axes but the last, and the last.
+    """
+
+    shape: Shape
+    init: Initializer
+    fans: tuple[int, int] | None = None
+
+
+class Layer:
+    """What every layer answers."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of one sample's output; raises ValueError where the input's shape does not fit the layer."""
+        raise NotImplementedError
+
+    def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
+        """The parameters by name, in the order of the flat vector."""
+        return {}
+
+    def statistics(self, input_shape: Shape) -> dict[str, Parameter]:
+        """Arrays that the layer measures while training and no optimizer moves."""
+        return {}
+
+
+def checked_activation(name: object) -> str:
+    """The name of an activation; raises TypeError or ValueError."""
+    if not isinstance(name, str):
+        raise TypeError(f"activation must be a name, got {name!r}")
+    if name not in ACTIVATIONS:
+        raise unknown_name("activation", name, ACTIVATIONS)
+    return name
+
+
+def chosen_init(init: str | float | Initializer | npt.ArrayLike | None, activation: str) -> Initializer:
+    """The initializer that was given or, for None, the one that suits the activation."""
+    return get_initializer(_DEFAULT_INIT.get(activation, "glorot_uniform") if init is None else init)
+
+
+def brief(layer: Layer) -> str:
+    """A layer as one would write it, without what is as usual and without how its weights start."""
+    parts = []
+    for field in fields(layer):  # type: ignore[arg-type]
+        value = getattr(layer, field.name)
+        if field.name == "activation" and not field.kw_only:
+            parts.append(repr(value))
+        elif field.default is MISSING and field.default_factory is MISSING:
+            parts.append(_brief_value(value))
+        elif value != field.default and not isinstance(value, Initializer):
+            parts.append(f"{field.name}={_brief_value(value)}")
+    return f"{type(layer).__name__}({', '.join(parts)})"
+
+
+def _brief_value(value: object) -> str:
+    if isinstance(value, Layer):
+        return brief(value)
+    if isinstance(value, tuple) and value and isinstance(value[0], Layer):
+        return f"[{', '.join(map(brief, value))}]"
+    return repr(value)
+
+
+def parts(layer: Layer) -> Iterator[Layer]:
+    """A layer and the layers inside it."""
+    yield layer
+    for field in fields(layer):  # type: ignore[arg-type]
+        value = getattr(layer, field.name)
+        for inner in value if isinstance(value, tuple) else (value,):
+            if isinstance(inner, Layer):
+                yield from parts(inner)
+
+
+def blank(layer: Layer) -> Layer:
+    """The same layer, all of whose weights start at 0."""
+    changed: dict[str, object] = {}
+    for field in fields(layer):  # type: ignore[arg-type]
+        value = getattr(layer, field.name)
+        if isinstance(value, Initializer):
+            changed[field.name] = ZEROS
+        elif isinstance(value, Layer):
+            changed[field.name] = blank(value)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Layer):
+            changed[field.name] = tuple(map(blank, value))
+    return replace(layer, **changed)  # type: ignore[type-var]

@@ -1,0 +1,61 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy.typing as npt
+
+from cbp import _check
+from cbp.initializers import Initializer
+from cbp.layers.base import ZEROS, Layer, Parameter, Shape, checked_activation, chosen_init
+
+__all__ = ["Dense"]
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """A fully connected layer: ``output = activation(input @ weight + bias)``.
+
+    It acts on the last axis: of a sequence (time, features) on every step, of an image on every pixel.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs, at least 1.
+    activation : str
+        One of ``cbp.layers.ACTIVATIONS``.
+    bias : bool
+        Whether every unit has a bias.
+    init : str, float, array or Initializer
+        How the weights, of shape (inputs, units), start. By default ``he_normal`` for relu and its kin, ``lecun_normal``
+        for selu, ``glorot_uniform`` for the rest. Biases start at 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of range, of the wrong kind, or an unknown name.
+    """
+
+    units: int
+    activation: str = "identity"
+    bias: bool = field(default=True, kw_only=True)
+    init: str | float | Initializer | npt.ArrayLike | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "units", _check.integer("units", self.units, below=2**48))
+        checked_activation(self.activation)
+        object.__setattr__(self, "bias", _check.boolean("bias", self.bias))
+        object.__setattr__(self, "init", chosen_init(self.init, self.activation))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if not input_shape:
+            raise ValueError(f"Dense({self.units}) needs an axis of features, its input has the shape ()")
+        return (*input_shape[:-1], self.units)
+
+    def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
+        assert isinstance(self.init, Initializer)
+        found = {"weight": Parameter((input_shape[-1], self.units), self.init)}
+        if self.bias:
+            found["bias"] = Parameter((self.units,), ZEROS)
+        return found
