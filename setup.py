@@ -13,6 +13,7 @@ CBP_LEVELS=v4 (or v2, v3, several with commas)
 import os
 import platform
 import sys
+from threading import Lock
 
 import numpy
 from Cython.Build import cythonize
@@ -82,9 +83,23 @@ def extension(suffix: str) -> Extension:
 
 
 class Build(build_ext):
-    """Runs Cython when a level is built and not before: pip reads this file three times, and Cython takes half a minute."""
+    """Runs Cython when a level is built and not before: pip reads this file three times, and Cython takes half a minute. The C
+    compiler works on all levels at once."""
+
+    one_at_a_time = Lock()
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or len(levels())
 
     def build_extension(self, ext: Extension) -> None:
+        with self.one_at_a_time:
+            ext.sources = self.translated(ext)
+        super().build_extension(ext)
+
+    @staticmethod
+    def translated(ext: Extension) -> list[str]:
+        """The C source of a level."""
         (translated,) = cythonize(
             Extension(ext.name, ext.sources),
             build_dir=f"build/level{ext.name.removeprefix('cbp._core')}",  # one each, or they overwrite each other
@@ -100,8 +115,7 @@ class Build(build_ext):
                 "freethreading_compatible": True,
             },
         )
-        ext.sources = translated.sources
-        super().build_extension(ext)
+        return translated.sources
 
 
 def wanted() -> list[str]:

@@ -61,6 +61,8 @@ class Form:
     outputs: Shape
     loss: Loss
     dtype: np.dtype[Any]
+    vocabulary: int = 0
+    """How many whole numbers inputs may be, where they name rows of an embedding; 0: inputs are any numbers."""
 
 
 def _source(argument: str, given: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Source:
@@ -86,8 +88,11 @@ def _is_better_turned(given: Array) -> bool:
     return owner.flags.owndata
 
 
-def features(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any], one: str = "") -> Source:
-    """Inputs, or gradients of outputs, as (samples, features). ``one`` names where a single row goes."""
+def features(
+    argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any], one: str = "", *, vocabulary: int = 0,
+) -> Source:
+    """Inputs, or gradients of outputs, as (samples, features). ``one`` names where a single row goes; with a ``vocabulary``
+    they are whole numbers below that."""
     given = _check.rectangular(argument, values)
     if given.shape == shape:
         raise ValueError(f"{argument} must have the shape {_wanted(shape)}, got {given.shape}; one row alone goes "
@@ -98,15 +103,21 @@ def features(argument: str, values: object, shape: tuple[int, ...], dtype: np.dt
         raise ValueError(f"{argument} is empty: it has the shape {given.shape}, at least one sample is needed")
     if given.shape[0] >= 2**32:
         raise ValueError(f"{argument} has {given.shape[0]} samples; at most 2**32 - 1 are possible")
-    return _source(argument, given, (len(given), prod(shape)), dtype)
+    rows = _source(argument, given, (len(given), prod(shape)), dtype)
+    if vocabulary:
+        _check.row_numbers(argument, given, vocabulary)
+    return rows
 
 
-def row(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Source:
+def row(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any], *, vocabulary: int = 0) -> Source:
     """The inputs of one sample, as a batch of one."""
     given = _check.rectangular(argument, values)
     if given.shape != shape:
         raise ValueError(f"{argument} must have the shape {shape}, got {given.shape}; several rows go to predict")
-    return _source(argument, given, (1, prod(shape)), dtype)
+    rows = _source(argument, given, (1, prod(shape)), dtype)
+    if vocabulary:
+        _check.row_numbers(argument, given, vocabulary)
+    return rows
 
 
 def _wanted(input_shape: tuple[int, ...]) -> str:
@@ -121,7 +132,7 @@ def data(
     names: tuple[str, str, str, str] = ("X", "y", "sample_weight", "lengths"),
 ) -> Data:
     """Checked inputs, targets, weights and lengths for a network."""
-    inputs = features(names[0], x, form.inputs, form.dtype)
+    inputs = features(names[0], x, form.inputs, form.dtype, vocabulary=form.vocabulary)
     samples = len(inputs)
     targets, labels = _NOTHING, np.empty(0, np.intp)
     given = _target_array(names[1], y)

@@ -43,10 +43,11 @@ def real(
     above: float | None = None,
     minimum: float | None = None,
     below: float | None = None,
+    maximum: float | None = None,
 ) -> float:
-    """``value`` as a finite float within the bounds (``above`` and ``below`` excluded, ``minimum`` included)."""
+    """``value`` as a finite float within the bounds, of which ``above`` and ``below`` are excluded."""
     parts = [f"above {above:g}" if above is not None else "", f"of at least {minimum:g}" if minimum is not None else ""]
-    parts.append(f"below {below:g}" if below is not None else "")
+    parts += [f"below {below:g}" if below is not None else "", f"of at most {maximum:g}" if maximum is not None else ""]
     wanted = " and ".join(part for part in parts if part)
     wanted = f"a finite number {wanted}".rstrip()
     try:
@@ -62,6 +63,7 @@ def real(
         and (above is None or number > above)
         and (minimum is None or number >= minimum)
         and (below is None or number < below)
+        and (maximum is None or number <= maximum)
     )
     if not in_bounds:
         raise ValueError(f"{argument} must be {wanted}, got {number:g}")
@@ -98,6 +100,21 @@ def finite(argument: str, given: Array, dtype: np.dtype[Any]) -> None:
         place = _core.first_not_finite(block.reshape(-1))
         if place >= 0:
             raise _not_finite(argument, given, first * given[0].size + place, dtype)
+
+
+def row_numbers(argument: str, given: Array, vocabulary: int) -> None:
+    """Finite numbers must be whole and from 0 to ``vocabulary - 1``. Seen block by block, as they are."""
+    rows = given if given.dtype.kind in "fiub" else given.astype(np.float64)
+    step = max(1, BLOCK // max(1, rows.nbytes // len(rows)))
+    for first in range(0, len(rows), step):
+        block = rows[first : first + step]
+        fraction = block.dtype.kind == "f" and bool((block != np.floor(block)).any())
+        if fraction or block.min() < 0 or block.max() >= vocabulary:
+            wrong = np.argwhere((block < 0) | (block >= vocabulary) | (block != np.floor(block)))[0].tolist()
+            value = block[tuple(wrong)]
+            wrong[0] += first
+            raise ValueError(f"{argument} holds {value} {_where(tuple(wrong))}; the inputs of an Embedding with a vocabulary "
+                             f"of {vocabulary} must be whole numbers from 0 to {vocabulary - 1}")
 
 
 def blocks(rows: Array, dtype: np.dtype[Any]) -> Iterator[tuple[int, Array]]:

@@ -19,6 +19,9 @@ STREAMS: Final[dict[str, int]]
 KEEPS_SUM: Final[frozenset[str]]
 MOST_THREADS: Final[int]
 STRIP: Final[int]
+WALKERS: Final[int]
+BATCH_NORM_ROWS: Final[int]
+NOISE_WORDS: Final[int]
 PHASES: Final[tuple[str, ...]]
 READY: Final[dict[str, int]]
 BUILD: Final[str]
@@ -48,9 +51,13 @@ def run_epochs(
     row_lengths: _Indices, curves: _Doubles, last_epoch: int, patience: float, team: Team | None, laps: _Doubles,
 ) -> None: ...
 def predict(
-    ops: _Records, parameters: _Numbers, statistics: _Numbers, x: bytes, lengths: _Indices, out: _Numbers, arena: _Numbers,
-    workspace: _Numbers, scratch: _Numbers, piece: int, first: int, patience: float,
+    ops: _Records, parameters: _Numbers, statistics: _Numbers, x: bytes, lengths: _Indices, carry: _Numbers,
+    out: _Numbers, arena: _Numbers, workspace: _Numbers, scratch: _Numbers, piece: int, first: int, patience: float,
 ) -> int: ...
+def step_ready(
+    ops: _Records, parameters: _Numbers, statistics: _Numbers, carry: _Numbers, arena: _Numbers, workspace: _Numbers,
+    scratch: _Numbers, x: object,
+) -> _Numbers | None: ...
 def predict_ready(ops: _Records, parameters: _Numbers, x: object, dimensions: int, most: int) -> _Numbers | None: ...
 def train_ready(
     busy: object, numbers: object, ops: _Records, run: _Records, parameters: _Numbers, state: _Numbers, gradient: _Numbers,

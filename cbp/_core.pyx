@@ -11,7 +11,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cython cimport floating
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport isfinite
+from libc.math cimport isfinite, sqrt
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -19,7 +19,20 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import numpy as np
 
 from cbp._structs cimport Op, Run, Source
-from cbp.kernels cimport activations, dense, gather, losses, optimizers, random, tile
+from cbp.kernels cimport (
+    activations,
+    conv,
+    dense,
+    depthwise,
+    gather,
+    losses,
+    noise,
+    norm,
+    optimizers,
+    random,
+    recurrent,
+    tile,
+)
 from cbp.kernels.dense cimport (
     dense_backward_bias,
     dense_backward_input,
@@ -28,6 +41,8 @@ from cbp.kernels.dense cimport (
     dense_forward,
     dense_forward_naive,
 )
+from cbp.kernels.pool cimport pool_backward, pool_forward
+from cbp.kernels.repack cimport pad, repack
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
 from cbp.kernels.team cimport MAX_MEMBERS, TeamState, team_close, team_free, team_open, team_run, team_work
 
@@ -37,6 +52,22 @@ cnp.import_array()
 
 cdef enum OpKind:
     DENSE
+    COPY          # the same numbers, padded otherwise
+    SPLIT         # a value with two readers
+    JOIN          # a sum of two values
+    CONCAT        # two values, one behind the other
+    MAX_POOL
+    AVERAGE_POOL
+    EMBEDDING
+    BATCH_NORM
+    LAYER_NORM
+    DROPOUT
+    GAUSSIAN_NOISE
+    CONVOLUTION
+    GROUPED
+    RNN
+    LSTM
+    GRU
 
 cdef enum:
     GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
@@ -44,12 +75,34 @@ cdef enum:
     FETCH_UP_TO = 16384     # larger ones need longer than a step
 
 
+cdef enum:
+    MOST_WALKERS = 48       # samples that go through time together: their step stays in the first-level cache
+    FEW_WALKERS = 4
+
 cdef enum Mode:
     TRAIN
     GRADIENT      # the gradient of one batch, no update
     EVALUATE      # loss and metric, no gradient
 
-OPS = {"dense": DENSE}
+OPS = {
+    "dense": DENSE,
+    "copy": COPY,
+    "split": SPLIT,
+    "join": JOIN,
+    "concat": CONCAT,
+    "max_pool": MAX_POOL,
+    "average_pool": AVERAGE_POOL,
+    "embedding": EMBEDDING,
+    "batch_norm": BATCH_NORM,
+    "layer_norm": LAYER_NORM,
+    "dropout": DROPOUT,
+    "gaussian_noise": GAUSSIAN_NOISE,
+    "convolution": CONVOLUTION,
+    "grouped": GROUPED,
+    "rnn": RNN,
+    "lstm": LSTM,
+    "gru": GRU,
+}
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
 ACTIVATIONS = {
     "identity": activations.IDENTITY,
@@ -101,7 +154,11 @@ SOURCES = {
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
+WALKERS = MOST_WALKERS   # samples that a recurrent layer takes through time at once; scratch is sized by it
+PIXELS = conv.PIXELS   # windows in a table of offsets, and samples whose images are copied at once: scratch is sized by them
+SAMPLES = conv.SAMPLES
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
+NOISE_WORDS = random.WORDS   # numbers of a mask that are drawn at once
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
 
 
@@ -148,14 +205,35 @@ def source(array not None, int kind):
     return (<const char*>&record)[:sizeof(Source)]
 
 
-# --- the matrix product, once for all who call it from afar ------------------------------------------------------------------
+# --- what is long when inlined, once for all who call it from afar ------------------------------------------------------------
 
 cdef void multiply(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
     const floating* b, Py_ssize_t ldb, const floating* start, Py_ssize_t start_stride, floating* c, Py_ssize_t ldc,
 ) noexcept nogil:
-    """product() of kernels/tile.pxd, which is long when inlined."""
+    """product() of kernels/tile.pxd."""
     tile.product(rows, columns, depth, a, row_stride, column_stride, b, ldb, start, start_stride, c, ldc)
+
+
+cdef void transposed(
+    Py_ssize_t rows, Py_ssize_t columns, const floating* a, Py_ssize_t lda, floating* b, Py_ssize_t ldb,
+) noexcept nogil:
+    """transpose() of kernels/dense.pxd."""
+    dense.transpose(rows, columns, a, lda, b, ldb)
+
+
+cdef void activate_rows(
+    int kind, Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, floating* z, floating* a,
+) noexcept nogil:
+    """activate() of kernels/activations.pxd."""
+    activations.activate(kind, rows, units, width, z, a)
+
+
+cdef void activate_rows_backward(
+    int kind, Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, const floating* z, const floating* a, floating* d,
+) noexcept nogil:
+    """activate_backward() of kernels/activations.pxd."""
+    activations.activate_backward(kind, rows, units, width, z, a, d)
 
 
 # --- a step, the loop over epochs, the short way for a few rows ---------------------------------------------------------------
@@ -173,10 +251,19 @@ def clock():
 
 include "_pass.pxi"
 include "_dense.pxi"
+include "_structure.pxi"
+include "_pooling.pxi"
+include "_embedding.pxi"
+include "_normalization.pxi"
+include "_noise.pxi"
+include "_convolution.pxi"
+include "_recurrent.pxi"
+include "_grouped.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"
 include "_ready.pxi"
+include "_stream.pxi"
 
 
 # --- passes over the data -----------------------------------------------------------------------------------------------------
@@ -278,7 +365,7 @@ def run_epochs(
         batch.state1 = &state[0, 0] if state.shape[0] > 0 else NULL
         batch.state2 = &state[1, 0] if state.shape[0] > 1 else NULL
         batch.statistics = &statistics[0]
-        batch.carry = &carry[0, 0] if carry.shape[0] > 0 else NULL
+        batch.all_carry = &carry[0, 0] if carry.shape[0] * carry.shape[1] > 0 else NULL
         batch.carry_size = carry.shape[1]
         batch.arena = &arena[0]
         batch.workspace = &workspace[0]
@@ -303,22 +390,24 @@ def run_epochs(
 
 def predict(
     const Op[::1] ops not None, floating[::1] parameters not None, floating[::1] statistics not None, bytes x not None,
-    const Py_ssize_t[::1] lengths not None, floating[:, ::1] out not None, floating[::1] arena not None,
-    floating[::1] workspace not None, floating[::1] scratch not None, Py_ssize_t piece, Py_ssize_t first, double patience,
+    const Py_ssize_t[::1] lengths not None, floating[:, ::1] carry not None, floating[:, ::1] out not None,
+    floating[::1] arena not None, floating[::1] workspace not None, floating[::1] scratch not None, Py_ssize_t piece,
+    Py_ssize_t first, double patience,
 ):
     """Outputs for the rows of x (see source()) from `first` on, until `patience` seconds have passed; returns the first row
-    not done. `lengths` may be empty: all steps count."""
+    not done. `lengths` may be empty: all steps count; `carry` too: every row starts from 0."""
     cdef const Source* inputs = <const Source*><const char*>x
     cdef double deadline
     cdef Pass batch
     with nogil:
         deadline = now() + patience
         begin_forward(&batch, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
-        batch.statistics, batch.workspace = &statistics[0], &workspace[0]
+        batch.statistics, batch.workspace, batch.carry_size = &statistics[0], &workspace[0], carry.shape[1]
         while first < inputs.rows:
             batch.rows = batch.way = min(piece, inputs.rows - first)
             batch.x = rows_of(inputs, first, batch.rows, &arena[0])
             batch.lengths = &lengths[first] if lengths.shape[0] > 0 else NULL
+            batch.carry = &carry[first, 0] if carry.shape[0] * carry.shape[1] > 0 else NULL
             forward(&batch, 0, batch.rows, &arena[0], &scratch[0], NULL)
             copy_outputs(&batch, &arena[0], &out[first, 0])
             first += batch.rows
@@ -370,17 +459,15 @@ def vector_jacobian(
         batch.ld_dx = op.in_positions * padded(op.inputs)
         batch.training = run[0].training
         while first < inputs.rows:
-            batch.rows = batch.way = min(run[0].piece, inputs.rows - first)
+            batch.rows = min(run[0].piece, inputs.rows - first)
+            batch.way = inputs.rows
             batch.first = run[0].row = first
             batch.x = rows_of(inputs, first, batch.rows, &arena[0])
             batch.lengths = &lengths[first] if lengths.shape[0] > 0 else NULL
             forward_whole(&batch, &arena[0], &scratch[0, 0])
             read_d_output(&batch, wanted, &arena[0])
             for index in range(batch.count - 1, -1, -1):
-                if interrupts(&batch, index):
-                    op_backward_moments(&batch, &ops[index], 0, ops[index].width, &arena[0])
-                backward_rows(&batch, index, 0, batch.rows, &arena[0], &scratch[0, 0], NULL)
-                backward_weights(&batch, index, 0, ops[index].weight_rows, &arena[0], &scratch[0, 0], NULL)
+                op_back(&batch, index, &arena[0], &scratch[0, 0], NULL)
             for p in range(batch.rows * op.in_positions):
                 memcpy(&d_input[first, 0] + p * op.inputs, &rows[p * padded(op.inputs)], op.inputs * sizeof(floating))
             first += batch.rows
@@ -485,7 +572,7 @@ def backward_input(
 def activate(int kind, floating[:, ::1] z not None, Py_ssize_t units):
     """z = f(z) in place, for rows padded from `units` to a multiple of 16."""
     with nogil:
-        activations.activate(kind, z.shape[0], units, z.shape[1], &z[0, 0], &z[0, 0])
+        activate_rows(kind, z.shape[0], units, z.shape[1], &z[0, 0], &z[0, 0])
 
 
 def optimizer_step(

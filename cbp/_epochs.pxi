@@ -14,6 +14,8 @@ cdef void epochs_loop(
     while run.epoch < last_epoch:
         if run.position == 0 and run.row == 0:
             begin_epoch(run)
+            if run.fresh:
+                forget(batch, arena)
             run.penalty = penalty(batch.ops, batch.count, run, <const floating*>batch.parameters)
             if run.shuffle:
                 random.philox_start(&generator, run.seed, random.SHUFFLE, <uint32_t>run.epoch)
@@ -42,6 +44,12 @@ cdef void begin_epoch(Run* run) noexcept nogil:
     run.epoch_loss = 0
     run.epoch_metric = 0
     run.epoch_weight = 0
+
+
+cdef void forget(Pass* batch, const floating* like) noexcept nogil:
+    """No row has a state to go on from."""
+    if batch.all_carry is not NULL:
+        memset(batch.all_carry, 0, batch.run.batch_size * batch.carry_size * sizeof(floating))
 
 
 cdef void end_epoch(Run* run, double clock, double[:, ::1] curves) noexcept nogil:
@@ -80,6 +88,8 @@ cdef void place_piece(Pass* batch, floating* arena, Py_ssize_t* row_labels, Py_s
     cdef Py_ssize_t positions = batch.ops[batch.count - 1].positions
     batch.way = run.batch_rows
     batch.first = run.position + run.row
+    if batch.all_carry is not NULL:
+        batch.carry = <floating*>batch.all_carry + run.row * batch.carry_size
     batch.x = gather.direct(batch.all_x, batch.first, <const floating*>arena)
     batch.gather_x = shuffled or batch.x is NULL
     if batch.gather_x:

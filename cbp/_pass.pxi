@@ -64,7 +64,8 @@ cdef struct Pass:
     void* state2
     void* statistics
     void* workspace             # numbers of the ops that belong to no sample
-    void* carry                 # state that the next batch goes on from; NULL: none
+    void* all_carry             # state that the next batch goes on from, of its rows; NULL: none
+    void* carry                 # of the piece's rows
     Py_ssize_t carry_size       # of one row
     void* arena
     void* scratch               # every thread has a part of it
@@ -114,3 +115,9 @@ cdef inline floating* output_of(const Pass* batch, const Op* op, Py_ssize_t firs
 
 cdef inline floating* delta_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
     return slot_of(batch, op.delta, op.positions * op.width, first, arena)
+
+
+cdef inline void add_row(Py_ssize_t width, const floating* x, floating* y) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(width):
+        y[j] += x[j]

@@ -8,7 +8,7 @@ padded in the same way. How a layer becomes ops is told in ``_lower/``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -87,8 +87,12 @@ class Plan:
         Numbers that belong to no sample.
     carry : int
         Numbers of a row's state that goes from batch to batch.
+    streams : int
+        How many layers draw random numbers while training.
     whole_batch : bool
         Whether a batch must go through at once, because its rows depend on each other.
+    vocabulary : int
+        How many whole numbers the samples may hold, where they name rows of an embedding; else 0.
     no_lengths : str
         Why samples cannot have lengths of their own; empty where they can.
     """
@@ -101,7 +105,9 @@ class Plan:
         self.parameters: dict[str, Parameter] = {}
         self.statistics: dict[str, Parameter] = {}
         self.size = self.statistics_size = self.scratch = self.workspace = self.carry = 0
+        self.streams = 0
         self.whole_batch = False
+        self.vocabulary = 0
         self.no_lengths = "" if len(input_shape) == 2 else "the samples have no axis of time"
         self.arena = padded(prod(input_shape))  # rows are gathered here when the data are shuffled or converted
         value = Value(input_shape, slot=-1, delta=-1, width=input_shape[-1], timed=len(input_shape) == 2)
@@ -115,6 +121,7 @@ class Plan:
             for name, parameter in layer.statistics(value.shape).items():
                 self._place(f"{index}.{name}", parameter, self.statistics)
             value = self.lower(str(index), layer, value)
+        value = self._written(value)
         self.output_shape = value.shape
         self.ops = np.zeros(len(self._ops), dtype=_core.OP)
         for op, fields in zip(self.ops, self._ops, strict=True):
@@ -156,11 +163,59 @@ class Plan:
         self.arena += padded(size)
         return offset
 
+    def reshaped(self, value: Value, shape: Shape) -> Value:
+        """A value in another shape: the same slots, if there are pads neither before nor after, else a copy."""
+        timed = value.timed and shape[0] == value.shape[0] and len(shape) > 1
+        bare = padded(value.shape[-1]) == value.shape[-1] and padded(shape[-1]) == shape[-1]
+        if (value.slot < 0 or bare) and (value.delta < 0 or bare):
+            return replace(value, shape=shape, width=shape[-1], timed=timed)
+        output = self.value(shape, timed=timed)
+        self.add("copy", value, output)
+        return output
+
+    def split(self, value: Value) -> tuple[Value, Value]:
+        """A value for two readers, each with a gradient of its own; on the way back their sum is the value's gradient."""
+        width = padded(value.shape[-1])
+        one, other = (replace(value, delta=self.slot(value.positions * width)) for _ in range(2))
+        # The op writes nothing. Its output is the first gradient, so that clearing the output of a sample clears nothing else.
+        self.add("split", value, Value(value.shape, slot=one.delta, delta=one.delta, width=width), second_units=value.shape[-1],
+                 d_second=other.delta)
+        return one, other
+
+    def join(self, one: Value, other: Value, activation: str) -> Value:
+        """The activation of the sum of two values of one shape. The gradient of the sum takes the slot of the other value's, so
+        nobody else may read or change that: what writes ``other`` has no activation."""
+        width = padded(one.shape[-1])
+        output = Value(one.shape, self.slot(one.positions * width), other.delta, width, one.timed and other.timed)
+        self.add("join", one, output, activation=activation, second=other.slot, second_units=other.shape[-1],
+                 d_second=other.delta)
+        return output
+
+    def concat(self, one: Value, other: Value) -> Value:
+        """Two values, equal in all axes but the last, one behind the other on the last."""
+        output = self.value((*one.shape[:-1], one.shape[-1] + other.shape[-1]), timed=one.timed and other.timed)
+        self.add("concat", one, output, second=other.slot, second_units=other.shape[-1], d_second=other.delta)
+        return output
+
+    def _written(self, value: Value) -> Value:
+        """The network's output, as the last op writes it: a value of the same numbers in another shape is copied."""
+        last = self._ops[-1] if self._ops else {"output": -1}
+        if value.slot >= 0 and last["output"] == value.slot and last["units"] == value.shape[-1]:
+            return value
+        output = self.value(value.shape, timed=value.timed)
+        self.add("copy", value, output)
+        return output
+
     def shared(self, size: int) -> int:
         """A new place in the workspace."""
         offset = self.workspace
         self.workspace += padded(size)
         return offset
+
+    def stream(self) -> int:
+        """A new stream of random numbers."""
+        self.streams += 1
+        return self.streams - 1
 
     def mixes_time(self, layer: str, value: Value) -> None:
         """A layer takes steps of a sample together in a way that knows nothing of lengths."""

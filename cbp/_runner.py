@@ -80,11 +80,14 @@ class Runner:
     shuffle : bool
         Whether every epoch takes the samples in a new order.
     seed : int
-        Of the shuffles.
+        Of the shuffles and of noise.
     crew : Crew or None
         The threads; None: the caller alone.
     training : bool
         Whether a gradient is that of a training step, with batch statistics and noise.
+    carry : array or None
+        The state that the rows of the first batch go on from, (rows, ``plan.carry``), which becomes the state after the last
+        one; None: a state goes from batch to batch, of every epoch anew, if a ``"train"`` has stateful layers.
     profile : bool
         Whether ``phases`` is measured.
     """
@@ -92,7 +95,7 @@ class Runner:
     def __init__(
         self, plan: Plan, numbers: Numbers, objective: Objective, data: Data, *, mode: str, batch_size: int | None = None,
         optimizer: Optimizer | None = None, shuffle: bool = False, seed: int = 0, crew: Crew | None = None,
-        training: bool = False, profile: bool = False,
+        training: bool = False, carry: Flat | None = None, profile: bool = False,
     ):
         samples = len(data.x)
         batch = samples if batch_size is None else min(batch_size, samples)
@@ -108,7 +111,7 @@ class Runner:
         self._arena = aligned(plan.arena * piece, dtype)
         self._scratch = _scratch(plan, 1 if crew is None else crew.threads, dtype)
         self._workspace = aligned(max(plan.workspace, 1), dtype)
-        self._carry = np.zeros((0, plan.carry), dtype)
+        self._carry = np.zeros((batch if mode == "train" else 0, plan.carry), dtype) if carry is None else carry
         self._row_results = np.empty((2, piece * plan.outputs))
         self._row_labels = np.empty(piece * plan.outputs, np.intp)
         self._row_lengths = np.empty(piece, np.intp)
@@ -122,6 +125,7 @@ class Runner:
         run["batch_size"], run["piece"] = batch, piece
         run["targets"], run["weights"], run["shares"] = plan.targets, plan.weights, plan.shares
         run["timed"], run["training"] = plan.timed, training
+        run["fresh"] = carry is None
         run["shuffle"], run["seed"] = len(self._order) > 0, seed
         run["epoch"] = run["first_epoch"] = numbers.epoch
         run["step"] = numbers.step
@@ -224,18 +228,22 @@ def _describe(optimizer: Optimizer, run: Any) -> None:
     run["optimizer"] = _core.OPTIMIZERS[kind]
 
 
-def predict(plan: Plan, parameters: Flat, statistics: Flat, x: Source, lengths: Flat) -> Flat:
-    """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once."""
+def predict(
+    plan: Plan, parameters: Flat, statistics: Flat, x: Source, lengths: Flat, carry: Flat | None = None,
+) -> Flat:
+    """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once. ``carry`` is the state
+    that the rows go on from, and becomes the state after them."""
     samples, dtype = len(x), parameters.dtype
     out = np.empty((samples, *plan.output_shape), dtype)
     rows = out.reshape(samples, -1)
     piece = plan.piece(samples, apart=True)
     arena = aligned(plan.arena * piece, dtype, clear=False)
-    workspace, scratch = aligned(max(plan.workspace, 1), dtype), aligned(plan.scratch, dtype, clear=False)
+    workspace, scratch = aligned(max(plan.workspace, 1), dtype), aligned(max(plan.scratch, 1), dtype, clear=False)
+    carried = np.zeros((0, plan.carry), dtype) if carry is None else carry
     done = 0
     while done < samples:
-        done = _core.predict(plan.ops, parameters, statistics, x.record, lengths, rows, arena, workspace, scratch, piece, done,
-                             PATIENCE)
+        done = _core.predict(plan.ops, parameters, statistics, x.record, lengths, carried, rows, arena, workspace, scratch,
+                             piece, done, PATIENCE)
     return out
 
 
@@ -252,6 +260,7 @@ def vector_jacobian(
     first = plan.ops[0]
     rows = aligned(piece * int(first["in_positions"]) * padded(int(first["inputs"])), dtype)
     record = np.zeros(1, dtype=_core.RUN)
+    record["mode"] = _core.MODES["gradient"]
     record["piece"], record["targets"], record["training"] = piece, plan.targets, training
     record["seed"], record["epoch"], record["step"] = seed, numbers.epoch, numbers.step
     done = 0
@@ -264,5 +273,5 @@ def vector_jacobian(
 
 def _scratch(plan: Plan, threads: int, dtype: np.dtype[Any]) -> Flat:
     """A row of scratch for every thread."""
-    size = padded(plan.scratch)
+    size = padded(max(plan.scratch, 1))
     return aligned(threads * size, dtype).reshape(threads, size)

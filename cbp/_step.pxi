@@ -35,7 +35,7 @@ cdef void rows_task(Pass* batch, int part, int parts, int member, floating* aren
     cdef Laps* laps = batch.laps if member == 0 else NULL
     if rows <= 0:
         return
-    if batch.begin == 0:
+    if batch.begin == 0 and (batch.end == 0 or not interrupts(batch, 0)):
         collect(batch, first, rows, arena)
         lap(laps, GATHER)
     forward(batch, first, rows, arena, scratch, laps)
@@ -43,8 +43,10 @@ cdef void rows_task(Pass* batch, int part, int parts, int member, floating* aren
         return
     loss_of_rows(batch, first, rows, arena)
     lap(laps, LOSS)
-    if parts > 1 and batch.run.mode != EVALUATE and not interrupts(batch, batch.count - 1):
-        rows_back(batch, first, rows, arena, scratch, laps)
+    if parts > 1 and batch.run.mode != EVALUATE:
+        apply_slope(batch, batch.count - 1, first, rows, arena, laps)
+        if not interrupts(batch, batch.count - 1):
+            rows_back(batch, first, rows, arena, scratch, laps)
 
 
 cdef void back_task_float32(void* context, int part, int parts, int member) noexcept nogil:
@@ -68,13 +70,16 @@ cdef void back_task(Pass* batch, int part, int parts, int member, floating* aren
 cdef void rows_back(
     Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch, Laps* laps,
 ) noexcept nogil:
-    """Some rows back through the ops before `end`, up to the next one that waits for the others."""
-    cdef Py_ssize_t index = batch.end - 1
-    while index >= 0:
-        backward_rows(batch, index, first, rows, arena, scratch, laps)
-        index -= 1
-        if index >= 0 and interrupts(batch, index):
-            return
+    """Some rows back through the ops before `end`, the last of which has the gradient of its weighted sums already, up to that
+    of the next one that waits for the others."""
+    cdef Py_ssize_t index
+    for index in range(batch.end - 1, -1, -1):
+        op_backward_rows(batch, &batch.ops[index], first, rows, arena, scratch)
+        lap(laps, INPUT_GRADIENT)
+        if index > 0:
+            apply_slope(batch, index - 1, first, rows, arena, laps)
+            if interrupts(batch, index - 1):
+                return
 
 
 cdef void moments_task_float32(void* context, int part, int parts, int member) noexcept nogil:
@@ -137,24 +142,31 @@ cdef void forward(
         if op.activation != activations.IDENTITY and not (batch.fused and index == batch.count - 1):
             z = sums_of(batch, op, first, arena)
             a = output_of(batch, op, first, arena)
-            activations.activate(<int>op.activation, rows * op.positions, op.units, op.width, z, a)
+            activate_rows(<int>op.activation, rows * op.positions, op.units, op.width, z, a)
             lap(laps, ACTIVATION)
 
 
 cdef void forward_whole(Pass* batch, floating* arena, floating* scratch) noexcept nogil:
     """All rows of the piece through all ops."""
-    batch.begin = 0
-    while batch.begin < batch.count:
-        end_of_segment(batch)
+    begin_segments(batch)
+    forward(batch, 0, batch.rows, arena, scratch, NULL)
+    while batch.end < batch.count:
+        op_moments(batch, &batch.ops[batch.end], 0, batch.ops[batch.end].width, arena)
+        next_segment(batch)
         forward(batch, 0, batch.rows, arena, scratch, NULL)
-        if batch.end < batch.count:
-            op_moments(batch, &batch.ops[batch.end], 0, batch.ops[batch.end].width, arena)
-        batch.begin = batch.end
 
 
-cdef inline void end_of_segment(Pass* batch) noexcept nogil:
-    """The ops from `begin` on that come before the next one that waits."""
-    batch.end = batch.begin + 1
+cdef inline void begin_segments(Pass* batch) noexcept nogil:
+    """The ops before the first one that waits: none, if it is the very first."""
+    batch.begin = batch.end = 0
+    if not interrupts(batch, 0):
+        next_segment(batch)
+
+
+cdef inline void next_segment(Pass* batch) noexcept nogil:
+    """The op at `end` and those that come before the next one that waits."""
+    batch.begin = batch.end
+    batch.end += 1
     while batch.end < batch.count and not interrupts(batch, batch.end):
         batch.end += 1
 
@@ -215,23 +227,33 @@ cdef void silence_row(const Pass* batch, Py_ssize_t r, floating* arena) noexcept
         memset(output_of(batch, op, r, arena), 0, size)
         memset(sums_of(batch, op, r, arena), 0, size)
         memset(delta_of(batch, op, r, arena), 0, size)
+        if is_recurrent(op):
+            recurrent_silence(batch, op, r, arena)
         if op.extra_size > 0:
             memset(slot_of(batch, op.extra, op.extra_size, r, arena), 0, op.extra_size * sizeof(floating))
 
 
-cdef void backward_rows(
-    const Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch, Laps* laps,
+cdef void apply_slope(
+    const Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, Laps* laps,
 ) noexcept nogil:
-    """One op back: from the gradient of its output, in its delta slot, to the gradient of its weighted sums in the same place
-    (after a fused loss the last op's is that already) and the gradient of its input."""
+    """From the gradient of an op's output, in its delta slot, to the gradient of its weighted sums in the same place; after a
+    fused loss the last op's is that already."""
     cdef const Op* op = &batch.ops[index]
     if op.activation != activations.IDENTITY and not (batch.fused and index == batch.count - 1):
-        activations.activate_backward(<int>op.activation, rows * op.positions, op.units, op.width,
-                                      sums_of(batch, op, first, arena), output_of(batch, op, first, arena),
-                                      delta_of(batch, op, first, arena))
+        activate_rows_backward(<int>op.activation, rows * op.positions, op.units, op.width, sums_of(batch, op, first, arena),
+                               output_of(batch, op, first, arena), delta_of(batch, op, first, arena))
         lap(laps, SLOPE)
-    op_backward_rows(batch, op, first, rows, arena, scratch)
+
+
+cdef void op_back(Pass* batch, Py_ssize_t index, floating* arena, floating* scratch, Laps* laps) noexcept nogil:
+    """One op back with all rows of the piece, and the gradients of its parameters."""
+    cdef const Op* op = &batch.ops[index]
+    apply_slope(batch, index, 0, batch.rows, arena, laps)
+    if interrupts(batch, index):
+        op_backward_moments(batch, op, 0, op.width, arena)
+    op_backward_rows(batch, op, 0, batch.rows, arena, scratch)
     lap(laps, INPUT_GRADIENT)
+    backward_weights(batch, index, 0, op.weight_rows, arena, scratch, laps)
 
 
 # --- phase two: every part takes some rows of the weights, over the whole piece -----------------------------------------------
@@ -252,21 +274,32 @@ cdef void weights_task(Pass* batch, int part, int parts, int member, floating* a
     cdef Py_ssize_t index, first, end
     cdef const Op* op
     for index in range(batch.count):
-        total += batch.ops[index].weight_rows * batch.ops[index].weight_width
+        total += volume(batch, &batch.ops[index])
     for index in range(batch.count):
         op = &batch.ops[index]
         if op.weight_rows == 0:
             continue
-        first = row_at(total * part // parts - before, op)
-        end = op.weight_rows if part + 1 == parts else row_at(total * (part + 1) // parts - before, op)
-        before += op.weight_rows * op.weight_width
+        first = row_at(batch, total * part // parts - before, op)
+        end = op.weight_rows if part + 1 == parts else row_at(batch, total * (part + 1) // parts - before, op)
+        before += volume(batch, op)
         if first < end:
             backward_weights(batch, index, first, end, arena, scratch, batch.laps if member == 0 else NULL)
 
 
-cdef inline Py_ssize_t row_at(Py_ssize_t offset, const Op* op) noexcept nogil:
+cdef inline Py_ssize_t volume(const Pass* batch, const Op* op) noexcept nogil:
+    """The length of an op's weights when they are laid end to end: as many numbers as a step touches."""
+    cdef Py_ssize_t rows = op.weight_rows
+    if op.sparse:
+        rows = max(1, min(rows, batch.rows * op.positions))
+    return rows * op.weight_width
+
+
+cdef inline Py_ssize_t row_at(const Pass* batch, Py_ssize_t offset, const Op* op) noexcept nogil:
     """The row of an op's weights at an offset, at the next whole tile; within the op."""
-    cdef Py_ssize_t row = offset // op.weight_width // tile.TILE_ROWS * tile.TILE_ROWS if offset > 0 else 0
+    cdef Py_ssize_t row = offset // op.weight_width if offset > 0 else 0
+    if op.sparse:
+        row = <Py_ssize_t>(<double>row * op.weight_width / volume(batch, op) * op.weight_rows)
+    row = row // tile.TILE_ROWS * tile.TILE_ROWS
     return row if row < op.weight_rows else op.weight_rows
 
 
@@ -291,7 +324,13 @@ cdef void backward_weights(
     cdef floating* g
     if op.weight_rows == 0:
         return
+    if op.sparse and batch.run.mode == TRAIN:
+        sparse_backward_weight(batch, op, first, end, arena, scratch)
+        lap(laps, UPDATE)
+        return
     block = max(1, GRADIENT_BLOCK // op.weight_width // tile.TILE_ROWS) * tile.TILE_ROWS
+    if op.kind == EMBEDDING:
+        block = end - first    # every block would search all samples for its rows
     while row < end:
         n = min(block, end - row)
         offset = op.weight + row * op.weight_width
@@ -341,6 +380,7 @@ cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogi
     """
     cdef Run* run = batch.run
     cdef Py_ssize_t next_rows = batch.all_rows - batch.first - batch.rows
+    cdef Py_ssize_t index
     lap(batch.laps, REST)
     forward_by_all(batch, arena, team)
     add_losses(batch, arena)
@@ -352,6 +392,8 @@ cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogi
         gather.fetch_ahead(batch.all_x, batch.order, batch.first + batch.rows, min(batch.rows, next_rows))
     batch.updating = run.mode == TRAIN and run.row + batch.rows == run.batch_rows and run.batch_weight > 0
     if batch.updating:
+        for index in range(batch.count):
+            op_remember(batch, &batch.ops[index], arena)
         run.step += 1
         optimizers.begin_step(&batch.rule, <double>run.step)
     if team is not NULL:
@@ -362,13 +404,13 @@ cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogi
 
 cdef void forward_by_all(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
     """Phase one; its way back too, with a team, up to the first op that waits."""
-    batch.begin = 0
-    while batch.begin < batch.count:
-        end_of_segment(batch)
-        team_run(team, rows_task_float32 if floating is float else rows_task_float64, batch)
+    begin_segments(batch)
+    team_run(team, rows_task_float32 if floating is float else rows_task_float64, batch)
+    while batch.end < batch.count:
         batch.begin = batch.end
-        if batch.begin < batch.count:
-            team_run(team, moments_task_float32 if floating is float else moments_task_float64, batch)
+        team_run(team, moments_task_float32 if floating is float else moments_task_float64, batch)
+        next_segment(batch)
+        team_run(team, rows_task_float32 if floating is float else rows_task_float64, batch)
 
 
 cdef void backward_by_all(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
@@ -387,10 +429,7 @@ cdef void backward_alone(Pass* batch, floating* arena) noexcept nogil:
     cdef floating* scratch = <floating*>batch.scratch
     cdef Py_ssize_t index
     for index in range(batch.count - 1, -1, -1):
-        if interrupts(batch, index):
-            op_backward_moments(batch, &batch.ops[index], 0, batch.ops[index].width, arena)
-        backward_rows(batch, index, 0, batch.rows, arena, scratch, batch.laps)
-        backward_weights(batch, index, 0, batch.ops[index].weight_rows, arena, scratch, batch.laps)
+        op_back(batch, index, arena, scratch, batch.laps)
 
 
 cdef void add_losses(Pass* batch, const floating* like) noexcept nogil:

@@ -53,12 +53,14 @@ cdef packed struct Op:
     int64_t dilation_h
     int64_t dilation_w
     int64_t groups
+    int64_t timed          # a global pool: the window ends where the sample ends
     # ... recurrence ...
     int64_t reverse        # time runs from the end
     int64_t sequences      # the output of every step, not of the last alone
     int64_t bptt           # no gradient crosses the boundaries of stretches of so many steps; 0: none
     int64_t carry          # place of the state that is carried from batch to batch, in a row's part of the carry; -1: none
     int64_t carry_size
+    int64_t state_activation   # of the state of an RNN
     # ... and numbers of a layer's own.
     int64_t stream         # of random numbers
     double rate
@@ -97,6 +99,7 @@ cdef packed struct Run:
     int64_t shares         # slot for the weight of every position of the outputs
     int64_t timed          # the positions of the outputs are the steps of the inputs, of which lengths count
     int64_t training       # batch statistics and noise: always while training, for a gradient on demand
+    int64_t fresh          # the state that goes from batch to batch starts every epoch from 0
     int64_t shuffle
     uint64_t seed
     int64_t first_epoch    # the value of `epoch` that belongs to the first entry of the curves

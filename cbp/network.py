@@ -18,6 +18,7 @@ from cbp._fit import Fit
 from cbp._online import Online
 from cbp._plan import aligned
 from cbp._runner import Numbers, Objective, Runner, predict, vector_jacobian
+from cbp._stream import Carried, Stream
 from cbp.errors import DivergedError
 from cbp.history import History
 from cbp.layers import Dense, Layer
@@ -92,8 +93,11 @@ class Network:
         self.l1 = _check.real("l1", l1, minimum=0)
         self.l2 = _check.real("l2", l2, minimum=0)
         self._plan = _lower.plan(self.layers, self.input_shape)
+        if self._plan.vocabulary > 2**24 and self.dtype == np.float32:
+            raise ValueError(f"layers: an Embedding has a vocabulary of {self._plan.vocabulary}; inputs of a float32 network "
+                             f"are whole numbers only up to 2**24, so it needs dtype='float64'")
         self.output_shape = self._plan.output_shape
-        self._form = _arrays.Form(self.input_shape, self.output_shape, self.loss, self.dtype)
+        self._form = _arrays.Form(self.input_shape, self.output_shape, self.loss, self.dtype, self._plan.vocabulary)
         last = self.layers[-1]
         self.loss.check_output(getattr(last, "activation", "identity"), self.output_shape[-1])
         self.optimizer: Optimizer | None = None
@@ -108,6 +112,8 @@ class Network:
         self.statistics: Mapping[str, Array] = MappingProxyType(
             self._plan.views(self._numbers.statistics, self._plan.statistics))
         self._online: Online | None = None
+        self._carried = Carried(self._plan, self.dtype)
+        self._stream: Stream | None = None
         self._few = self._plan.few(self.dtype)
         self._initialise()
 
@@ -198,6 +204,7 @@ class Network:
         size = None if batch_size is None else _check.integer("batch_size", batch_size)
         chosen = self._chosen(optimizer)
         crew = self._crew(_team.checked(threads), len(data.x), size, epochs)
+        self._carried.check_order(shuffle, len(data.x), size)
         with self._training, crew.guard:
             self._check_parameters()
             crew.start()
@@ -205,12 +212,13 @@ class Network:
             try:
                 self._hold(chosen)
                 runner = self._runner(self._numbers, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle,
-                                      seed=self.seed, crew=crew)
+                                      crew=crew)
                 run = Fit(runner, self._numbers, self.loss.traits.metric, None if validation is None else
                           lambda: self._measure(validation, crew))
             except BaseException:  # out of memory
                 self._numbers.state, self._numbers.step, self.optimizer = held
                 raise
+            self._carried.reset()
             try:
                 run.run(epochs, progress)
             finally:
@@ -237,7 +245,8 @@ class Network:
             before, optimizer_before = self._numbers.copy(), self.optimizer
             try:
                 self._hold(chosen)
-                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen)
+                carry = self._carried.copy(len(data.x)) if self._carried else None
+                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen, seed=self.seed, carry=carry)
                 curves = runner.epochs(1)
                 if runner.diverged or not self._numbers.finite:
                     raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as "
@@ -248,6 +257,8 @@ class Network:
                 raise
             finally:
                 self._numbers.epoch = before.epoch  # a batch is no epoch: the shuffles to come stay the same
+            if carry is not None:
+                self._carried.keep(carry)
             self._keep_online(chosen, runner, len(data.x))
         return float(curves[0, 0])
 
@@ -296,18 +307,50 @@ class Network:
         """
         outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, X, 2, self._few)
         if outputs is None or lengths is not None:
-            x = _arrays.features("X", X, self.input_shape, self.dtype, "predict_one")
-            outputs = predict(self._plan, self._numbers.parameters, self._numbers.statistics, x,
-                              self._lengths(lengths, len(x)))
+            x = self._inputs(X, "predict_one")
+            outputs = self._outputs(x, self._lengths(lengths, len(x)))
         return outputs
 
     def predict_one(self, x: npt.ArrayLike) -> Array:
         """Outputs (outputs,) for one sample x (features,). Raises ValueError or TypeError where x is wrong."""
         outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, x, 1, self._few)
         if outputs is None:
-            row = _arrays.row("x", x, self.input_shape, self.dtype)
-            outputs = predict(self._plan, self._numbers.parameters, self._numbers.statistics, row, _arrays.NO_LENGTHS)[0]
+            row = _arrays.row("x", x, self.input_shape, self.dtype, vocabulary=self._plan.vocabulary)
+            outputs = self._outputs(row, _arrays.NO_LENGTHS)[0]
         return outputs
+
+    def _outputs(self, x: _arrays.Source, lengths: Array) -> Array:
+        numbers = self._numbers
+        if not self._carried:
+            return predict(self._plan, numbers.parameters, numbers.statistics, x, lengths)
+        with self._training:
+            carry = self._carried.copy(len(x))
+            outputs = predict(self._plan, numbers.parameters, numbers.statistics, x, lengths, carry)
+            self._carried.keep(carry)
+        return outputs
+
+    def predict_step(self, x: npt.ArrayLike) -> Array:
+        """Outputs (outputs,) for the next time step x (features,) of a sequence that arrives step by step; x is a whole number
+        where the first layer is an embedding.
+
+        What :meth:`predict` gives at that step of the whole sequence, to the last bit. The network keeps the state from call to
+        call, apart from that of :meth:`predict` and :meth:`fit`; :meth:`reset_state` begins a new sequence. For networks of
+        recurrent layers that read forward, ``stateful`` or not, and layers that act on each step alone, whatever time the
+        network was built for.
+
+        Raises ValueError where x is wrong, or a layer needs more than one step.
+        """
+        stream = self._stream
+        if stream is None:
+            stream = self._stream = Stream(self.layers, self._plan, self._numbers)
+        return stream.step(x)
+
+    def reset_state(self) -> None:
+        """Let every sequence begin anew: for :meth:`predict_step`, and for stateful layers in :meth:`predict` and
+        :meth:`train_on_batch`. ``fit`` begins every epoch so, and ends so; the state is not saved."""
+        self._carried.reset()
+        if self._stream is not None:
+            self._stream.reset()
 
     def evaluate(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,
@@ -329,8 +372,7 @@ class Network:
         step of the training would compute, with batch statistics and noise; else layers behave as in :meth:`predict`.
         """
         data = self._data(X, y, sample_weight, lengths)
-        runner = self._runner(self._still(), data, mode="gradient", training=_check.boolean("training", training),
-                              seed=self.seed)
+        runner = self._runner(self._still(), data, mode="gradient", training=_check.boolean("training", training))
         loss = float(runner.epochs(1)[0, 0])
         return loss, self._compact(runner.gradient)
 
@@ -358,7 +400,7 @@ class Network:
             Gradient with respect to the parameters, summed over the samples, in the order of :meth:`get_vector`. The
             penalties l1 and l2 are not in it.
         """
-        x = _arrays.features("X", X, self.input_shape, self.dtype)
+        x = self._inputs(X)
         d = _arrays.features("d_output", d_output, self.output_shape, self.dtype)
         if len(d) != len(x):
             raise ValueError(f"X has {len(x)} samples and d_output has {len(d)}; they must have the same number")
@@ -369,7 +411,7 @@ class Network:
 
     def trace(
         self, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: str | Optimizer | None = None,
-        sample_weight: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None,
     ) -> Trace:
         """Every weighted sum, activation, delta, gradient and update of one step, computed in plain Python.
 
@@ -378,7 +420,7 @@ class Network:
         from cbp.trace import trace
 
         chosen = None if optimizer is None else optimizers.get(optimizer)
-        return trace(self, x, y, optimizer=chosen, sample_weight=sample_weight)
+        return trace(self, x, y, optimizer=chosen, sample_weight=sample_weight, lengths=lengths)
 
     # --- numbers --------------------------------------------------------------------------------------------------------------
 
@@ -417,7 +459,7 @@ class Network:
             start += view.size
 
     def _compact(self, flat: Array) -> Array:
-        return np.concatenate([view.reshape(-1) for view in self._plan.views(flat).values()])
+        return np.concatenate([flat[:0], *(view.reshape(-1) for view in self._plan.views(flat).values())])
 
     # --- description ----------------------------------------------------------------------------------------------------------
 
@@ -461,6 +503,9 @@ class Network:
             self._check_lengths()
         return _arrays.data(self._form, X, y, sample_weight, lengths, **names)
 
+    def _inputs(self, X: object, one: str = "") -> _arrays.Source:
+        return _arrays.features("X", X, self.input_shape, self.dtype, one, vocabulary=self._plan.vocabulary)
+
     def _lengths(self, lengths: object, samples: int) -> Array:
         if lengths is not None:
             self._check_lengths()
@@ -483,7 +528,7 @@ class Network:
         return Numbers(mine.parameters, mine.state, mine.statistics, mine.step, mine.epoch)
 
     def _runner(self, numbers: Numbers, data: _arrays.Data, **how: Any) -> Runner:
-        return Runner(self._plan, numbers, Objective(self.loss, self.l1, self.l2), data, **how)
+        return Runner(self._plan, numbers, Objective(self.loss, self.l1, self.l2), data, seed=self.seed, **how)
 
     def _crew(self, threads: _team.Threads, samples: int, batch_size: int | None, epochs: int) -> _team.Crew:
         """The threads of a run; for "auto" with estimates from the number of parameters."""

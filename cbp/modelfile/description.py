@@ -10,10 +10,10 @@ from collections.abc import Container
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cbp import _check
+from cbp import _check, layers
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
-from cbp.layers import Dense, Layer
+from cbp.layers import Layer
 from cbp.layers.base import parts
 from cbp.losses import Loss
 from cbp.modelfile import canonical_json, container
@@ -27,7 +27,29 @@ __all__ = ["FORMAT", "LAYERS", "Description"]
 FORMAT = 1
 
 LAYERS: dict[str, type[Layer]] = {
-    "dense": Dense,
+    "dense": layers.Dense,
+    "conv_1d": layers.Conv1D,
+    "conv_2d": layers.Conv2D,
+    "depthwise_conv_2d": layers.DepthwiseConv2D,
+    "separable_conv_2d": layers.SeparableConv2D,
+    "max_pool_1d": layers.MaxPool1D,
+    "max_pool_2d": layers.MaxPool2D,
+    "average_pool_1d": layers.AveragePool1D,
+    "average_pool_2d": layers.AveragePool2D,
+    "global_max_pool": layers.GlobalMaxPool,
+    "global_average_pool": layers.GlobalAveragePool,
+    "rnn": layers.RNN,
+    "lstm": layers.LSTM,
+    "gru": layers.GRU,
+    "bidirectional": layers.Bidirectional,
+    "embedding": layers.Embedding,
+    "flatten": layers.Flatten,
+    "reshape": layers.Reshape,
+    "residual": layers.Residual,
+    "batch_norm": layers.BatchNorm,
+    "layer_norm": layers.LayerNorm,
+    "dropout": layers.Dropout,
+    "gaussian_noise": layers.GaussianNoise,
 }
 """The kinds of layers that a file may hold."""
 

@@ -1,0 +1,113 @@
+# The embedding as an op: its inputs are numbers of rows of its weights. Included by _core.pyx.
+#
+# A step of a sparse embedding does not touch rows that do not occur in the batch. Their gradients are not cleared and not read;
+# instead a mark in the workspace, one number a row, tells which rows of the gradient have been begun in this batch. All marks
+# of rows that occur are cleared before the first piece, so it does not matter how an earlier batch ended. A thread takes all
+# occurrences of its rows, in the order of the samples, which gives the same bits for any number of threads.
+
+cdef inline Py_ssize_t row_number(const Op* op, floating x) noexcept nogil:
+    """The row that an input names. It was checked, but an array may change after that, above all one that is a file, and a row
+    outside of the weights would be somebody else's memory."""
+    return <Py_ssize_t>x if 0 <= x < <floating>op.weight_rows else 0
+
+
+cdef inline Py_ssize_t steps_of(const Pass* batch, const Op* op, Py_ssize_t row) noexcept nogil:
+    """How many inputs of a row of the piece count."""
+    return batch.lengths[row] if batch.lengths is not NULL else op.inputs
+
+
+cdef void embedding_forward(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+) noexcept nogil:
+    cdef const floating* weight = <const floating*>batch.parameters + op.weight
+    cdef const floating* x = input_of(batch, op, first, arena)
+    cdef floating* y = sums_of(batch, op, first, arena)
+    cdef Py_ssize_t i
+    for i in range(rows * op.inputs):
+        memcpy(y + i * op.width, weight + row_number(op, x[i]) * op.width, op.width * sizeof(floating))
+
+
+cdef void embedding_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+) noexcept nogil:
+    """A number of a row has no gradient."""
+    cdef floating* dx = d_input_of(batch, op, first, arena)
+    if dx is not NULL:
+        memset(dx, 0, rows * padded(op.inputs) * sizeof(floating))
+
+
+cdef void embedding_backward_weight(
+    const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* _scratch,
+    floating* g,
+) noexcept nogil:
+    """The gradient of a row of weights is the sum of the deltas of all outputs that are copies of it."""
+    cdef const floating* x = input_of(batch, op, 0, arena)
+    cdef const floating* delta = delta_of(batch, op, 0, arena)
+    cdef Py_ssize_t r, t, place
+    if not accumulate:
+        memset(g, 0, n * op.width * sizeof(floating))
+    for r in range(batch.rows):
+        for t in range(steps_of(batch, op, r)):
+            place = row_number(op, x[r * op.inputs + t]) - row
+            if 0 <= place < n:
+                add_row(op.width, delta + (r * op.inputs + t) * op.width, g + place * op.width)
+
+
+# --- sparse -------------------------------------------------------------------------------------------------------------------
+
+cdef void sparse_backward_weight(
+    Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t end, floating* arena, floating* scratch,
+) noexcept nogil:
+    """Gradients of those rows from `first` to `end` that occur in the piece; after the last piece of the batch their update."""
+    if batch.run.row == 0:
+        visit_batch(batch, op, first, end, False, scratch, arena)
+    add_occurrences(batch, op, first, end, arena)
+    if batch.updating:
+        visit_batch(batch, op, first, end, True, scratch, arena)
+
+
+cdef void add_occurrences(
+    Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t end, floating* arena,
+) noexcept nogil:
+    cdef floating* marks = <floating*>batch.workspace + op.shared
+    cdef floating* gradient = <floating*>batch.gradient + op.weight
+    cdef const floating* x = input_of(batch, op, 0, arena)
+    cdef const floating* delta = delta_of(batch, op, 0, arena)
+    cdef Py_ssize_t r, t, place
+    for r in range(batch.rows):
+        for t in range(steps_of(batch, op, r)):
+            place = row_number(op, x[r * op.inputs + t])
+            if place < first or place >= end:
+                continue
+            if marks[place] == 0:
+                marks[place] = 1
+                memset(gradient + place * op.width, 0, op.width * sizeof(floating))
+            add_row(op.width, delta + (r * op.inputs + t) * op.width, gradient + place * op.width)
+
+
+cdef void visit_batch(
+    Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t end, bint update, floating* scratch, const floating* _like,
+) noexcept nogil:
+    """Clear the marks of all rows that occur in the batch, in its other pieces too; before that `update` what is marked."""
+    cdef const Run* run = batch.run
+    cdef floating* marks = <floating*>batch.workspace + op.shared
+    cdef floating* gradient = <floating*>batch.gradient + op.weight
+    cdef const floating* x
+    cdef Py_ssize_t r, t, sample, steps, place
+    for r in range(run.batch_rows):
+        sample = run.position + r
+        if run.row <= r < run.row + batch.rows:
+            x = <const floating*>batch.x + (r - run.row) * batch.ldx
+        else:
+            gather_rows(batch.all_x, batch.order, sample, 1, scratch, op.inputs)
+            x = scratch
+        steps = op.inputs
+        if batch.all_lengths is not NULL:
+            steps = batch.all_lengths[batch.order[sample] if batch.order is not NULL else sample]
+        for t in range(steps):
+            place = row_number(op, x[t])
+            if place < first or place >= end:
+                continue
+            if update and marks[place] != 0:
+                end_gradient(batch, not op.unpenalised, op.width, op.weight + place * op.width, gradient + place * op.width)
+            marks[place] = 0

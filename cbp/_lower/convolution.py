@@ -1,0 +1,91 @@
+"""Convolutions become one op: of all channels ("convolution") or of groups of them ("grouped"). A window of one pixel is a dense
+layer; a separable convolution is a grouped one and a dense layer."""
+
+from __future__ import annotations
+
+from math import prod
+
+from cbp._cpu import core as _core
+from cbp._lower.dense import add_product
+from cbp._plan import LANES, Plan, Shape, Value, padded
+from cbp.layers.base import brief
+from cbp.layers.convolution import Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D, Window
+
+
+def filters(plan: Plan, name: str, layer: Conv1D | Conv2D, value: Value) -> Value:
+    """Conv1D and Conv2D."""
+    window = layer.window(value.shape)
+    if layer.groups == 1 and window.kernel == window.stride == (1,) * len(window.kernel) and window.input == window.output:
+        output = plan.value((*window.output, layer.filters), timed=value.timed)
+        add_product(plan, name, value, output, activation=layer.activation)
+        return output
+    plan.mixes_time(brief(layer), value)
+    output = plan.value((*window.output, layer.filters))
+    _add(plan, name, value, output, window, layer.groups, activation=layer.activation)
+    return output
+
+
+def depthwise(plan: Plan, name: str, layer: DepthwiseConv2D, value: Value) -> Value:
+    """As many groups as channels."""
+    output = plan.value(layer.output_shape(value.shape))
+    _add(plan, name, value, output, layer.window(value.shape), value.shape[-1], activation=layer.activation)
+    return output
+
+
+def separable(plan: Plan, name: str, layer: SeparableConv2D, value: Value) -> Value:
+    """Depthwise without activation and bias, then pointwise."""
+    window = layer.window(value.shape)
+    between = plan.value((*window.output, value.shape[-1] * layer.multiplier))
+    _add(plan, name, value, between, window, value.shape[-1], weight="depthwise", bias="")
+    output = plan.value((*window.output, layer.filters))
+    add_product(plan, name, between, output, activation=layer.activation, weight="pointwise")
+    return output
+
+
+def _add(
+    plan: Plan, name: str, value: Value, output: Value, window: Window, groups: int, *, activation: str = "identity",
+    weight: str = "weight", bias: str = "bias",
+) -> None:
+    """The op, and the scratch that its directions need."""
+    fields = (_fields("in", window.input, 1) | _fields("out", window.output, 1) | _fields("kernel", window.kernel, 1)
+              | _fields("stride", window.stride, 1) | _fields("dilation", window.dilation, 1) | _fields("pad", window.before, 0))
+    plan.add("convolution" if groups == 1 else "grouped", value, output, activation=activation, weight=f"{name}.{weight}",
+             weight_rows=prod(window.kernel) * value.shape[-1] // groups, bias=f"{name}.{bias}" if bias else "", groups=groups, **fields)
+    image = prod((o - 1) * s + (k - 1) * d + 1
+                 for o, s, k, d in zip(window.output, window.stride, window.kernel, window.dilation, strict=True))
+    if groups == 1:
+        plan.need_scratch(_scratch(fields, image, value.shape[-1], output.shape[-1]))
+    else:
+        plan.need_scratch(_grouped_scratch(fields, image, output.width))
+
+
+def _fields(name: str, numbers: Shape, otherwise: int) -> dict[str, int]:
+    """The fields of the op for two axes; an axis of time is the width of a single line."""
+    height, width = (otherwise, *numbers)[-2:]
+    return {f"{name}_h": height, f"{name}_w": width}
+
+
+def _scratch(fields: dict[str, int], image: int, channels: int, units: int) -> int:
+    """Tables and a copy of the image; or tables, turned weights and products for some lines of dz (``_convolution.pxi``)."""
+    taps = fields["kernel_h"] * fields["kernel_w"] * channels
+    line = padded(fields["kernel_w"] * channels)
+    positions = fields["out_h"] * fields["out_w"]
+    images = max(1, min(_core.SAMPLES, _core.PIXELS // positions)) * image * channels + LANES
+    pairs = (2 * taps + _core.PIXELS // 2 + 1) * LANES   # doubled weights and dz, where filters are few
+    copying = _table(max(2 * taps, _core.PIXELS)) + images + pairs
+    backward = (_table(fields["kernel_h"] * units + fields["in_w"] * (fields["kernel_w"] + 1))
+                + (fields["kernel_h"] * units + max(48, fields["out_w"])) * line + LANES)
+    return max(copying, backward)
+
+
+def _grouped_scratch(fields: dict[str, int], image: int, width: int) -> int:
+    """A table and the image of a plane, or that of dz within zeros and the flipped weights."""
+    taps = fields["kernel_h"] * fields["kernel_w"]
+    around = ((fields["in_h"] + (fields["kernel_h"] - 1) * fields["dilation_h"])
+              * (fields["in_w"] + (fields["kernel_w"] - 1) * fields["dilation_w"]))
+    return _table(max(taps, _core.PIXELS)) + (max(image, fields["in_h"] * fields["in_w"], around) + taps) * width
+
+
+def _table(entries: int) -> int:
+    """Numbers of scratch that hold so many offsets: two of float32 for one of eight bytes."""
+    return padded(2 * entries)

@@ -1,0 +1,22 @@
+"""An embedding becomes one op, which reads the samples."""
+
+from __future__ import annotations
+
+from cbp._plan import Plan, Value
+from cbp.layers import Embedding
+
+__all__ = ["lower"]
+
+
+def lower(plan: Plan, name: str, layer: Embedding, value: Value) -> Value:
+    """Rows of the weights, one for every step."""
+    if value.slot >= 0 or value.delta >= 0:
+        raise ValueError(f"layers[{name.partition('.')[0]}]: Embedding({layer.vocabulary}, {layer.units}) must be the first "
+                         f"layer, because it takes whole numbers from the samples")
+    output = plan.value(layer.output_shape(value.shape), timed=True)
+    plan.no_lengths = ""
+    plan.vocabulary = layer.vocabulary
+    plan.need_scratch(value.shape[0])
+    plan.add("embedding", value, output, weight=f"{name}.weight", weight_rows=layer.vocabulary, sparse=layer.sparse,
+             shared=plan.shared(layer.vocabulary) if layer.sparse else 0)
+    return output

@@ -1,0 +1,438 @@
+# Recurrent layers as ops: included by _core.pyx. Formulas and sources: cbp/layers/recurrent.py.
+#
+# The `extra` slot of a piece holds three tables, one after the other, a row for every step of every sample in that order:
+#   states (inputs + width)   [x_t | h], what goes into step t: the samples' numbers and the state before it
+#   gates                     the weighted sums of the gates, then their factors (kernels/recurrent.pxd), then their gradients
+#   keep                      factors between the gradients of one state and the next
+# Input and recurrent weights lie one after the other in the flat vector: as one matrix, whose product with [x_t | h] makes a
+# step, and whose gradient is the product of all states with all gates. A sample shorter than the others holds its state at the
+# steps that do not count: their factors are 0.
+#
+# A GRU's gates stand in the order n's share of the input, r, z, n's share of the state: both products then take neighbours.
+
+cdef inline bint is_recurrent(const Op* op) noexcept nogil:
+    return op.kind == RNN or op.kind == LSTM or op.kind == GRU
+
+
+cdef inline Py_ssize_t states_width(const Op* op) noexcept nogil:
+    return op.inputs + op.width
+
+
+cdef inline Py_ssize_t gates_width(const Op* op) noexcept nogil:
+    return op.width if op.kind == RNN else 4 * op.width
+
+
+cdef inline Py_ssize_t keep_width(const Op* op) noexcept nogil:
+    return 2 * op.width if op.kind == LSTM else (op.width if op.kind == GRU else 0)
+
+
+cdef inline floating* states_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
+    return slot_of(batch, op.extra, op.in_positions * states_width(op), first, arena)
+
+
+cdef inline floating* gates_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
+    return slot_of(batch, op.extra + padded(op.in_positions * states_width(op)), op.in_positions * gates_width(op), first,
+                   arena)
+
+
+cdef inline floating* keep_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
+    return slot_of(batch, op.extra + padded(op.in_positions * states_width(op)) + op.in_positions * gates_width(op),
+                   op.in_positions * keep_width(op), first, arena)
+
+
+cdef inline floating* carry_of(const Pass* batch, const Op* op, Py_ssize_t row, const floating* like) noexcept nogil:
+    """The state that a row goes on from and leaves behind; NULL: it starts from 0."""
+    if op.carry < 0 or batch.carry is NULL:
+        return NULL
+    return <floating*>batch.carry + row * batch.carry_size + op.carry
+
+
+cdef inline const floating* bias_of(const Pass* batch, const Op* op, Py_ssize_t place, const floating* like) noexcept nogil:
+    """The biases from a place on; NULL: there are none."""
+    return <const floating*>batch.parameters + op.bias + place if op.bias >= 0 else NULL
+
+
+cdef inline bint counts(const Pass* batch, Py_ssize_t row, Py_ssize_t t) noexcept nogil:
+    """Whether step t of a row is before its length."""
+    return batch.lengths is NULL or t < batch.lengths[row]
+
+
+cdef inline Py_ssize_t time_of(const Op* op, Py_ssize_t step) noexcept nogil:
+    return op.in_positions - 1 - step if op.reverse else step
+
+
+cdef inline bint is_learning(const Pass* batch) noexcept nogil:
+    """Whether there will be a way back."""
+    return batch.run is not NULL and batch.run.mode != EVALUATE
+
+
+cdef void recurrent_silence(const Pass* batch, const Op* op, Py_ssize_t row, floating* arena) noexcept nogil:
+    """What silence_row() does, for the tables of a recurrent op."""
+    memset(states_of(batch, op, row, arena), 0, op.in_positions * states_width(op) * sizeof(floating))
+    memset(gates_of(batch, op, row, arena), 0, op.in_positions * gates_width(op) * sizeof(floating))
+    memset(keep_of(batch, op, row, arena), 0, op.in_positions * keep_width(op) * sizeof(floating))
+
+
+# --- forward -----------------------------------------------------------------------------------------------------------------
+
+cdef void recurrent_forward(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
+) noexcept nogil:
+    cdef Py_ssize_t end = first + rows
+    while first < end:
+        walk(batch, op, first, min(<Py_ssize_t>MOST_WALKERS, end - first), arena, scratch)
+        first += MOST_WALKERS
+
+
+cdef void walk(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* cells,
+) noexcept nogil:
+    """Some samples through all steps; `cells` has room for a row of `width` numbers a sample: the cells of an LSTM."""
+    cdef Py_ssize_t step
+    begin_walk(batch, op, first, rows, arena, cells)
+    if rows < FEW_WALKERS or op.kind == GRU:
+        sums_of_inputs(batch, op, first, rows, arena)
+    for step in range(op.in_positions):
+        sums_of_step(batch, op, first, rows, step, arena)
+        cells_of_step(batch, op, first, rows, step, arena, cells)
+    end_walk(batch, op, first, rows, arena, cells)
+
+
+cdef void begin_walk(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* cells,
+) noexcept nogil:
+    """The inputs and the first state into the table of states."""
+    cdef Py_ssize_t steps = op.in_positions, ld = states_width(op)
+    cdef Py_ssize_t r, t
+    cdef const floating* x = input_of(batch, op, first, arena)
+    cdef const floating* carried
+    cdef floating* states = states_of(batch, op, first, arena)
+    cdef floating* state = states + time_of(op, 0) * ld + op.inputs
+    for r in range(rows * steps):
+        copy_row(op.inputs, x + r * op.in_width, states + r * ld)
+    for r in range(rows):
+        carried = carry_of(batch, op, first + r, arena)
+        if carried is NULL:
+            clear_row(op.width, state + r * steps * ld)
+            clear_row(op.width, cells + r * op.width)
+        else:
+            copy_row(op.width, carried, state + r * steps * ld)
+            if op.kind == LSTM:
+                copy_row(op.width, carried + op.width, cells + r * op.width)
+
+
+cdef void end_walk(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, const floating* arena, const floating* cells,
+) noexcept nogil:
+    """The last state, which the last step left behind the cells, to where the next batch finds it."""
+    cdef floating* carried
+    cdef Py_ssize_t r
+    for r in range(rows):
+        carried = carry_of(batch, op, first + r, arena)
+        if carried is NULL:
+            return
+        copy_row(op.width, cells + (MOST_WALKERS + r) * op.width, carried)
+        if op.kind == LSTM:
+            copy_row(op.width, cells + r * op.width, carried + op.width)
+
+
+cdef inline void copy_row(Py_ssize_t n, const floating* a, floating* b) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        b[j] = a[j]
+
+
+cdef inline void clear_row(Py_ssize_t n, floating* a) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        a[j] = 0
+
+
+cdef void sums_of_inputs(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena,
+) noexcept nogil:
+    """The inputs' share of the sums, with the bias, of all steps in one product: where single steps have few rows, and what a
+    GRU's n takes from the inputs alone."""
+    cdef Py_ssize_t width = op.width, ld = states_width(op), ldg = gates_width(op), n = rows * op.in_positions
+    cdef const floating* weight = <const floating*>batch.parameters + op.weight
+    cdef const floating* states = states_of(batch, op, first, arena)
+    cdef floating* gates = gates_of(batch, op, first, arena)
+    if op.kind != GRU:
+        multiply(n, ldg, op.inputs, states, ld, 1, weight, ldg, bias_of(batch, op, 0, arena), 0, gates, ldg)
+        return
+    multiply(n, width, op.inputs, states, ld, 1, weight + 2 * width, 3 * width, bias_of(batch, op, 2 * width, arena), 0, gates,
+             ldg)
+    if rows < FEW_WALKERS:
+        multiply(n, 2 * width, op.inputs, states, ld, 1, weight, 3 * width, bias_of(batch, op, 0, arena), 0, gates + width, ldg)
+
+
+cdef void sums_of_step(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena,
+) noexcept nogil:
+    """The sums of one step of some samples.
+
+    In batches of few samples to learn from, every other step goes through the weights from the end: a good part of them is
+    still in the first-level cache then, which makes the product half as fast again. Predictions sum in one order.
+    """
+    cdef Py_ssize_t width = op.width, inputs = op.inputs, units = op.units
+    cdef Py_ssize_t ld = states_width(op), ldg = gates_width(op), ldw = op.weight_width
+    cdef Py_ssize_t t = time_of(op, step), steps = op.in_positions
+    cdef bint few = rows < FEW_WALKERS
+    cdef bint upwards = batch.way < FEW_WALKERS and step % 2 == 1 and is_learning(batch)
+    cdef const floating* weight = <const floating*>batch.parameters + op.weight
+    cdef const floating* recurrent = weight + inputs * ldw
+    cdef const floating* states = states_of(batch, op, first, arena) + t * ld
+    cdef floating* gates = gates_of(batch, op, first, arena) + t * ldg
+    cdef Py_ssize_t columns = ldg
+    if op.kind == GRU:
+        gates += width
+        columns = 2 * width
+        share_of_state(rows, units, width, upwards, states + inputs, steps * ld, recurrent + 2 * width, ldw,
+                       bias_of(batch, op, 3 * width, arena), 0, gates + 2 * width, steps * ldg)
+    if few:
+        share_of_state(rows, units, columns, upwards, states + inputs, steps * ld, recurrent, ldw, gates, steps * ldg,
+                       gates, steps * ldg)
+    else:
+        multiply(rows, columns, inputs + units, states, steps * ld, 1, weight, ldw, bias_of(batch, op, 0, arena), 0, gates,
+                 steps * ldg)
+
+
+cdef inline void share_of_state(
+    Py_ssize_t rows, Py_ssize_t units, Py_ssize_t columns, bint upwards, const floating* h, Py_ssize_t ldh,
+    const floating* weight, Py_ssize_t ldw, const floating* start, Py_ssize_t start_stride, floating* z, Py_ssize_t ldz,
+) noexcept nogil:
+    """z = start + h U, summed from the last unit to the first if `upwards`."""
+    if upwards:
+        multiply(rows, columns, units, h + units - 1, ldh, -1, weight + (units - 1) * ldw, -ldw, start, start_stride, z, ldz)
+    else:
+        multiply(rows, columns, units, h, ldh, 1, weight, ldw, start, start_stride, z, ldz)
+
+
+cdef void cells_of_step(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena, floating* cells,
+) noexcept nogil:
+    """The states after a step, to where the next one reads them and to the outputs."""
+    cdef Py_ssize_t steps = op.in_positions, ld = states_width(op), ldg = gates_width(op), ldk = keep_width(op)
+    cdef Py_ssize_t t = time_of(op, step)
+    cdef Py_ssize_t next_t = time_of(op, step + 1)
+    cdef bint last = step + 1 == steps
+    cdef bint learning = is_learning(batch)
+    cdef floating* output = output_of(batch, op, first, arena) + (t * op.width if op.sequences else 0)
+    cdef Py_ssize_t ldo = op.positions * op.width
+    cdef const floating* before = states_of(batch, op, first, arena) + t * ld + op.inputs
+    cdef floating* after = states_of(batch, op, first, arena) + next_t * ld + op.inputs
+    cdef floating* gates = gates_of(batch, op, first, arena) + t * ldg
+    cdef floating* keep = keep_of(batch, op, first, arena) + t * ldk
+    cdef Py_ssize_t r
+    if last:
+        after = cells + MOST_WALKERS * op.width
+    for r in range(rows):
+        if counts(batch, first + r, t):
+            cell(op, learning, gates + r * steps * ldg, keep + r * steps * ldk, cells + r * op.width, before + r * steps * ld,
+                 after + r * (op.width if last else steps * ld))
+        else:
+            clear_row(ldg, gates + r * steps * ldg)
+            copy_row(op.width, before + r * steps * ld, after + r * (op.width if last else steps * ld))
+        if op.sequences and not counts(batch, first + r, t):
+            clear_row(op.width, output + r * ldo)
+        elif last or op.sequences:
+            copy_row(op.width, after + r * (op.width if last else steps * ld), output + r * ldo)
+
+
+cdef inline void cell(
+    const Op* op, bint learning, floating* gates, floating* keep, floating* c, const floating* before, floating* after,
+) noexcept nogil:
+    """One step of one sample."""
+    if op.kind == LSTM and learning:
+        recurrent.lstm_forward(True, op.width, gates, keep, c, after)
+    elif op.kind == LSTM:
+        recurrent.lstm_forward(False, op.width, gates, keep, c, after)
+    elif op.kind == GRU and learning:
+        recurrent.gru_forward(True, op.width, gates, keep, before, after)
+    elif op.kind == GRU:
+        recurrent.gru_forward(False, op.width, gates, keep, before, after)
+    else:
+        rnn_cell(op, learning, gates, after)
+
+
+cdef void rnn_cell(const Op* op, bint learning, floating* z, floating* h) noexcept nogil:
+    """h = f(z); learning, z becomes f'(z)."""
+    cdef Py_ssize_t j
+    activate_rows(<int>op.state_activation, 1, op.units, op.width, z, h)
+    if learning:
+        for j in range(op.width):
+            z[j] = 1
+        activate_rows_backward(<int>op.state_activation, 1, op.units, op.width, h, h, z)
+
+
+# --- back --------------------------------------------------------------------------------------------------------------------
+
+cdef void recurrent_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
+) noexcept nogil:
+    cdef Py_ssize_t depth = op.weight_width, end = first + rows
+    cdef const floating* weight = <const floating*>batch.parameters + op.weight
+    cdef floating* mirror = scratch                          # the recurrent weights transposed
+    cdef floating* strip = mirror + depth * op.width         # some of the other weights transposed
+    cdef floating* states = strip + depth * dense.STRIP      # gradients of the walkers' states
+    transposed(op.units, depth, weight + op.inputs * depth, depth, mirror, op.width)
+    while first < end:
+        rows = min(<Py_ssize_t>MOST_WALKERS, end - first)
+        walk_back(batch, op, first, rows, arena, mirror, states)
+        inputs_back(batch, op, first, rows, arena, strip)
+        first += rows
+
+
+cdef void walk_back(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, const floating* mirror, floating* dh,
+) noexcept nogil:
+    """Some samples back through all steps: the gradients of all gates."""
+    cdef Py_ssize_t step
+    cdef floating* dc = dh + MOST_WALKERS * op.width
+    clear_row(rows * op.width, dh)
+    clear_row(rows * op.width, dc)
+    for step in range(op.in_positions - 1, -1, -1):
+        if op.sequences or step == op.in_positions - 1:
+            add_delta(batch, op, first, rows, step, arena, dh)
+        cells_back(batch, op, first, rows, step, arena, dh, dc)
+        if step > 0:
+            through_state(batch, op, first, rows, step, arena, mirror, dh, dc)
+
+
+cdef void add_delta(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena, floating* dh,
+) noexcept nogil:
+    """The gradient of the output of a step."""
+    cdef Py_ssize_t t = time_of(op, step)
+    cdef const floating* delta = delta_of(batch, op, first, arena) + (t * op.width if op.sequences else 0)
+    cdef Py_ssize_t ld = op.positions * op.width
+    cdef Py_ssize_t r, j
+    for r in range(rows):
+        if not op.sequences or counts(batch, first + r, t):
+            for j in range(op.width):
+                dh[r * op.width + j] += delta[r * ld + j]
+
+
+cdef void cells_back(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena, floating* dh,
+    floating* dc,
+) noexcept nogil:
+    """The gradients of a step's gates; dh becomes what reaches the state before without going through the weights."""
+    cdef Py_ssize_t steps = op.in_positions, ldg = gates_width(op), ldk = keep_width(op), width = op.width
+    cdef Py_ssize_t t = time_of(op, step)
+    cdef floating* gates = gates_of(batch, op, first, arena) + t * ldg
+    cdef const floating* keep = keep_of(batch, op, first, arena) + t * ldk
+    cdef Py_ssize_t r
+    for r in range(rows):
+        if not counts(batch, first + r, t):
+            continue
+        if op.kind == LSTM:
+            recurrent.lstm_backward(width, gates + r * steps * ldg, keep + r * steps * ldk, dh + r * width, dc + r * width)
+        elif op.kind == GRU:
+            recurrent.gru_backward(width, gates + r * steps * ldg, keep + r * steps * ldk, dh + r * width)
+        else:
+            recurrent.rnn_backward(width, gates + r * steps * ldg, dh + r * width)
+
+
+cdef void through_state(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena,
+    const floating* mirror, floating* dh, floating* dc,
+) noexcept nogil:
+    """From the gates of a step to the state before it, where no stretch of steps ends. In turn upwards and downwards, as in
+    sums_of_step()."""
+    cdef Py_ssize_t depth = op.weight_width, width = op.width, steps = op.in_positions, ldg = gates_width(op)
+    cdef const floating* gates = gates_of(batch, op, first, arena) + time_of(op, step) * ldg
+    cdef Py_ssize_t r
+    if op.kind == GRU:
+        gates += width
+    if step % 2:
+        multiply(rows, width, depth, gates + depth - 1, steps * ldg, -1, mirror + (depth - 1) * width, -width, dh, width, dh,
+                 width)
+    else:
+        multiply(rows, width, depth, gates, steps * ldg, 1, mirror, width, dh, width, dh, width)
+    if op.bptt > 0:
+        for r in range(rows):
+            if begins_stretch(batch, op, first + r, step):
+                clear_row(width, dh + r * width)
+                clear_row(width, dc + r * width)
+
+
+cdef inline bint begins_stretch(const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t step) noexcept nogil:
+    """Whether no gradient goes from a step to the one before it, counted from the first that counts in the row."""
+    cdef Py_ssize_t skipped = op.in_positions - batch.lengths[row] if op.reverse and batch.lengths is not NULL else 0
+    return step > skipped and (step - skipped) % op.bptt == 0 and counts(batch, row, time_of(op, step))
+
+
+cdef void inputs_back(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* strip,
+) noexcept nogil:
+    """From the gates of all steps to the inputs; steps that do not count have gates of gradient 0."""
+    cdef Py_ssize_t depth = op.weight_width, width = op.width, ld = padded(op.inputs), n, j = 0
+    cdef const floating* weight = <const floating*>batch.parameters + op.weight
+    cdef floating* dx = d_input_of(batch, op, first, arena)
+    if dx is NULL:
+        return
+    while j < op.inputs:
+        n = min(<Py_ssize_t>dense.STRIP, op.inputs - j)
+        if op.kind == GRU:   # n's weights first, as its gates stand
+            transposed(n, width, weight + j * depth + 2 * width, depth, strip, dense.STRIP)
+            transposed(n, 2 * width, weight + j * depth, depth, strip + width * dense.STRIP, dense.STRIP)
+        else:
+            transposed(n, depth, weight + j * depth, depth, strip, dense.STRIP)
+        multiply(rows * op.in_positions, dense.STRIP if ld - j >= dense.STRIP else 16, depth, gates_of(batch, op, first, arena),
+                 gates_width(op), 1, strip, dense.STRIP, <const floating*>NULL, 0, dx + j, ld)
+        j += dense.STRIP
+
+
+# --- the parameters ----------------------------------------------------------------------------------------------------------
+
+cdef void recurrent_backward_weight(
+    const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* _scratch,
+    floating* g,
+) noexcept nogil:
+    """Rows of the weights and, after those of the inputs, of the recurrent weights."""
+    cdef Py_ssize_t width = op.width, before = max(min(n, op.inputs - row), 0)
+    cdef const floating* gates = gates_of(batch, op, 0, arena)
+    if op.kind != GRU:
+        states_by_gates(batch, op, row, n, op.weight_width, accumulate, gates, arena, g)
+        return
+    if before > 0:
+        states_by_gates(batch, op, row, before, 2 * width, accumulate, gates + width, arena, g)
+        states_by_gates(batch, op, row, before, width, accumulate, gates, arena, g + 2 * width)
+    if before < n:
+        states_by_gates(batch, op, row + before, n - before, 3 * width, accumulate, gates + width, arena,
+                        g + before * op.weight_width)
+
+
+cdef inline void states_by_gates(
+    const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, Py_ssize_t columns, bint accumulate, const floating* gates,
+    floating* arena, floating* g,
+) noexcept nogil:
+    """The product of the states, transposed, with the gradients of some gates, over all steps of all samples."""
+    multiply(n, columns, batch.rows * op.in_positions, states_of(batch, op, 0, arena) + row, 1, states_width(op),
+             gates, gates_width(op), g if accumulate else NULL, op.weight_width, g, op.weight_width)
+
+
+cdef void recurrent_backward_bias(
+    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
+) noexcept nogil:
+    cdef Py_ssize_t width = op.width
+    cdef const floating* gates = gates_of(batch, op, 0, arena)
+    if op.kind != GRU:
+        sum_of_gates(batch, op, gates_width(op), accumulate, gates, g)
+        return
+    sum_of_gates(batch, op, 2 * width, accumulate, gates + width, g)
+    sum_of_gates(batch, op, width, accumulate, gates, g + 2 * width)
+    sum_of_gates(batch, op, width, accumulate, gates + 3 * width, g + 3 * width)
+
+
+cdef inline void sum_of_gates(
+    const Pass* batch, const Op* op, Py_ssize_t columns, bint accumulate, const floating* gates, floating* g,
+) noexcept nogil:
+    """The same product with ones for the states."""
+    cdef const floating* one
+    if floating is float:
+        one = &dense.ONE32
+    else:
+        one = &dense.ONE64
+    multiply(1, columns, batch.rows * op.in_positions, one, 0, 0, gates, gates_width(op), g if accumulate else NULL, 0, g, 0)

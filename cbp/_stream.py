@@ -1,0 +1,112 @@
+"""State that outlives a call: that of stateful layers between batches, and that of a sequence that arrives step by step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cbp import _check, _lower
+from cbp._cpu import core as _core
+from cbp._plan import Plan, Shape, aligned
+from cbp._runner import Numbers
+from cbp.layers import BatchNorm, Dense, Dropout, Embedding, GaussianNoise, Layer, LayerNorm, Residual
+from cbp.layers.base import brief
+from cbp.layers.recurrent import Recurrent
+
+Array = npt.NDArray[Any]
+
+
+class Carried:
+    """The state of stateful layers between one call and the next: of every row of a batch ``plan.carry`` numbers."""
+
+    def __init__(self, plan: Plan, dtype: np.dtype[Any]):
+        self._size = plan.carry
+        self._dtype = dtype
+        self._rows: Array | None = None
+
+    def __bool__(self) -> bool:
+        """Whether any layer is stateful."""
+        return self._size > 0
+
+    def copy(self, rows: int) -> Array:
+        """What a batch of so many rows goes on from; a call that succeeds keeps() it."""
+        if self._rows is None:
+            return np.zeros((rows, self._size), self._dtype)
+        if len(self._rows) != rows:
+            raise ValueError(f"X has {rows} samples, but stateful layers hold the state of the {len(self._rows)} of the last "
+                             f"call: go on with as many, or call net.reset_state() first")
+        return self._rows.copy()
+
+    def keep(self, rows: Array) -> None:
+        """The state after a call."""
+        self._rows = rows
+
+    def reset(self) -> None:
+        """Every row starts from 0 again."""
+        self._rows = None
+
+    def check_order(self, shuffle: bool, samples: int, batch_size: int | None) -> None:
+        """Rows of a shuffled batch do not go on where those of the last one stopped."""
+        if self and shuffle and batch_size is not None and batch_size < samples:
+            raise ValueError("shuffle must be False for a network with stateful layers, whose row i of a batch goes on from "
+                             "row i of the batch before it (or take one batch an epoch: batch_size=None)")
+
+
+class Stream:
+    """A network that takes one time step after the other: the same parameters under a plan of one step.
+
+    Raises ValueError for a network whose layers need more than the present step and their state.
+    """
+
+    def __init__(self, layers: tuple[Layer, ...], plan: Plan, numbers: Numbers):
+        self._vocabulary = plan.vocabulary
+        self._shape: Shape = plan.input_shape[1:]
+        if len(plan.input_shape) != (1 if self._vocabulary else 2):
+            raise ValueError(f"predict_step() takes a step of a sequence (time, features); the inputs of this network have the "
+                             f"shape {plan.input_shape}")
+        single = _lower.plan(tuple(map(_of_one_step, layers)), (1, *self._shape))
+        assert {name: array.shape for name, array in single.parameters.items()} == {
+            name: array.shape for name, array in plan.parameters.items()}
+        dtype = self._dtype = numbers.parameters.dtype
+        self._carry = aligned(max(single.carry, 1), dtype)
+        self._arrays = (single.ops, numbers.parameters, numbers.statistics, self._carry, aligned(single.arena, dtype),
+                        aligned(max(single.workspace, 1), dtype), aligned(max(single.scratch, 1), dtype))
+
+    def step(self, x: object) -> Array:
+        """Outputs of the next step."""
+        outputs = _core.step_ready(*self._arrays, (x,) if self._vocabulary else x)
+        if outputs is None:
+            outputs = _core.step_ready(*self._arrays, self._checked(x))
+            assert outputs is not None
+        return outputs
+
+    def reset(self) -> None:
+        """The next step is the first of a sequence."""
+        self._carry[:] = 0
+
+    def _checked(self, x: object) -> Array:
+        values = _check.numbers("x", x, self._dtype)
+        if values.shape != self._shape:
+            wanted = f"of the shape {self._shape}" if self._shape else "a whole number"
+            raise ValueError(f"x must be one time step, {wanted}, got the shape {values.shape}; whole sequences go to predict")
+        if self._vocabulary:
+            _check.row_numbers("x", np.asarray(x).reshape(-1), self._vocabulary)
+        return values.reshape(-1)
+
+
+_EACH_STEP_ALONE = (Dense, Embedding, LayerNorm, BatchNorm, Dropout, GaussianNoise)
+
+
+def _of_one_step(layer: Layer) -> Layer:
+    """The layer with a state that outlives a call, if it has a state."""
+    if isinstance(layer, Recurrent) and not layer.reverse:
+        return replace(layer, stateful=True)
+    if isinstance(layer, Residual):
+        return replace(layer, layers=tuple(map(_of_one_step, layer.layers)))
+    if isinstance(layer, _EACH_STEP_ALONE):
+        return layer
+    raise ValueError(f"predict_step() cannot take {brief(layer)} step by step: it needs steps before or after the present one; "
+                     f"recurrent layers that read forward, and layers that act on each step alone, do not")

@@ -1,0 +1,111 @@
+# Ops that only move numbers or add two values: how layers are joined to each other. Included by _core.pyx.
+
+cdef inline const floating* second_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
+    """The second input of an op, as input_of(); from position to position second_width() numbers."""
+    if op.second < 0:
+        return <const floating*>batch.x + first * batch.ldx
+    return slot_of(batch, op.second, op.positions * padded(op.second_units), first, arena)
+
+
+cdef inline Py_ssize_t second_width(const Op* op) noexcept nogil:
+    return op.second_units if op.second < 0 else padded(op.second_units)
+
+
+cdef inline floating* d_second_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
+    return slot_of(batch, op.d_second, op.positions * padded(op.second_units), first, arena)
+
+
+# COPY: the same numbers in the same order, with pads at other places.
+
+cdef void copy_forward(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+) noexcept nogil:
+    repack(op.inputs, op.in_width, input_of(batch, op, first, arena), rows * op.positions, op.units, op.width,
+           sums_of(batch, op, first, arena))
+
+
+cdef void copy_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+) noexcept nogil:
+    cdef floating* dx = d_input_of(batch, op, first, arena)
+    if dx is not NULL:
+        repack(op.units, op.width, delta_of(batch, op, first, arena), rows * op.in_positions, op.inputs, padded(op.inputs), dx)
+
+
+# SPLIT: a value that two ops read has two gradients, in the slots delta and d_second; their sum is its gradient.
+
+cdef void split_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+) noexcept nogil:
+    cdef floating* dx = d_input_of(batch, op, first, arena)
+    cdef const floating* one = delta_of(batch, op, first, arena)
+    cdef const floating* other = d_second_of(batch, op, first, arena)
+    cdef Py_ssize_t i
+    if dx is NULL:
+        return
+    for i in range(rows * op.positions * op.width):
+        dx[i] = one[i] + other[i]
+
+
+# JOIN: the sum of two values of one shape. Its gradient is that of both; where the second one's slot is that of the sum, it is
+# there already.
+
+cdef void join_forward(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+) noexcept nogil:
+    cdef const floating* one = input_of(batch, op, first, arena)
+    cdef const floating* other = second_of(batch, op, first, arena)
+    cdef floating* sums = sums_of(batch, op, first, arena)
+    cdef Py_ssize_t ld_other = second_width(op)
+    cdef Py_ssize_t i, j
+    if op.in_width == op.width and ld_other == op.width:
+        for i in range(rows * op.positions * op.width):
+            sums[i] = one[i] + other[i]
+        return
+    for i in range(rows * op.positions):
+        for j in range(op.units):
+            sums[j] = one[j] + other[j]
+        for j in range(op.units, op.width):
+            sums[j] = 0
+        one += op.in_width
+        other += ld_other
+        sums += op.width
+
+
+cdef void join_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+) noexcept nogil:
+    cdef const floating* delta = delta_of(batch, op, first, arena)
+    cdef floating* dx = d_input_of(batch, op, first, arena)
+    cdef Py_ssize_t size = rows * op.positions * op.width * sizeof(floating)
+    if dx is not NULL:
+        memcpy(dx, delta, size)
+    if op.d_second != op.delta:
+        memcpy(d_second_of(batch, op, first, arena), delta, size)
+
+
+# CONCAT: two values of the same positions, one behind the other on the last axis.
+
+cdef void concat_forward(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+) noexcept nogil:
+    cdef floating* y = sums_of(batch, op, first, arena)
+    cdef const floating* other = second_of(batch, op, first, arena)
+    cdef Py_ssize_t i, j
+    pad(rows * op.positions, op.inputs, input_of(batch, op, first, arena), op.in_width, y, op.width)
+    for i in range(rows * op.positions):
+        for j in range(op.second_units):
+            y[op.inputs + j] = other[j]
+        y += op.width
+        other += second_width(op)
+
+
+cdef void concat_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+) noexcept nogil:
+    cdef const floating* delta = delta_of(batch, op, first, arena)
+    cdef floating* dx = d_input_of(batch, op, first, arena)
+    if dx is not NULL:
+        pad(rows * op.positions, op.inputs, delta, op.width, dx, padded(op.inputs))
+    pad(rows * op.positions, op.second_units, delta + op.inputs, op.width, d_second_of(batch, op, first, arena),
+        padded(op.second_units))

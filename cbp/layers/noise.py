@@ -1,0 +1,64 @@
+"""Layers that disturb what passes through them while the network trains, and do nothing at prediction.
+
+The noise is a pure function of the network's seed, the layer, the epoch, the number of updates, the sample's place in the
+batch and the number's place in the sample: it has the same bits for every number of threads, and in a run that was saved and
+goes on. ``network.gradient(X, y, training=True)`` sees what the next training step would.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cbp import _check
+from cbp.layers.base import Layer, Shape
+
+__all__ = ["Dropout", "GaussianNoise"]
+
+
+class _Noise(Layer):
+    """What the two have in common: the shape stays."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if not input_shape:
+            raise ValueError(f"{type(self).__name__} needs an axis of features, its input has the shape ()")
+        return input_shape
+
+
+@dataclass(frozen=True)
+class Dropout(_Noise):
+    """While training, every number becomes 0 with the probability ``rate`` and else is divided by ``1 - rate``, so that its
+    mean stays; at prediction nothing happens.
+
+    Parameters
+    ----------
+    rate : float
+        From 0 to below 1. The probability is a multiple of 2^-32.
+
+    Notes
+    -----
+    Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov (2014), Dropout: a simple way to prevent neural networks from
+    overfitting.
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", _check.real("rate", self.rate, minimum=0, below=1))
+
+
+@dataclass(frozen=True)
+class GaussianNoise(_Noise):
+    """While training, a normal number of mean 0 and this deviation is added to every number; at prediction nothing happens.
+
+    The numbers come from 32 random bits each (Box & Muller, 1958), so none is more than 6.7 deviations from 0.
+
+    Parameters
+    ----------
+    deviation : float
+        Not below 0, in the unit of the numbers.
+    """
+
+    deviation: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "deviation", _check.real("deviation", self.deviation, minimum=0))

@@ -1,0 +1,53 @@
+"""Layers that give the numbers of a sample another shape. The numbers and their order stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from cbp import _check
+from cbp.layers.base import Layer, Shape, brief
+
+__all__ = ["Flatten", "Reshape"]
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """All numbers of a sample on one axis, the last axis running fastest."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return (prod(input_shape),)
+
+
+@dataclass(frozen=True)
+class Reshape(Layer):
+    """The numbers of a sample in another shape, the last axis running fastest.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        Of one sample's output; one axis may be -1, which is what the others leave.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An axis is out of range or no whole number, or several are -1.
+    """
+
+    shape: int | Sequence[int]
+
+    def __post_init__(self) -> None:
+        given = self.shape if isinstance(self.shape, Sequence) and not isinstance(self.shape, str) else (self.shape,)
+        shape = tuple(_check.integer("shape", axis, minimum=-1, below=2**48) for axis in given)
+        if not shape or 0 in shape or shape.count(-1) > 1:
+            raise ValueError(f"shape must have axes of at least 1, of which one may be -1, got {self.shape!r}")
+        object.__setattr__(self, "shape", shape)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        assert isinstance(self.shape, tuple)
+        numbers, known = prod(input_shape), prod(axis for axis in self.shape if axis != -1)
+        if numbers % known or (-1 not in self.shape and numbers != known):
+            wanted = f"a multiple of {known}" if -1 in self.shape else str(known)
+            raise ValueError(f"{brief(self)} needs {wanted} numbers, its input has the shape {input_shape} with {numbers}")
+        return tuple(numbers // known if axis == -1 else axis for axis in self.shape)
