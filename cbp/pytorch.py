@@ -303,10 +303,9 @@ def _convolution(way: _Way, module: Module) -> None:
     way.positions(axes)
     way.features("in_channels", module.in_channels)
     how: dict[str, Any] = {
-        name: _single(value) if isinstance(value := getattr(module, name), tuple) else value
-        for name in ("stride", "padding", "dilation")
+        "stride": _single(module.stride), "padding": _padding(module.padding), "dilation": _single(module.dilation),
+        "bias": module.bias is not None,
     }
-    how["bias"] = module.bias is not None
     size = _single(module.kernel_size)
     weight = np.moveaxis(_numpy(module.weight), (0, 1), (-1, -2))  # (..., inputs of a group, filters)
     if axes == 2 and module.groups == module.in_channels > 1:
@@ -316,6 +315,12 @@ def _convolution(way: _Way, module: Module) -> None:
         kind = layers.Conv1D if axes == 1 else layers.Conv2D
         layer = kind(module.out_channels, size, groups=module.groups, **how)
     way.add(layer, weight=weight, bias=_bias(module))
+
+
+def _padding(value: Any) -> str | int | tuple[int, ...]:
+    if isinstance(value, str):
+        return value
+    return _single(_numbers(value)) if any(_numbers(value)) else "valid"
 
 
 def _single(numbers: tuple[int, ...]) -> int | tuple[int, ...]:
@@ -336,8 +341,8 @@ def _pool(way: _Way, module: Module) -> None:
         _only(module, divisor_override=None)
     way.positions(axes)
     kind = getattr(layers, f"{'Max' if largest else 'Average'}Pool{axes}D")
-    size, stride, padding = (_single(_numbers(value)) for value in (module.kernel_size, module.stride, module.padding))
-    way.add_between(kind(size, stride=stride, padding=padding), INCREASING if largest else frozenset())
+    size, stride = (_single(_numbers(value)) for value in (module.kernel_size, module.stride))
+    way.add_between(kind(size, stride=stride, padding=_padding(module.padding)), INCREASING if largest else frozenset())
 
 
 def _adaptive_pool(way: _Way, module: Module) -> None:
