@@ -244,6 +244,12 @@ RECURRENCE = tuple(
     )
     for batch, steps, goal in zip((1, 32, 256), (1000, 64, 8), goals, strict=True)
 )
+STEPS = tuple(
+    Model(f"{name} 64, a step of 8", (1, 8), (layer,), 1, 1, Goal()) for name, layer in (("LSTM", LSTM), ("GRU", GRU))
+)
+"""Recurrent nets that get one time step a call, and keep their state."""
+STEP_MOST_US = 2.0
+"""Goal of that step of the LSTM."""
 BY_NAME = {model.name: model for model in (*CONVOLUTION, *RECURRENCE)}
 TRAINABLE: dict[str, Workload | Model] = {**DENSE, **BY_NAME}
 """All that is trained, by name."""

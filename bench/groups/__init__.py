@@ -8,6 +8,7 @@ from bench.goals import Reached
 from bench.groups.accuracy import Accuracy
 from bench.groups.inference import Inference
 from bench.groups.levels import Levels
+from bench.groups.stepping import Stepping
 from bench.groups.threads import Threads
 from bench.groups.tile import Tile
 from bench.groups.training import Training
@@ -42,6 +43,7 @@ GROUPS: dict[str, Group] = {
                             quick=("conv 16-32 8x8x1 b32",), slow_in_quick=False, does="models"),
     "recurrence": Training("a training step of LSTM and GRU", RECURRENCE,
                            quick=("LSTM 64 50x8 b32",), slow_in_quick=False, does="models"),
+    "stepping": Stepping(),
     "inference": Inference(),
     "threads": Threads(),
     "levels": Levels(),

@@ -43,6 +43,15 @@ class Predictor(Protocol):
         """Outputs of one row that is a list of Python floats."""
 
 
+class Stepper(Protocol):
+    """One recurrent layer in one library that keeps its state from call to call."""
+
+    def __init__(self, model: Any, weights: Any): ...
+
+    def step(self, x: Array) -> Array:
+        """The output (units,) after the next time step x (features,)."""
+
+
 class Learner(Protocol):
     """A network that is given the rows of every epoch anew, in the order in which to take them."""
 
@@ -93,6 +102,9 @@ class Peer:
     def predictor(self) -> type[Predictor]:
         return self._class("Predictor")
 
+    def stepper(self) -> type[Stepper]:
+        return self._class("Stepper", "bench.peers.models")
+
     def learner(self) -> type[Learner]:
         return self._class("Learner")
 
@@ -129,7 +141,7 @@ PEERS = {
         slow_start=True, install=PYTORCH,
     ),
     "jax-step": Peer(
-        "JAX step", "jax", "with_jax", "one jitted call a step, arguments donated", frozenset({"training", "row"}),
+        "JAX step", "jax", "with_jax", "one jitted call a step, arguments donated", frozenset({"training", "row", "state"}),
         settings={"scan": False}, environment={"XLA_FLAGS": ONE_THREAD_JAX},
     ),
     "jax": Peer(

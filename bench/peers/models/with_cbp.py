@@ -20,9 +20,9 @@ LAYERS: dict[type, Callable[[Any], cbp.layers.Layer]] = {
 }
 
 
-def network(model: Model, weights: Weights) -> cbp.Network:
+def network(model: Model, weights: Weights, loss: str = "cross_entropy") -> cbp.Network:
     layers = [LAYERS[type(layer)](layer) for layer in model.layers]
-    net = cbp.Network(model.shape, layers, loss="cross_entropy", dtype=model.dtype, seed=0)
+    net = cbp.Network(model.shape, layers, loss=loss, dtype=model.dtype, seed=0)
     for index, arrays in enumerate(weights):
         for name, array in arrays.items():
             net.parameters[f"{index}.{name}"][...] = array
@@ -31,3 +31,8 @@ def network(model: Model, weights: Weights) -> cbp.Network:
 
 class Trainer(with_cbp.Trainer):
     network = staticmethod(network)
+
+
+class Stepper:
+    def __init__(self, model: Model, weights: Weights):
+        self.step = network(model, weights, loss="half_squared_error").predict_step

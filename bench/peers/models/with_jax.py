@@ -12,14 +12,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array as Traced
 from jax import lax
 
 from bench.models import Convolution, Dense, GlobalAverage, Layer, MaxPool, Model, Recurrent, Separable, Weights
 from bench.peers import with_jax
+from bench.workloads import Array
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 Weight = dict[str, Traced]
+State = tuple[Traced, ...]  # of an LSTM h and c, of a GRU h
 
 
 def convolution(p: Weight, x: Traced) -> Traced:
@@ -62,34 +65,40 @@ def max_pool_by_shape(x: Traced, size: int) -> Traced:
     return x.reshape(rows, height // size, size, width // size, size, channels).max(axis=(2, 4))
 
 
-def lstm(p: Weight, x: Traced, unroll: int) -> Traced:
+def zeros(x: Traced, units: int, count: int) -> State:
+    return (jnp.zeros((len(x), units), x.dtype),) * count
+
+
+def lstm(p: Weight, x: Traced, unroll: int = 1, state: State | None = None) -> State:
+    """The state after the last step."""
     recurrent, units = p["recurrent"].reshape(len(p["recurrent"]), -1), p["recurrent"].shape[-1]
     given = x.swapaxes(0, 1) @ p["weight"].reshape(x.shape[-1], -1) + p["bias"].reshape(-1)
 
-    def step(state: tuple[Traced, Traced], z: Traced) -> tuple[tuple[Traced, Traced], None]:
+    def step(state: State, z: Traced) -> tuple[State, None]:
         h, c = state
         i, f, g, o = jnp.split(z + h @ recurrent, 4, axis=1)
         c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
         return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
 
-    zeros = jnp.zeros((len(x), units), x.dtype)
-    (h, _), _ = lax.scan(step, (zeros, zeros), given, unroll=unroll)
-    return h
+    state, _ = lax.scan(step, zeros(x, units, 2) if state is None else state, given, unroll=unroll)
+    return state
 
 
-def gru(p: Weight, x: Traced, unroll: int) -> Traced:
+def gru(p: Weight, x: Traced, unroll: int = 1, state: State | None = None) -> State:
+    """The state after the last step."""
     recurrent, units = p["recurrent"].reshape(len(p["recurrent"]), -1), p["recurrent"].shape[-1]
     given = x.swapaxes(0, 1) @ p["weight"].reshape(x.shape[-1], -1) + p["bias"][:3].reshape(-1)
 
-    def step(h: Traced, z: Traced) -> tuple[Traced, None]:
+    def step(state: State, z: Traced) -> tuple[State, None]:
+        (h,) = state
         own = h @ recurrent
         gates = jax.nn.sigmoid(z[:, : 2 * units] + own[:, : 2 * units])
         reset, update = jnp.split(gates, 2, axis=1)
         new = jnp.tanh(z[:, 2 * units :] + reset * (own[:, 2 * units :] + p["bias"][3]))
-        return (1 - update) * new + update * h, None
+        return ((1 - update) * new + update * h,), None
 
-    h, _ = lax.scan(step, jnp.zeros((len(x), units), x.dtype), given, unroll=unroll)
-    return h
+    state, _ = lax.scan(step, zeros(x, units, 1) if state is None else state, given, unroll=unroll)
+    return state
 
 
 def applied(layer: Layer, p: Weight, x: Traced, tuned: bool, unroll: int) -> Traced:
@@ -102,7 +111,7 @@ def applied(layer: Layer, p: Weight, x: Traced, tuned: bool, unroll: int) -> Tra
     if isinstance(layer, GlobalAverage):
         return x.mean(axis=(1, 2))
     if isinstance(layer, Recurrent):
-        return (lstm if layer.gates == 4 else gru)(p, x, unroll)
+        return (lstm if layer.gates == 4 else gru)(p, x, unroll)[0]
     if isinstance(layer, Dense):
         z = x @ p["weight"] + p["bias"]
         return jax.nn.relu(z) if layer.activation == "relu" else jax.nn.log_softmax(z)
@@ -129,3 +138,15 @@ class Trainer(with_jax.Trainer):
     def loop(self, unroll: int) -> tuple[with_jax.Loss, int]:
         """Unrolled is the loop over the time, not the one over the epoch."""
         return loss_of(unroll), 1
+
+
+class Stepper:
+    def __init__(self, model: Model, weights: Weights):
+        layer = model.layers[0]
+        self.weights = Trainer.parameters(weights)[0]
+        self.call = jax.jit(lstm if layer.gates == 4 else gru, static_argnames="unroll", donate_argnames="state")
+        self.state = tuple(jnp.zeros((1, layer.units), model.dtype) for _ in range(2 if layer.gates == 4 else 1))
+
+    def step(self, x: Array) -> Array:
+        self.state = self.call(self.weights, x[None, None], state=self.state)
+        return np.asarray(self.state[0])[0]

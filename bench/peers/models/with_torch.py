@@ -19,13 +19,7 @@ class LastState(nn.Module):
         super().__init__()
         kind = nn.LSTM if layer.gates == 4 else nn.GRU
         self.inner = kind(features, layer.units)
-        zeros = np.zeros_like(arrays["bias"][0])
-        bias = arrays["bias"].reshape(-1)
-        own = np.zeros_like(bias) if layer.gates == 4 else np.concatenate([zeros, zeros, arrays["bias"][3]])
-        fill(self.inner, {
-            "weight_ih_l0": joined(arrays["weight"]), "weight_hh_l0": joined(arrays["recurrent"]),
-            "bias_ih_l0": bias[: layer.gates * layer.units], "bias_hh_l0": own,
-        })
+        fill(self.inner, {f"{name}_l0": array for name, array in gates(layer, arrays).items()})
         self._one_bias_a_gate(layer)
 
     def _one_bias_a_gate(self, layer: Recurrent) -> None:
@@ -40,6 +34,18 @@ class LastState(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         _, state = self.inner(x)
         return (state[0] if isinstance(state, tuple) else state)[0]
+
+
+def gates(layer: Recurrent, arrays: dict[str, Array]) -> dict[str, Array]:
+    """The weights under PyTorch's names. The second bias is 0 where cbp has one for both."""
+    bias = arrays["bias"].reshape(-1)
+    own = np.zeros_like(bias[: layer.gates * layer.units])
+    if layer.gates == 3:
+        own[-layer.units :] = arrays["bias"][3]
+    return {
+        "weight_ih": joined(arrays["weight"]), "weight_hh": joined(arrays["recurrent"]),
+        "bias_ih": bias[: len(own)], "bias_hh": own,
+    }
 
 
 def joined(weight: Array) -> Array:
@@ -107,3 +113,20 @@ class Trainer(with_torch.Trainer):
     def __init__(self, model: Model, X: Array, y: Targets, weights: Weights):
         super().__init__(model, X, y, weights)
         self.batches = loaded(model, X, y)
+
+
+class Stepper:
+    """A cell, which is faster than a sequence of one step."""
+
+    def __init__(self, model: Model, weights: Weights):
+        torch.set_num_threads(1)
+        layer = model.layers[0]
+        self.lstm = layer.gates == 4
+        self.cell = fill((nn.LSTMCell if self.lstm else nn.GRUCell)(model.shape[-1], layer.units), gates(layer, weights[0]))
+        zeros = torch.zeros(1, layer.units)
+        self.state = (zeros, zeros) if self.lstm else zeros
+
+    @torch.inference_mode()
+    def step(self, x: Array) -> Array:
+        self.state = self.cell(torch.from_numpy(x)[None], self.state)
+        return (self.state[0] if self.lstm else self.state).numpy()[0]
