@@ -29,13 +29,13 @@ LAYERS = {
     "from specifications to numbers": ["_arrays", "_plan", "_lower", "_lower.*", "_team", "_runner", "_fit", "_online",
                                        "_stream"],
     "the network": ["network"],
-    "beside the network": ["_profile", "check", "datasets", "modelfile", "modelfile.*", "trace", "trace.*"],
+    "beside the network": ["_profile", "check", "datasets", "modelfile", "modelfile.*", "pytorch", "trace", "trace.*"],
     "the package": ["__init__"],
     "the command line": ["cli", "cli.*", "__main__"],
 }
 # What the network offers as a method although it lies above it: imported when it is called.
 ON_CALL = {("network", "modelfile"), ("network", "trace")}
-OPTIONAL = {"tqdm", "matplotlib"}
+OPTIONAL = {"tqdm", "matplotlib", "torch"}
 
 
 def module_name(path):
