@@ -45,7 +45,7 @@ def real(
     below: float | None = None,
     maximum: float | None = None,
 ) -> float:
-    """``value`` as a finite float within the bounds (``above`` and ``below`` excluded, ``minimum`` and ``maximum`` included)."""
+    """``value`` as a finite float within the bounds, of which ``above`` and ``below`` are excluded."""
     parts = [f"above {above:g}" if above is not None else "", f"of at least {minimum:g}" if minimum is not None else ""]
     parts += [f"below {below:g}" if below is not None else "", f"of at most {maximum:g}" if maximum is not None else ""]
     wanted = " and ".join(part for part in parts if part)
@@ -113,8 +113,8 @@ def row_numbers(argument: str, given: Array, vocabulary: int) -> None:
             wrong = np.argwhere((block < 0) | (block >= vocabulary) | (block != np.floor(block)))[0].tolist()
             value = block[tuple(wrong)]
             wrong[0] += first
-            raise ValueError(f"{argument} holds {value} {_where(tuple(wrong))}; the inputs of an Embedding with a vocabulary of "
-                             f"{vocabulary} must be whole numbers from 0 to {vocabulary - 1}")
+            raise ValueError(f"{argument} holds {value} {_where(tuple(wrong))}; the inputs of an Embedding with a vocabulary "
+                             f"of {vocabulary} must be whole numbers from 0 to {vocabulary - 1}")
 
 
 def blocks(rows: Array, dtype: np.dtype[Any]) -> Iterator[tuple[int, Array]]:

@@ -5,6 +5,31 @@
 # channels last. The scratch of a thread holds, in this order, the tables and then the numbers of one direction; its size is
 # counted in _lower/convolution.py.
 
+cdef void window_pairs(
+    Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t depth,
+    const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
+    const floating* b, Py_ssize_t ldb,
+    const floating* start, Py_ssize_t start_group, Py_ssize_t start_row,
+    floating* c, Py_ssize_t c_group, Py_ssize_t c_row,
+) noexcept nogil:
+    """A strip two vectors wide. It and the next are functions of their own, because gcc keeps the pointers of a tile's loop in
+    registers only where a function has fewer than a hundred loops: 10 % of the narrow tiles' speed."""
+    conv.window_strip(2, groups, rows, depth, a, group_stride, row_stride, offsets, b, ldb,
+                      start, start_group, start_row, c, c_group, c_row)
+
+
+cdef void window_vectors(
+    Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t depth,
+    const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
+    const floating* b, Py_ssize_t ldb,
+    const floating* start, Py_ssize_t start_group, Py_ssize_t start_row,
+    floating* c, Py_ssize_t c_group, Py_ssize_t c_row,
+) noexcept nogil:
+    """A strip one vector wide."""
+    conv.window_strip(1, groups, rows, depth, a, group_stride, row_stride, offsets, b, ldb,
+                      start, start_group, start_row, c, c_group, c_row)
+
+
 cdef void window_multiply(
     Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
     const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
@@ -12,9 +37,16 @@ cdef void window_multiply(
     const floating* start, Py_ssize_t start_group, Py_ssize_t start_row,
     floating* c, Py_ssize_t c_group, Py_ssize_t c_row,
 ) noexcept nogil:
-    """window_product() once for all callers: it is long when inlined."""
-    conv.window_product(groups, rows, columns, depth, a, group_stride, row_stride, offsets, b, ldb,
-                        start, start_group, start_row, c, c_group, c_row)
+    """The product of kernels/conv.pxd for `columns` that fill whole vectors; `start` is nothing, a row (strides 0) or c itself."""
+    cdef int lanes = tile.VECTOR_BYTES // <int>sizeof(floating)
+    cdef Py_ssize_t j = 0
+    while columns - j >= 2 * lanes:
+        window_pairs(groups, rows, depth, a, group_stride, row_stride, offsets, b + j, ldb,
+                     start + j if start is not NULL else NULL, start_group, start_row, c + j, c_group, c_row)
+        j += 2 * lanes
+    if columns - j >= lanes:
+        window_vectors(groups, rows, depth, a, group_stride, row_stride, offsets, b + j, ldb,
+                       start + j if start is not NULL else NULL, start_group, start_row, c + j, c_group, c_row)
 
 
 cdef struct Image:
@@ -22,27 +54,39 @@ cdef struct Image:
     bint copied
     Py_ssize_t height
     Py_ssize_t width
-    Py_ssize_t line      # numbers from a line of the image to the next
+    Py_ssize_t pixel     # numbers from a pixel to the next
+    Py_ssize_t line      # and from a line to the next
 
 
 cdef inline Image image_of(const Op* op) noexcept nogil:
     cdef Image image
     image.height = (op.out_h - 1) * op.stride_h + (op.kernel_h - 1) * op.dilation_h + 1
     image.width = (op.out_w - 1) * op.stride_w + (op.kernel_w - 1) * op.dilation_w + 1
-    image.copied = (op.pad_h > 0 or op.pad_w > 0 or image.height > op.in_h or image.width > op.in_w
-                    or op.in_width != op.inputs)
+    image.copied = op.pad_h > 0 or op.pad_w > 0 or image.height > op.in_h or image.width > op.in_w
+    image.pixel = op.inputs
     if not image.copied:
         image.width = op.in_w
-    image.line = image.width * op.inputs
+        image.pixel = op.in_width
+    image.line = image.width * image.pixel
     return image
 
 
-cdef inline const floating* laid_out(const Op* op, const Image* image, const floating* x, floating* copy) noexcept nogil:
-    """The image of the sample x, in `copy` if it has to be copied."""
+cdef inline Py_ssize_t sample_step(const Op* op, const Image* image) noexcept nogil:
+    """Numbers from the image of a sample to the next."""
+    return image.height * image.line if image.copied else op.in_positions * op.in_width
+
+
+cdef const floating* laid_out(
+    const Op* op, const Image* image, Py_ssize_t samples, const floating* x, floating* copies,
+) noexcept nogil:
+    """The images of some samples from x on, in `copies` if they have to be copied."""
+    cdef Py_ssize_t r
     if not image.copied:
         return x
-    conv.copy_image(op.in_h, op.in_w, op.inputs, op.in_width, op.pad_h, op.pad_w, image.height, image.width, x, copy)
-    return copy
+    for r in range(samples):
+        conv.copy_image(op.in_h, op.in_w, op.inputs, op.in_width, op.pad_h, op.pad_w, image.height, image.width,
+                        x + r * op.in_positions * op.in_width, copies + r * image.height * image.line)
+    return copies
 
 
 cdef inline Py_ssize_t table(Py_ssize_t entries, const floating* like) noexcept nogil:
@@ -65,10 +109,13 @@ cdef void convolution_forward(
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
     cdef const floating* bias = <const floating*>batch.parameters + op.bias if op.bias >= 0 else NULL
     cdef Py_ssize_t r, p, j
-    conv.grid_offsets(op.kernel_h, op.kernel_w, op.inputs, op.dilation_h * image.line, op.dilation_w * op.inputs, offsets)
+    if in_pairs(op, arena):
+        pairs_forward(batch, op, first, rows, arena, scratch)
+        return
+    conv.grid_offsets(op.kernel_h, op.kernel_w, op.inputs, op.dilation_h * image.line, op.dilation_w * image.pixel, offsets)
     for r in range(rows):
         window_multiply(
-            op.out_h, op.out_w, columns, taps, laid_out(op, &image, x, copy), op.stride_h * image.line, op.stride_w * op.inputs,
+            op.out_h, op.out_w, columns, taps, laid_out(op, &image, 1, x, copy), op.stride_h * image.line, op.stride_w * image.pixel,
             offsets, weight, op.width, bias, 0, 0, z, op.out_w * op.width, op.width)
         for p in range(op.positions if columns < op.width else 0):
             for j in range(columns, op.width):
@@ -81,44 +128,52 @@ cdef void convolution_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* scratch,
     floating* g,
 ) noexcept nogil:
-    """Every sample's windows against its dz, PIXELS of them at a time, one after the other into g."""
+    """The windows of the samples against their dz, one window after the other into g, about PIXELS of them in a product."""
     cdef Image image = image_of(op)
     cdef Py_ssize_t wide = min(op.out_w, <Py_ssize_t>conv.PIXELS)
-    cdef Py_ssize_t high = min(op.out_h, conv.PIXELS // op.out_w) if op.out_w <= conv.PIXELS else 1
+    cdef Py_ssize_t high = max(1, min(op.out_h, conv.PIXELS // op.out_w))
+    cdef Py_ssize_t across = (op.out_w + wide - 1) // wide, blocks = across * ((op.out_h + high - 1) // high)
+    cdef Py_ssize_t some = max(1, min(<Py_ssize_t>conv.SAMPLES, conv.PIXELS // op.positions))
     cdef Py_ssize_t* offsets = <Py_ssize_t*>scratch
-    cdef floating* copy = scratch + table(conv.PIXELS, arena)
+    cdef floating* copies = scratch + table(conv.PIXELS, arena)
     cdef const floating* x = input_of(batch, op, 0, arena)
     cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, 0, arena)
     cdef const floating* laid
-    cdef Py_ssize_t across = (op.out_w + wide - 1) // wide, blocks = across * ((op.out_h + high - 1) // high)
-    cdef Py_ssize_t r, block, oy, ox, pixels
-    conv.grid_offsets(high, wide, 1, op.stride_h * image.line, op.stride_w * op.inputs, offsets)
-    for r in range(batch.rows):
-        laid = laid_out(op, &image, x, copy)
-        for block in range(blocks):
+    cdef Py_ssize_t r = 0, block, oy, ox, pixels
+    if in_pairs(op, arena):
+        pairs_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
+        return
+    conv.grid_offsets(high, wide, 1, op.stride_h * image.line, op.stride_w * image.pixel, offsets)
+    conv.repeat_offsets(high * wide, some, sample_step(op, &image), offsets)
+    while r < batch.rows:
+        some = min(some, batch.rows - r)
+        laid = laid_out(op, &image, some, x, copies)
+        for block in range(blocks):   # one, if there are several samples
             oy, ox = block // across * high, block % across * wide
-            pixels = min(high, op.out_h - oy) * min(wide, op.out_w - ox)
-            weight_of_block(op, &image, row, n, pixels, laid + oy * op.stride_h * image.line + ox * op.stride_w * op.inputs,
-                            offsets, dz + (oy * op.out_w + ox) * op.width, accumulate, g)
+            pixels = some * min(high, op.out_h - oy) * min(wide, op.out_w - ox)
+            weight_of_block(op, &image, op.kernel_w, row, n, pixels,
+                            laid + oy * op.stride_h * image.line + ox * op.stride_w * image.pixel, offsets,
+                            dz + (oy * op.out_w + ox) * op.width, op.width, accumulate, g)
             accumulate = True
-        x += op.in_positions * op.in_width
-        dz += op.positions * op.width
+        x += some * op.in_positions * op.in_width
+        dz += some * op.positions * op.width
+        r += some
 
 
 cdef void weight_of_block(
-    const Op* op, const Image* image, Py_ssize_t row, Py_ssize_t n, Py_ssize_t pixels, const floating* x,
-    const Py_ssize_t* offsets, const floating* dz, bint accumulate, floating* g,
+    const Op* op, const Image* image, Py_ssize_t kernel_w, Py_ssize_t row, Py_ssize_t n, Py_ssize_t pixels,
+    const floating* x, const Py_ssize_t* offsets, const floating* dz, Py_ssize_t width, bint accumulate, floating* g,
 ) noexcept nogil:
-    """The part of some pixels in the rows row .. row + n of the weight gradient: g (n, width).
+    """The part of some pixels in the rows row .. row + n of the weight gradient of windows kernel_w taps wide: g (n, width).
 
     The rows come in runs of neighbours in the image: a line of the window, or one tap if there are gaps between the taps.
     """
-    cdef bint gaps = op.dilation_w > 1
-    cdef Py_ssize_t run = op.inputs if gaps else op.kernel_w * op.inputs
-    cdef Py_ssize_t in_line = op.kernel_w if gaps else 1                  # runs in a line of the window
-    cdef Py_ssize_t even = op.kernel_w if gaps else op.kernel_h           # so many runs have equal distances:
-    cdef Py_ssize_t distance = op.dilation_w * op.inputs if gaps else op.dilation_h * image.line
-    cdef Py_ssize_t columns = conv.lanes_for(op.units, dz)
+    cdef bint gaps = op.dilation_w > 1 or image.pixel != op.inputs
+    cdef Py_ssize_t tap = op.dilation_w * image.pixel, line = op.dilation_h * image.line
+    cdef Py_ssize_t run = op.inputs if gaps else kernel_w * op.inputs
+    cdef Py_ssize_t in_line = kernel_w if gaps else 1          # runs in a line of the window
+    cdef Py_ssize_t even = kernel_w if gaps else op.kernel_h   # so many runs are equally far from each other
+    cdef Py_ssize_t columns = min(width, conv.lanes_for(op.units, dz))
     cdef Py_ssize_t end = row + n
     cdef Py_ssize_t at, runs, rows, i, j
     cdef floating* out = g
@@ -130,15 +185,14 @@ cdef void weight_of_block(
         else:
             rows = min(run - row % run, end - row)
             runs = 1
-        window_multiply(
-            runs, rows, columns, pixels,
-            x + at // in_line * op.dilation_h * image.line + at % in_line * op.dilation_w * op.inputs + row % run, distance, 1, offsets,
-            dz, op.width, out if accumulate else NULL, rows * op.width, op.width, out, rows * op.width, op.width)
+        window_multiply(runs, rows, columns, pixels, x + at // in_line * line + at % in_line * tap + row % run,
+                        tap if gaps else line, 1, offsets, dz, width, out if accumulate else NULL, rows * width, width,
+                        out, rows * width, width)
         row += runs * rows
-        out += runs * rows * op.width
-    for i in range(n if columns < op.width and not accumulate else 0):
-        for j in range(columns, op.width):
-            g[i * op.width + j] = 0
+        out += runs * rows * width
+    for i in range(n if columns < width and not accumulate else 0):
+        for j in range(columns, width):
+            g[i * width + j] = 0
 
 
 cdef void positions_backward_bias(
@@ -250,188 +304,77 @@ cdef void line_backward(
                 dx[r * d_size + j] = 0
 
 
-# --- groups of channels, single ones above all ------------------------------------------------------------------------------------
+# --- few filters: two windows in a vector -------------------------------------------------------------------------------------------
+#
+# Where the filters fill at most half of a vector, it takes two neighbouring windows: tap kx of the left one and tap kx - 1 of the
+# right one read the same number. Windows of kernel_w taps are read as windows of kernel_w + 1 taps of their pairs, with weights that
+# hold W[kx] in the lower and W[kx - 1] in the upper half: (kernel_w + 1) / (2 kernel_w) of the multiplications. LeNet's first layer
+# has six filters of 5 x 5.
 
-cdef void channel_multiply(
-    Py_ssize_t lines, Py_ssize_t columns, Py_ssize_t width, Py_ssize_t taps,
-    const floating* x, Py_ssize_t line_step, Py_ssize_t column_step, const Py_ssize_t* offsets,
-    const floating* weight, Py_ssize_t ldw, const floating* start, Py_ssize_t start_step, floating* z,
-) noexcept nogil:
-    """channel_windows() once for all callers."""
-    depthwise.channel_windows(lines, columns, width, taps, x, line_step, column_step, offsets, weight, ldw, start, start_step, z)
-
-
-cdef struct Planes:
-    # How the images of the planes of a grouped convolution lie, and which channels they hold.
-    Py_ssize_t readers   # output channels of a group
-    Py_ssize_t read      # input channels of a group: the number of planes
-    bint copied
-    Py_ssize_t height
-    Py_ssize_t width     # columns
-    Py_ssize_t line      # numbers from a line of an image to the next
+cdef inline bint in_pairs(const Op* op, const floating* like) noexcept nogil:
+    return (op.units <= tile.VECTOR_BYTES // <int>sizeof(floating) // 2 and op.kernel_w > 1 and op.stride_w == 1
+            and op.dilation_w == 1 and op.out_w % 2 == 0 and op.positions >= 64)
 
 
-cdef inline Planes planes_of(const Op* op) noexcept nogil:
-    cdef Planes planes
-    cdef Image image = image_of(op)
-    planes.readers = op.units // op.groups
-    planes.read = op.inputs // op.groups
-    planes.copied = (op.pad_h > 0 or op.pad_w > 0 or image.height > op.in_h or image.width > op.in_w
-                     or op.in_width != op.width or planes.readers > 1 or planes.read > 1)
-    planes.height = image.height
-    planes.width = image.width if planes.copied else op.in_w
-    planes.line = planes.width * op.width
-    return planes
-
-
-cdef const floating* plane(
-    const Op* op, const Planes* planes, Py_ssize_t number, const floating* x, floating* copy,
-) noexcept nogil:
-    """Plane `number` of the sample x, in `copy` if it has to be copied."""
-    if not planes.copied:
-        return x
-    depthwise.spread_channels(
-        op.in_h, op.in_w, op.in_width, op.units, op.width, planes.readers, planes.read, number, op.pad_h, op.pad_w,
-        planes.height, planes.width, x, copy)
-    return copy
-
-
-cdef void grouped_forward(
+cdef void pairs_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
-    cdef Planes planes = planes_of(op)
-    cdef Py_ssize_t taps = op.kernel_h * op.kernel_w
+    cdef int lanes = tile.VECTOR_BYTES // <int>sizeof(floating)
+    cdef Image image = image_of(op)
+    cdef Py_ssize_t line = (op.kernel_w + 1) * op.inputs   # taps of a pair's line
+    cdef Py_ssize_t taps = op.kernel_h * line
     cdef Py_ssize_t* offsets = <Py_ssize_t*>scratch
-    cdef floating* copy = scratch + table(taps, arena)
+    cdef floating* bias = scratch + table(taps, arena)
+    cdef floating* doubled = bias + 16
+    cdef floating* copy = doubled + taps * lanes
     cdef const floating* x = input_of(batch, op, first, arena)
     cdef floating* z = slot_of(batch, op.sums, op.positions * op.width, first, arena)
-    cdef const floating* weight = <const floating*>batch.parameters + op.weight
-    cdef const floating* bias = <const floating*>batch.parameters + op.bias if op.bias >= 0 else NULL
-    cdef Py_ssize_t r, number
-    conv.grid_offsets(op.kernel_h, op.kernel_w, 1, op.dilation_h * planes.line, op.dilation_w * op.width, offsets)
+    cdef Py_ssize_t r
+    conv.double_row(op.units, lanes, <const floating*>batch.parameters + op.bias if op.bias >= 0 else NULL, bias)
+    conv.double_weights(op.kernel_h, op.kernel_w * op.inputs, op.inputs, op.units, op.width, lanes,
+                        <const floating*>batch.parameters + op.weight, doubled)
+    conv.grid_offsets(op.kernel_h, op.kernel_w + 1, op.inputs, op.dilation_h * image.line, image.pixel, offsets)
     for r in range(rows):
-        for number in range(planes.read):
-            channel_multiply(
-                op.out_h, op.out_w, op.width, taps, plane(op, &planes, number, x, copy), op.stride_h * planes.line,
-                op.stride_w * op.width, offsets, weight + number * op.width, planes.read * op.width,
-                bias if number == 0 else z, 0 if number == 0 else op.width, z)
+        window_multiply(
+            op.out_h, op.out_w // 2, lanes, taps, laid_out(op, &image, 1, x, copy), op.stride_h * image.line, 2 * image.pixel,
+            offsets, doubled, lanes, bias, 0, 0, z, op.out_w * op.width, 2 * op.width)
+        conv.part_pairs(op.positions // 2, lanes // 2, op.width, z)
         x += op.in_positions * op.in_width
         z += op.positions * op.width
 
 
-cdef void grouped_backward_weight(
+cdef void pairs_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* scratch,
     floating* g,
 ) noexcept nogil:
-    """A row of the weights is tap * planes + plane. CHANNEL_PIXELS windows at a time."""
-    cdef Planes planes = planes_of(op)
-    cdef Py_ssize_t some = depthwise.CHANNEL_PIXELS
-    cdef Py_ssize_t wide = min(op.out_w, some)
-    cdef Py_ssize_t high = min(op.out_h, some // op.out_w) if op.out_w <= some else 1
+    """The gradient of the doubled weights, a sample at a time, then folded into g: W[kx] gets what the lower half of tap kx and the
+    upper half of tap kx + 1 have."""
+    cdef int lanes = tile.VECTOR_BYTES // <int>sizeof(floating)
+    cdef Image image = image_of(op)
+    cdef Py_ssize_t most = conv.PIXELS // 2
+    cdef Py_ssize_t wide = min(op.out_w // 2, most)
+    cdef Py_ssize_t high = max(1, min(op.out_h, most // wide))
+    cdef Py_ssize_t across = (op.out_w // 2 + wide - 1) // wide, blocks = across * ((op.out_h + high - 1) // high)
+    cdef Py_ssize_t line = op.kernel_w * op.inputs
+    cdef Py_ssize_t start = row + row // line * op.inputs   # the same row among those of the pairs
+    cdef Py_ssize_t count = row + n - 1 + (row + n - 1) // line * op.inputs + op.inputs + 1 - start
     cdef Py_ssize_t* offsets = <Py_ssize_t*>scratch
-    cdef floating* copy = scratch + table(some, arena)
+    cdef floating* doubled = scratch + table(most, arena)
+    cdef floating* pairs = doubled + op.kernel_h * (line + op.inputs) * lanes
+    cdef floating* copy = pairs + most * lanes
     cdef const floating* x = input_of(batch, op, 0, arena)
     cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, 0, arena)
     cdef const floating* laid
-    cdef Py_ssize_t across = (op.out_w + wide - 1) // wide, blocks = across * ((op.out_h + high - 1) // high)
-    cdef Py_ssize_t r, number, block, oy, ox, tap, end, pixels
-    conv.grid_offsets(high, wide, 1, op.stride_h * planes.line, op.stride_w * op.width, offsets)
+    cdef Py_ssize_t r, block, oy, ox, lines, columns
+    conv.grid_offsets(high, wide, 1, op.stride_h * image.line, 2 * image.pixel, offsets)
     for r in range(batch.rows):
-        for number in range(planes.read):
-            tap = (max(row - number, 0) + planes.read - 1) // planes.read
-            end = (max(row + n - number, 0) + planes.read - 1) // planes.read
-            if tap == end:
-                continue
-            laid = plane(op, &planes, number, x, copy)
-            for block in range(blocks):
-                oy, ox = block // across * high, block % across * wide
-                pixels = min(high, op.out_h - oy) * min(wide, op.out_w - ox)
-                taps_of_block(
-                    op, &planes, tap, end, pixels, laid + oy * op.stride_h * planes.line + ox * op.stride_w * op.width, offsets,
-                    dz + (oy * op.out_w + ox) * op.width, accumulate or r > 0 or block > 0,
-                    g + (tap * planes.read + number - row) * op.width)
+        laid = laid_out(op, &image, 1, x, copy)
+        for block in range(blocks):
+            oy, ox = block // across * high, block % across * wide
+            lines, columns = min(high, op.out_h - oy), min(wide, op.out_w // 2 - ox)
+            conv.join_pairs(lines * columns, lanes // 2, op.width, dz + (oy * op.out_w + 2 * ox) * op.width, pairs)
+            weight_of_block(op, &image, op.kernel_w + 1, start, count, lines * columns,
+                            laid + oy * op.stride_h * image.line + 2 * ox * image.pixel, offsets, pairs, lanes, block > 0, doubled)
+        conv.fold_weights(row, n, line, op.inputs, lanes, op.width, doubled, accumulate or r > 0, g)
         x += op.in_positions * op.in_width
         dz += op.positions * op.width
-
-
-cdef void taps_of_block(
-    const Op* op, const Planes* planes, Py_ssize_t tap, Py_ssize_t end, Py_ssize_t pixels, const floating* x,
-    const Py_ssize_t* offsets, const floating* dz, bint accumulate, floating* g,
-) noexcept nogil:
-    """The part of some windows in the gradient of the taps from `tap` to `end` of one plane."""
-    cdef Py_ssize_t line = op.dilation_h * planes.line
-    cdef Py_ssize_t column = op.dilation_w * op.width
-    cdef Py_ssize_t step = planes.read * op.width
-    cdef Py_ssize_t lines, taps
-    while tap < end:
-        if tap % op.kernel_w == 0 and end - tap >= op.kernel_w:
-            taps = op.kernel_w
-            lines = (end - tap) // taps
-        else:
-            taps = min(op.kernel_w - tap % op.kernel_w, end - tap)
-            lines = 1
-        depthwise.window_taps(lines, taps, op.width, pixels, x + tap // op.kernel_w * line + tap % op.kernel_w * column,
-                              line, column, offsets, dz, accumulate, g, taps * step, step)
-        tap += lines * taps
-        g += lines * taps * step
-
-
-cdef void grouped_backward_rows(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
-) noexcept nogil:
-    """Plane by plane: the gradient of its image, of which the channels are then collected."""
-    cdef Planes planes = planes_of(op)
-    cdef Py_ssize_t taps = op.kernel_h * op.kernel_w
-    cdef Py_ssize_t d_width = padded(op.inputs)
-    cdef floating* image = scratch + table(taps, arena)
-    cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, first, arena)
-    cdef floating* dx = d_input_of(batch, op, first, arena)
-    cdef const floating* weight = <const floating*>batch.parameters + op.weight
-    cdef Py_ssize_t r, number, j
-    if dx is NULL:
-        return
-    if is_again_a_convolution(op):
-        backward_by_convolution(op, rows, weight, <Py_ssize_t*>scratch, image, dz, dx)
-        return
-    for r in range(rows):
-        for number in range(planes.read):
-            for j in range(planes.height * planes.line):
-                image[j] = 0
-            depthwise.scatter_windows(
-                op.out_h, op.out_w, op.width, op.kernel_h, op.kernel_w, dz, weight + number * op.width, planes.read * op.width,
-                image, op.stride_h * planes.line, op.stride_w * op.width, op.dilation_h * planes.line, op.dilation_w * op.width)
-            depthwise.collect_channels(
-                op.in_h, op.in_w, d_width, op.groups, planes.readers, planes.read, number, op.pad_h, op.pad_w,
-                planes.height, planes.width, op.width, image, dx)
-        dz += op.positions * op.width
-        dx += op.in_h * op.in_w * d_width
-
-
-cdef inline bint is_again_a_convolution(const Op* op) noexcept nogil:
-    """Whether the input gradient is what the flipped window makes of dz within zeros."""
-    return (op.groups == op.inputs and op.units == op.inputs and op.stride_h == 1 and op.stride_w == 1
-            and op.pad_h <= (op.kernel_h - 1) * op.dilation_h and op.pad_w <= (op.kernel_w - 1) * op.dilation_w)
-
-
-cdef void backward_by_convolution(
-    const Op* op, Py_ssize_t rows, const floating* weight, Py_ssize_t* offsets, floating* image,
-    const floating* dz, floating* dx,
-) noexcept nogil:
-    """dx[y, x] = sum of dz[y + pad_h - ky dilation_h, x + pad_w - kx dilation_w] weight[ky, kx]."""
-    cdef Py_ssize_t taps = op.kernel_h * op.kernel_w
-    cdef Py_ssize_t above = (op.kernel_h - 1) * op.dilation_h, left = (op.kernel_w - 1) * op.dilation_w
-    cdef Py_ssize_t columns = op.in_w + left
-    cdef floating* flipped = image + (op.in_h + above) * columns * op.width
-    cdef Py_ssize_t r, t, j
-    for t in range(taps):
-        for j in range(op.width):
-            flipped[t * op.width + j] = weight[(taps - 1 - t) * op.width + j]
-    conv.grid_offsets(op.kernel_h, op.kernel_w, 1, op.dilation_h * columns * op.width, op.dilation_w * op.width, offsets)
-    for r in range(rows):
-        depthwise.spread_channels(
-            op.out_h, op.out_w, op.width, op.units, op.width, 1, 1, 0, above - op.pad_h, left - op.pad_w,
-            op.in_h + above, columns, dz, image)
-        channel_multiply(op.in_h, op.in_w, op.width, taps, image, columns * op.width, op.width, offsets, flipped, op.width,
-                         <const floating*>NULL, 0, dx)
-        dz += op.positions * op.width
-        dx += op.in_h * op.in_w * op.width

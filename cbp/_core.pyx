@@ -40,7 +40,6 @@ from cbp.kernels.dense cimport (
     dense_backward_weight,
     dense_forward,
     dense_forward_naive,
-    transpose,
 )
 from cbp.kernels.pool cimport pool_backward, pool_forward
 from cbp.kernels.repack cimport pad, repack
@@ -155,8 +154,9 @@ SOURCES = {
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
-PIXELS = conv.PIXELS   # windows in a table of offsets; scratch is sized by it
 WALKERS = MOST_WALKERS   # samples that a recurrent layer takes through time at once; scratch is sized by it
+PIXELS = conv.PIXELS   # windows in a table of offsets, and samples whose images are copied at once: scratch is sized by them
+SAMPLES = conv.SAMPLES
 STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
 NOISE_WORDS = random.WORDS   # numbers of a mask that are drawn at once
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
@@ -205,14 +205,35 @@ def source(array not None, int kind):
     return (<const char*>&record)[:sizeof(Source)]
 
 
-# --- the matrix product, once for all who call it from afar ------------------------------------------------------------------
+# --- what is long when inlined, once for all who call it from afar ------------------------------------------------------------
 
 cdef void multiply(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
     const floating* b, Py_ssize_t ldb, const floating* start, Py_ssize_t start_stride, floating* c, Py_ssize_t ldc,
 ) noexcept nogil:
-    """product() of kernels/tile.pxd, which is long when inlined."""
+    """product() of kernels/tile.pxd."""
     tile.product(rows, columns, depth, a, row_stride, column_stride, b, ldb, start, start_stride, c, ldc)
+
+
+cdef void transposed(
+    Py_ssize_t rows, Py_ssize_t columns, const floating* a, Py_ssize_t lda, floating* b, Py_ssize_t ldb,
+) noexcept nogil:
+    """transpose() of kernels/dense.pxd."""
+    dense.transpose(rows, columns, a, lda, b, ldb)
+
+
+cdef void activate_rows(
+    int kind, Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, floating* z, floating* a,
+) noexcept nogil:
+    """activate() of kernels/activations.pxd."""
+    activations.activate(kind, rows, units, width, z, a)
+
+
+cdef void activate_rows_backward(
+    int kind, Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, const floating* z, const floating* a, floating* d,
+) noexcept nogil:
+    """activate_backward() of kernels/activations.pxd."""
+    activations.activate_backward(kind, rows, units, width, z, a, d)
 
 
 # --- a step, the loop over epochs, the short way for a few rows ---------------------------------------------------------------
@@ -237,6 +258,7 @@ include "_normalization.pxi"
 include "_noise.pxi"
 include "_convolution.pxi"
 include "_recurrent.pxi"
+include "_grouped.pxi"
 include "_dispatch.pxi"
 include "_step.pxi"
 include "_epochs.pxi"
@@ -437,7 +459,8 @@ def vector_jacobian(
         batch.ld_dx = op.in_positions * padded(op.inputs)
         batch.training = run[0].training
         while first < inputs.rows:
-            batch.rows = batch.way = min(run[0].piece, inputs.rows - first)
+            batch.rows = min(run[0].piece, inputs.rows - first)
+            batch.way = inputs.rows
             batch.first = run[0].row = first
             batch.x = rows_of(inputs, first, batch.rows, &arena[0])
             batch.lengths = &lengths[first] if lengths.shape[0] > 0 else NULL
@@ -549,7 +572,7 @@ def backward_input(
 def activate(int kind, floating[:, ::1] z not None, Py_ssize_t units):
     """z = f(z) in place, for rows padded from `units` to a multiple of 16."""
     with nogil:
-        activations.activate(kind, z.shape[0], units, z.shape[1], &z[0, 0], &z[0, 0])
+        activate_rows(kind, z.shape[0], units, z.shape[1], &z[0, 0], &z[0, 0])
 
 
 def optimizer_step(

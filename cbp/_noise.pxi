@@ -1,5 +1,5 @@
-# Noise as ops: included by _core.pyx. DROPOUT keeps its mask in `extra`, one byte a number; GAUSSIAN_NOISE adds what no gradient
-# depends on. Both count the numbers of a sample as they lie in the slot of the output, pads included.
+# Noise as ops: included by _core.pyx. DROPOUT keeps its mask in `extra`, one byte a number; what GAUSSIAN_NOISE adds is in no
+# gradient. Both count the numbers of a sample as they lie in the slot of the output, pads included.
 
 cdef inline void key_of(const Pass* batch, const Op* op, uint32_t* key) noexcept nogil:
     """What all samples of this batch share. The step still has its number from before the update."""
@@ -11,6 +11,9 @@ cdef void copy_values(
 ) noexcept nogil:
     """The input as the output: its pads may be missing."""
     cdef Py_ssize_t r, k
+    if op.in_width == op.width:
+        memcpy(y, x, rows * op.positions * op.width * sizeof(floating))
+        return
     for r in range(rows * op.positions):
         for k in range(op.units):
             y[r * op.width + k] = x[r * op.in_width + k]

@@ -1,10 +1,11 @@
 # Normalisation as ops: included by _core.pyx.
 #
-# BATCH_NORM: in training its mean and variance are those of the whole batch. So all rows come to it before any goes on: the loop
-# of _step.pxi calls batch_norm_moments() then, and batch_norm_backward_moments() on the way back, each part for some channels.
-# What they find lies in the workspace, in the rows of `Moments`. Rows of weight 0 and steps beyond a row's length do not count.
-# Where a single value of a channel counts, which has no variance, the batch is normalised as at prediction. The running
-# statistics are the mean's row and the variance's; batch_norm_remember() moves them once the loss is known to be finite.
+# BATCH_NORM: in training its mean and variance are those of the whole batch. So all rows come to it before any goes on: the
+# loop of _step.pxi then calls batch_norm_moments(), and batch_norm_backward_moments() on the way back, each part for some
+# channels. What they find lies in the workspace, in the rows of `Moments`. Rows of weight 0 and steps beyond a row's length do
+# not count. Where a single value of a channel counts, which has no variance, the batch is normalised as at prediction. The
+# running statistics are the mean's row and the variance's; batch_norm_remember() moves them once the loss is known to be
+# finite.
 #
 # LAYER_NORM: `extra` keeps the three moments of every position.
 
@@ -176,8 +177,8 @@ cdef void scale_and_shift(const Pass* batch, const Op* op, Py_ssize_t c, floatin
 cdef void batch_norm_backward_moments(
     const Pass* batch, const Op* op, Py_ssize_t first_channel, Py_ssize_t channels, floating* arena,
 ) noexcept nogil:
-    """Gradients of scale and shift for some channels, and what follows from them for the gradient of x: with x̂ = (x - mean) inverse
-    it is dx = factor (dy - mean of dy - x̂ mean of dy x̂) (Ioffe & Szegedy, 2015, Batch normalization)."""
+    """Gradients of scale and shift for some channels, and what follows from them for the gradient of x: with
+    x̂ = (x - mean) inverse it is dx = factor (dy - mean of dy - x̂ mean of dy x̂) (Ioffe & Szegedy, 2015)."""
     cdef const floating* mean = moments_row(batch, op, MEAN, arena)
     cdef const floating* rest = moments_row(batch, op, REMAINDER, arena)
     cdef const floating* inverse = moments_row(batch, op, INVERSE, arena)
@@ -268,7 +269,8 @@ cdef void batch_norm_backward_row(
     """Some positions from row r on, of which the first `count` count."""
     norm.scale_rows_backward(
         count, op.inputs, op.width, dy, input_of(batch, op, r, arena), op.in_width, moments_row(batch, op, MEAN, arena),
-        moments_row(batch, op, FACTOR, arena), moments_row(batch, op, CONSTANT, arena), moments_row(batch, op, LINEAR, arena), dx)
+        moments_row(batch, op, FACTOR, arena), moments_row(batch, op, CONSTANT, arena), moments_row(batch, op, LINEAR, arena),
+        dx)
     norm.multiply_rows(positions - count, op.width, dy + count * op.width, moments_row(batch, op, FACTOR, arena),
                        dx + count * op.width)
 
@@ -278,7 +280,8 @@ cdef void batch_norm_backward_weight(
 ) noexcept nogil:
     """Of the scale: one row."""
     cdef const floating* variance = <const floating*>batch.statistics + op.statistics + op.width
-    cdef Py_ssize_t k
+    cdef const floating* weights = <const floating*>batch.weights
+    cdef Py_ssize_t k, r
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
     if batch.training:
@@ -286,8 +289,10 @@ cdef void batch_norm_backward_weight(
         return
     for k in range(op.width):
         scratch[k] = <floating>(1 / sqrt(variance[k] + op.epsilon))
-    norm.add_frozen_products(batch.rows * op.positions, op.inputs, op.width, input_of(batch, op, 0, arena), op.in_width,
-                             variance - op.width, <const floating*>scratch, delta_of(batch, op, 0, arena), g)
+    for r in range(batch.rows):
+        if weights is NULL or weights[r] != 0:   # such a row may have numbers too large for a product
+            norm.add_frozen_products(op.positions, op.inputs, op.width, input_of(batch, op, r, arena), op.in_width,
+                                     variance - op.width, <const floating*>scratch, delta_of(batch, op, r, arena), g)
 
 
 cdef void batch_norm_backward_bias(
@@ -300,6 +305,8 @@ cdef void batch_norm_backward_bias(
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
     add_row(op.width, moments_row(batch, op, SHIFT_GRADIENT, arena), g)
+
+
 # --- every position by itself -------------------------------------------------------------------------------------------------
 
 cdef inline const floating* with_pads(const Op* op, const floating* x, floating* copy) noexcept nogil:

@@ -31,7 +31,8 @@ cdef inline floating* states_of(const Pass* batch, const Op* op, Py_ssize_t firs
 
 
 cdef inline floating* gates_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
-    return slot_of(batch, op.extra + padded(op.in_positions * states_width(op)), op.in_positions * gates_width(op), first, arena)
+    return slot_of(batch, op.extra + padded(op.in_positions * states_width(op)), op.in_positions * gates_width(op), first,
+                   arena)
 
 
 cdef inline floating* keep_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
@@ -44,6 +45,11 @@ cdef inline floating* carry_of(const Pass* batch, const Op* op, Py_ssize_t row, 
     if op.carry < 0 or batch.carry is NULL:
         return NULL
     return <floating*>batch.carry + row * batch.carry_size + op.carry
+
+
+cdef inline const floating* bias_of(const Pass* batch, const Op* op, Py_ssize_t place, const floating* like) noexcept nogil:
+    """The biases from a place on; NULL: there are none."""
+    return <const floating*>batch.parameters + op.bias + place if op.bias >= 0 else NULL
 
 
 cdef inline bint counts(const Pass* batch, Py_ssize_t row, Py_ssize_t t) noexcept nogil:
@@ -67,7 +73,7 @@ cdef void recurrent_silence(const Pass* batch, const Op* op, Py_ssize_t row, flo
     memset(keep_of(batch, op, row, arena), 0, op.in_positions * keep_width(op) * sizeof(floating))
 
 
-# --- forward ------------------------------------------------------------------------------------------------------------------
+# --- forward -----------------------------------------------------------------------------------------------------------------
 
 cdef void recurrent_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
@@ -149,16 +155,15 @@ cdef void sums_of_inputs(
     GRU's n takes from the inputs alone."""
     cdef Py_ssize_t width = op.width, ld = states_width(op), ldg = gates_width(op), n = rows * op.in_positions
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
-    cdef const floating* bias = <const floating*>batch.parameters + op.bias if op.bias >= 0 else NULL
     cdef const floating* states = states_of(batch, op, first, arena)
     cdef floating* gates = gates_of(batch, op, first, arena)
     if op.kind != GRU:
-        multiply(n, ldg, op.inputs, states, ld, 1, weight, ldg, bias, 0, gates, ldg)
+        multiply(n, ldg, op.inputs, states, ld, 1, weight, ldg, bias_of(batch, op, 0, arena), 0, gates, ldg)
         return
-    multiply(n, width, op.inputs, states, ld, 1, weight + 2 * width, 3 * width, bias + 2 * width if bias is not NULL else NULL, 0,
-             gates, ldg)
+    multiply(n, width, op.inputs, states, ld, 1, weight + 2 * width, 3 * width, bias_of(batch, op, 2 * width, arena), 0, gates,
+             ldg)
     if rows < FEW_WALKERS:
-        multiply(n, 2 * width, op.inputs, states, ld, 1, weight, 3 * width, bias, 0, gates + width, ldg)
+        multiply(n, 2 * width, op.inputs, states, ld, 1, weight, 3 * width, bias_of(batch, op, 0, arena), 0, gates + width, ldg)
 
 
 cdef void sums_of_step(
@@ -166,8 +171,8 @@ cdef void sums_of_step(
 ) noexcept nogil:
     """The sums of one step of some samples.
 
-    In batches of few samples to learn from, every other step goes through the weights from the end: a good part of them is still
-    in the first-level cache then (5 % of a step of LSTM 64). Predictions sum in one order.
+    In batches of few samples to learn from, every other step goes through the weights from the end: a good part of them is
+    still in the first-level cache then, which makes the product half as fast again. Predictions sum in one order.
     """
     cdef Py_ssize_t width = op.width, inputs = op.inputs, units = op.units
     cdef Py_ssize_t ld = states_width(op), ldg = gates_width(op), ldw = op.weight_width
@@ -176,7 +181,6 @@ cdef void sums_of_step(
     cdef bint upwards = batch.way < FEW_WALKERS and step % 2 == 1 and is_learning(batch)
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
     cdef const floating* recurrent = weight + inputs * ldw
-    cdef const floating* bias = <const floating*>batch.parameters + op.bias if op.bias >= 0 else NULL
     cdef const floating* states = states_of(batch, op, first, arena) + t * ld
     cdef floating* gates = gates_of(batch, op, first, arena) + t * ldg
     cdef Py_ssize_t columns = ldg
@@ -184,12 +188,13 @@ cdef void sums_of_step(
         gates += width
         columns = 2 * width
         share_of_state(rows, units, width, upwards, states + inputs, steps * ld, recurrent + 2 * width, ldw,
-                       bias + 3 * width if bias is not NULL else NULL, 0, gates + 2 * width, steps * ldg)
+                       bias_of(batch, op, 3 * width, arena), 0, gates + 2 * width, steps * ldg)
     if few:
         share_of_state(rows, units, columns, upwards, states + inputs, steps * ld, recurrent, ldw, gates, steps * ldg,
                        gates, steps * ldg)
     else:
-        multiply(rows, columns, inputs + units, states, steps * ld, 1, weight, ldw, bias, 0, gates, steps * ldg)
+        multiply(rows, columns, inputs + units, states, steps * ld, 1, weight, ldw, bias_of(batch, op, 0, arena), 0, gates,
+                 steps * ldg)
 
 
 cdef inline void share_of_state(
@@ -253,14 +258,14 @@ cdef inline void cell(
 cdef void rnn_cell(const Op* op, bint learning, floating* z, floating* h) noexcept nogil:
     """h = f(z); learning, z becomes f'(z)."""
     cdef Py_ssize_t j
-    activations.activate(<int>op.state_activation, 1, op.units, op.width, z, h)
+    activate_rows(<int>op.state_activation, 1, op.units, op.width, z, h)
     if learning:
         for j in range(op.width):
             z[j] = 1
-        activations.activate_backward(<int>op.state_activation, 1, op.units, op.width, h, h, z)
+        activate_rows_backward(<int>op.state_activation, 1, op.units, op.width, h, h, z)
 
 
-# --- back ---------------------------------------------------------------------------------------------------------------------
+# --- back --------------------------------------------------------------------------------------------------------------------
 
 cdef void recurrent_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
@@ -270,7 +275,7 @@ cdef void recurrent_backward_rows(
     cdef floating* mirror = scratch                          # the recurrent weights transposed
     cdef floating* strip = mirror + depth * op.width         # some of the other weights transposed
     cdef floating* states = strip + depth * dense.STRIP      # gradients of the walkers' states
-    transpose(op.units, depth, weight + op.inputs * depth, depth, mirror, op.width)
+    transposed(op.units, depth, weight + op.inputs * depth, depth, mirror, op.width)
     while first < end:
         rows = min(<Py_ssize_t>MOST_WALKERS, end - first)
         walk_back(batch, op, first, rows, arena, mirror, states)
@@ -330,8 +335,8 @@ cdef void cells_back(
 
 
 cdef void through_state(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena, const floating* mirror,
-    floating* dh, floating* dc,
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena,
+    const floating* mirror, floating* dh, floating* dc,
 ) noexcept nogil:
     """From the gates of a step to the state before it, where no stretch of steps ends. In turn upwards and downwards, as in
     sums_of_step()."""
@@ -341,7 +346,8 @@ cdef void through_state(
     if op.kind == GRU:
         gates += width
     if step % 2:
-        multiply(rows, width, depth, gates + depth - 1, steps * ldg, -1, mirror + (depth - 1) * width, -width, dh, width, dh, width)
+        multiply(rows, width, depth, gates + depth - 1, steps * ldg, -1, mirror + (depth - 1) * width, -width, dh, width, dh,
+                 width)
     else:
         multiply(rows, width, depth, gates, steps * ldg, 1, mirror, width, dh, width, dh, width)
     if op.bptt > 0:
@@ -369,16 +375,16 @@ cdef void inputs_back(
     while j < op.inputs:
         n = min(<Py_ssize_t>dense.STRIP, op.inputs - j)
         if op.kind == GRU:   # n's weights first, as its gates stand
-            transpose(n, width, weight + j * depth + 2 * width, depth, strip, dense.STRIP)
-            transpose(n, 2 * width, weight + j * depth, depth, strip + width * dense.STRIP, dense.STRIP)
+            transposed(n, width, weight + j * depth + 2 * width, depth, strip, dense.STRIP)
+            transposed(n, 2 * width, weight + j * depth, depth, strip + width * dense.STRIP, dense.STRIP)
         else:
-            transpose(n, depth, weight + j * depth, depth, strip, dense.STRIP)
+            transposed(n, depth, weight + j * depth, depth, strip, dense.STRIP)
         multiply(rows * op.in_positions, dense.STRIP if ld - j >= dense.STRIP else 16, depth, gates_of(batch, op, first, arena),
                  gates_width(op), 1, strip, dense.STRIP, <const floating*>NULL, 0, dx + j, ld)
         j += dense.STRIP
 
 
-# --- the parameters -----------------------------------------------------------------------------------------------------------
+# --- the parameters ----------------------------------------------------------------------------------------------------------
 
 cdef void recurrent_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* _scratch,

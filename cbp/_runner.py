@@ -80,7 +80,7 @@ class Runner:
     shuffle : bool
         Whether every epoch takes the samples in a new order.
     seed : int
-        Of the shuffles.
+        Of the shuffles and of noise.
     crew : Crew or None
         The threads; None: the caller alone.
     training : bool
@@ -231,14 +231,14 @@ def _describe(optimizer: Optimizer, run: Any) -> None:
 def predict(
     plan: Plan, parameters: Flat, statistics: Flat, x: Source, lengths: Flat, carry: Flat | None = None,
 ) -> Flat:
-    """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once. ``carry`` is the state that
-    the rows go on from, and becomes the state after them."""
+    """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once. ``carry`` is the state
+    that the rows go on from, and becomes the state after them."""
     samples, dtype = len(x), parameters.dtype
     out = np.empty((samples, *plan.output_shape), dtype)
     rows = out.reshape(samples, -1)
     piece = plan.piece(samples, apart=True)
     arena = aligned(plan.arena * piece, dtype, clear=False)
-    workspace, scratch = aligned(max(plan.workspace, 1), dtype), aligned(plan.scratch, dtype, clear=False)
+    workspace, scratch = aligned(max(plan.workspace, 1), dtype), aligned(max(plan.scratch, 1), dtype, clear=False)
     carried = np.zeros((0, plan.carry), dtype) if carry is None else carry
     done = 0
     while done < samples:
@@ -273,5 +273,5 @@ def vector_jacobian(
 
 def _scratch(plan: Plan, threads: int, dtype: np.dtype[Any]) -> Flat:
     """A row of scratch for every thread."""
-    size = padded(plan.scratch)
+    size = padded(max(plan.scratch, 1))
     return aligned(threads * size, dtype).reshape(threads, size)

@@ -70,8 +70,8 @@ cdef void back_task(Pass* batch, int part, int parts, int member, floating* aren
 cdef void rows_back(
     Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch, Laps* laps,
 ) noexcept nogil:
-    """Some rows back through the ops before `end`, whose last delta slot holds the gradient of the weighted sums, up to that of the
-    next one that waits for the others."""
+    """Some rows back through the ops before `end`, the last of which has the gradient of its weighted sums already, up to that
+    of the next one that waits for the others."""
     cdef Py_ssize_t index
     for index in range(batch.end - 1, -1, -1):
         op_backward_rows(batch, &batch.ops[index], first, rows, arena, scratch)
@@ -142,7 +142,7 @@ cdef void forward(
         if op.activation != activations.IDENTITY and not (batch.fused and index == batch.count - 1):
             z = sums_of(batch, op, first, arena)
             a = output_of(batch, op, first, arena)
-            activations.activate(<int>op.activation, rows * op.positions, op.units, op.width, z, a)
+            activate_rows(<int>op.activation, rows * op.positions, op.units, op.width, z, a)
             lap(laps, ACTIVATION)
 
 
@@ -240,9 +240,8 @@ cdef void apply_slope(
     fused loss the last op's is that already."""
     cdef const Op* op = &batch.ops[index]
     if op.activation != activations.IDENTITY and not (batch.fused and index == batch.count - 1):
-        activations.activate_backward(<int>op.activation, rows * op.positions, op.units, op.width,
-                                      sums_of(batch, op, first, arena), output_of(batch, op, first, arena),
-                                      delta_of(batch, op, first, arena))
+        activate_rows_backward(<int>op.activation, rows * op.positions, op.units, op.width, sums_of(batch, op, first, arena),
+                               output_of(batch, op, first, arena), delta_of(batch, op, first, arena))
         lap(laps, SLOPE)
 
 

@@ -51,8 +51,8 @@ class Carried:
     def check_order(self, shuffle: bool, samples: int, batch_size: int | None) -> None:
         """Rows of a shuffled batch do not go on where those of the last one stopped."""
         if self and shuffle and batch_size is not None and batch_size < samples:
-            raise ValueError("shuffle must be False for a network with stateful layers, whose row i of a batch goes on from row i "
-                             "of the batch before it (or take one batch an epoch: batch_size=None)")
+            raise ValueError("shuffle must be False for a network with stateful layers, whose row i of a batch goes on from "
+                             "row i of the batch before it (or take one batch an epoch: batch_size=None)")
 
 
 class Stream:
@@ -93,7 +93,7 @@ class Stream:
             wanted = f"of the shape {self._shape}" if self._shape else "a whole number"
             raise ValueError(f"x must be one time step, {wanted}, got the shape {values.shape}; whole sequences go to predict")
         if self._vocabulary:
-            _check.row_numbers("x", np.reshape(x, -1), self._vocabulary)
+            _check.row_numbers("x", np.asarray(x).reshape(-1), self._vocabulary)
         return values.reshape(-1)
 
 

@@ -94,8 +94,8 @@ class Network:
         self.l2 = _check.real("l2", l2, minimum=0)
         self._plan = _lower.plan(self.layers, self.input_shape)
         if self._plan.vocabulary > 2**24 and self.dtype == np.float32:
-            raise ValueError(f"layers: an Embedding has a vocabulary of {self._plan.vocabulary}; inputs of a float32 network are whole "
-                             f"numbers only up to 2**24, so it needs dtype='float64'")
+            raise ValueError(f"layers: an Embedding has a vocabulary of {self._plan.vocabulary}; inputs of a float32 network "
+                             f"are whole numbers only up to 2**24, so it needs dtype='float64'")
         self.output_shape = self._plan.output_shape
         self._form = _arrays.Form(self.input_shape, self.output_shape, self.loss, self.dtype, self._plan.vocabulary)
         last = self.layers[-1]
@@ -212,7 +212,7 @@ class Network:
             try:
                 self._hold(chosen)
                 runner = self._runner(self._numbers, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle,
-                                      seed=self.seed, crew=crew)
+                                      crew=crew)
                 run = Fit(runner, self._numbers, self.loss.traits.metric, None if validation is None else
                           lambda: self._measure(validation, crew))
             except BaseException:  # out of memory
@@ -246,7 +246,7 @@ class Network:
             try:
                 self._hold(chosen)
                 carry = self._carried.copy(len(data.x)) if self._carried else None
-                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen, carry=carry)
+                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen, seed=self.seed, carry=carry)
                 curves = runner.epochs(1)
                 if runner.diverged or not self._numbers.finite:
                     raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as "
@@ -372,8 +372,7 @@ class Network:
         step of the training would compute, with batch statistics and noise; else layers behave as in :meth:`predict`.
         """
         data = self._data(X, y, sample_weight, lengths)
-        runner = self._runner(self._still(), data, mode="gradient", training=_check.boolean("training", training),
-                              seed=self.seed)
+        runner = self._runner(self._still(), data, mode="gradient", training=_check.boolean("training", training))
         loss = float(runner.epochs(1)[0, 0])
         return loss, self._compact(runner.gradient)
 
@@ -412,7 +411,7 @@ class Network:
 
     def trace(
         self, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: str | Optimizer | None = None,
-        sample_weight: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None,
     ) -> Trace:
         """Every weighted sum, activation, delta, gradient and update of one step, computed in plain Python.
 
@@ -421,7 +420,7 @@ class Network:
         from cbp.trace import trace
 
         chosen = None if optimizer is None else optimizers.get(optimizer)
-        return trace(self, x, y, optimizer=chosen, sample_weight=sample_weight)
+        return trace(self, x, y, optimizer=chosen, sample_weight=sample_weight, lengths=lengths)
 
     # --- numbers --------------------------------------------------------------------------------------------------------------
 
@@ -460,7 +459,7 @@ class Network:
             start += view.size
 
     def _compact(self, flat: Array) -> Array:
-        return np.concatenate([np.empty(0, flat.dtype), *(view.reshape(-1) for view in self._plan.views(flat).values())])
+        return np.concatenate([flat[:0], *(view.reshape(-1) for view in self._plan.views(flat).values())])
 
     # --- description ----------------------------------------------------------------------------------------------------------
 
@@ -529,7 +528,7 @@ class Network:
         return Numbers(mine.parameters, mine.state, mine.statistics, mine.step, mine.epoch)
 
     def _runner(self, numbers: Numbers, data: _arrays.Data, **how: Any) -> Runner:
-        return Runner(self._plan, numbers, Objective(self.loss, self.l1, self.l2), data, **how)
+        return Runner(self._plan, numbers, Objective(self.loss, self.l1, self.l2), data, seed=self.seed, **how)
 
     def _crew(self, threads: _team.Threads, samples: int, batch_size: int | None, epochs: int) -> _team.Crew:
         """The threads of a run; for "auto" with estimates from the number of parameters."""

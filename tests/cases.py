@@ -89,3 +89,79 @@ def small_trained_classifier():
     net.fit(rng.normal(size=(8, 3)), rng.integers(0, 2, 8), epochs=2, batch_size=4)
     net.metadata["names"] = ["ä", "b"]
     return net
+
+
+def _layers():
+    """Every kind of layer, with the shape of its input: names for tests, at least one case for every class."""
+    from cbp import layers as of
+
+    inner = [cbp.Dense(6, "tanh"), cbp.Dense(5)]
+    return {
+        "dense": (cbp.Dense(5, "tanh"), (4,)),
+        "dense, steps": (cbp.Dense(17, "gelu", bias=False), (3, 4)),
+        "conv1d": (of.Conv1D(5, 3, "tanh", stride=2, padding="same"), (7, 3)),
+        "conv2d": (of.Conv2D(5, (3, 2), "silu", stride=(2, 1), padding=1), (6, 5, 2)),
+        "conv2d, groups": (of.Conv2D(6, 3, dilation=2, groups=2), (6, 7, 4)),
+        "conv2d, pixels": (of.Conv2D(5, 1, "tanh", bias=False), (3, 4, 3)),
+        "depthwise": (of.DepthwiseConv2D(3, multiplier=2, padding="same", activation="tanh"), (5, 4, 3)),
+        "separable": (of.SeparableConv2D(6, 3, activation="tanh"), (5, 4, 3)),
+        "max pool 1d": (of.MaxPool1D(3, stride=2, padding=1), (7, 3)),
+        "max pool 2d": (of.MaxPool2D(2), (5, 4, 17)),
+        "average pool 1d": (of.AveragePool1D(2, padding="same"), (7, 3)),
+        "average pool 2d": (of.AveragePool2D((3, 2), stride=1, padding="same"), (4, 4, 3)),
+        "global max pool": (of.GlobalMaxPool(), (3, 4, 5)),
+        "global average pool": (of.GlobalAveragePool(), (6, 5)),
+        "rnn": (of.RNN(5), (6, 3)),
+        "rnn, sequences": (of.RNN(17, "sigmoid", return_sequences=True, reverse=True), (6, 3)),
+        "lstm": (of.LSTM(5, reverse=True), (6, 3)),
+        "lstm, sequences": (of.LSTM(17, return_sequences=True), (6, 3)),
+        "lstm, truncated": (of.LSTM(4, return_sequences=True, bptt=2), (6, 3)),
+        "gru": (of.GRU(5, bias=False), (6, 3)),
+        "gru, sequences": (of.GRU(17, return_sequences=True), (6, 3)),
+        "bidirectional": (of.Bidirectional(of.LSTM(4, return_sequences=True)), (6, 3)),
+        "embedding": (of.Embedding(7, 5), (6,)),
+        "embedding, sparse": (of.Embedding(30, 5, sparse=True), (6,)),
+        "flatten": (of.Flatten(), (3, 4, 5)),
+        "reshape": (of.Reshape((4, -1)), (3, 4, 5)),
+        "batch norm": (of.BatchNorm(), (4,)),
+        "batch norm, pixels": (of.BatchNorm(activation="tanh", momentum=0.3), (3, 2, 17)),
+        "layer norm": (of.LayerNorm(), (5,)),
+        "layer norm, steps": (of.LayerNorm(activation="gelu", epsilon=0.1), (3, 17)),
+        "dropout": (of.Dropout(0.4), (6,)),
+        "gaussian noise": (of.GaussianNoise(0.3), (3, 5)),
+        "residual": (of.Residual([*inner, of.BatchNorm()], activation="tanh"), (3, 5)),
+        "residual, projection": (of.Residual([of.Conv2D(4, 3, "tanh", stride=2, padding="same"), of.Dropout(0.2)]), (6, 4, 3)),
+    }
+
+
+LAYERS = _layers()
+
+
+def layer_network(name, before=False, after=False, dtype="float64", **settings):
+    """A network around a case of LAYERS: alone, behind a dense layer that keeps the shape of its input (a layer that reads whole
+    numbers comes first always), or before another one."""
+    layer, shape = LAYERS[name]
+    first = isinstance(layer, cbp.layers.Embedding)
+    layers = [*([cbp.Dense(shape[-1], "tanh")] if before and not first else []), layer, *([cbp.Dense(2)] if after else [])]
+    net = cbp.Network(shape, layers, loss="mean_squared_error", dtype=dtype, seed=3, **settings)
+    rng = np.random.default_rng(4)
+    for key, view in net.parameters.items():
+        if key.rpartition(".")[2] in ("bias", "scale", "shift"):
+            view[...] = rng.normal(scale=0.5, size=view.shape) + (key.endswith("scale"))
+    for view in net.statistics.values():
+        view[...] = rng.random(view.shape) + 0.5
+    return net
+
+
+def layer_data(net, rows, seed=5):
+    """Samples and targets for such a network, and the weights of the samples, some of them 0."""
+    rng = np.random.default_rng(seed)
+    first = net.layers[0]
+    if isinstance(first, cbp.layers.Embedding):
+        x = rng.integers(first.vocabulary, size=(rows, *net.input_shape))
+    else:
+        x = rng.normal(size=(rows, *net.input_shape)).astype(net.dtype)
+    y = rng.normal(size=(rows, *net.output_shape)).astype(net.dtype)
+    w = rng.choice([0.0, 1.0, 2.5], size=rows)
+    w[:2] = 0, 1
+    return x, y, w

@@ -12,14 +12,15 @@ DTYPES = {"float32": 1e-5, "float64": 1e-12}
 # (input without channels, size, stride, padding): windows beside one another, overlapping, apart, cut at the border, with and
 # without a rest, of odd sizes; of all 2 x 2 at a stride of 2, which have a kernel of their own.
 CASES_2D = [
-    ((4, 6), 2, None, "valid"), ((5, 7), 2, None, "valid"), ((5, 7), 2, None, "same"), ((4, 4), 2, None, 1), ((2, 2), 2, None, 0),
+    ((4, 6), 2, None, "valid"), ((5, 7), 2, None, "valid"), ((5, 7), 2, None, "same"), ((4, 4), 2, None, 1),
+    ((2, 2), 2, None, 0),
     ((6, 5), (2, 3), None, "valid"), ((7, 7), 3, 2, "valid"), ((7, 8), 3, 2, 1), ((7, 8), 3, 2, "same"), ((5, 5), 3, 1, "same"),
     ((6, 7), 2, 1, (1, 0)), ((9, 8), 2, 3, "valid"), ((9, 8), 2, (3, 4), "same"), ((3, 1), (3, 1), None, "valid"),
     ((8, 3), (4, 2), (1, 2), (2, 1)), ((4, 5), 1, 2, "valid"), ((1, 1), 3, 2, "same"),
 ]
 CASES_1D = [
-    ((6,), 2, None, "valid"), ((7,), 2, None, "same"), ((9,), 3, 2, 1), ((8,), 3, 1, "same"), ((7,), 4, 3, 2), ((5,), 5, None, 0),
-    ((5,), 2, 4, "valid"),
+    ((6,), 2, None, "valid"), ((7,), 2, None, "same"), ((9,), 3, 2, 1), ((8,), 3, 1, "same"), ((7,), 4, 3, 2),
+    ((5,), 5, None, 0), ((5,), 2, 4, "valid"),
 ]
 CHANNELS = (1, 3, 16, 21)
 
@@ -269,7 +270,8 @@ def test_wrong_arguments(arguments, options, error, message):
 
 
 @pytest.mark.parametrize(("shape", "layer", "message"), [
-    ((2, 2, 1), cbp.MaxPool2D(3), r"layers\[0\]: MaxPool2D\(size=3\) needs a height of at least 3, its input has the shape \(2, 2, 1\)"),
+    ((2, 2, 1), cbp.MaxPool2D(3),
+     r"layers\[0\]: MaxPool2D\(size=3\) needs a height of at least 3, its input has the shape \(2, 2, 1\)"),
     ((4, 2, 1), cbp.AveragePool2D(3), r"AveragePool2D\(size=3\) needs a width of at least 3, .* \(4, 2, 1\)"),
     ((2, 4), cbp.MaxPool1D(5, padding=1), r"needs a time of at least 3, its input has the shape \(2, 4\)"),
     ((8, 8), cbp.MaxPool2D(), r"MaxPool2D\(\) needs inputs \(height, width, channels\), its input has the shape \(8, 8\)"),

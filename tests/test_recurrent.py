@@ -34,7 +34,7 @@ def data(net, rows, *, lengths=False, seed=0):
     return x, y, rng.integers(1, net.input_shape[0] + 1, rows) if lengths else None
 
 
-# --- the equations ------------------------------------------------------------------------------------------------------------
+# --- the equations ----------------------------------------------------------------------------------------------------
 
 STACKS = {
     "last": lambda kind, **how: [kind(5, **how)],
@@ -99,7 +99,7 @@ def test_the_forget_gate_starts_open_and_every_gate_orthogonal():
     assert 0.8 * bound < np.abs(net.parameters["0.weight"]).max() <= bound
 
 
-# --- gradients ----------------------------------------------------------------------------------------------------------------
+# --- gradients --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -171,6 +171,14 @@ def test_lengths_are_those_of_a_packed_sequence(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_gradients_among_other_layers(kind):
+    net = network([cbp.Conv1D(4, 3, "tanh"), cbp.LayerNorm(), Bidirectional(kind(3, return_sequences=True)),
+                   cbp.Residual([kind(6, return_sequences=True)]), cbp.BatchNorm(), kind(4), Dense(2)])
+    x, y, _ = data(net, 5)
+    assert cbp.check_gradients(net, x, y, limit=200).error < 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_truncation_at_the_end_is_none(kind):
     for reverse in (False, True):
         whole, cut = (network([kind(5, bptt=bptt, reverse=reverse)]) for bptt in (None, TIME))
@@ -178,7 +186,7 @@ def test_truncation_at_the_end_is_none(kind):
         assert np.array_equal(whole.gradient(x, y)[1], cut.gradient(x, y)[1])
 
 
-# --- the same bits ------------------------------------------------------------------------------------------------------------
+# --- the same bits ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -211,7 +219,7 @@ def test_a_sample_of_weight_0_teaches_nothing_even_if_it_overflows(kind):
     close(gradient, expected, 1e-6)
 
 
-# --- state from batch to batch --------------------------------------------------------------------------------------------------
+# --- state from batch to batch ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -315,7 +323,7 @@ def test_stateful_training_needs_the_order():
     assert not np.array_equal(net.get_vector(), before)
 
 
-# --- one step after the other -------------------------------------------------------------------------------------------------
+# --- one step after the other -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -331,6 +339,30 @@ def test_steps_are_those_of_the_whole_sequence(kind, dtype):
         net.reset_state()
         last.reset_state()
     assert found.dtype == dtype
+
+
+def test_steps_of_layers_that_act_on_each_step_alone():
+    inside = cbp.Residual([LSTM(6, return_sequences=True), cbp.Dropout(0.3), Dense(4)])
+    net = network([cbp.LayerNorm(), Dense(6, "relu"), inside, cbp.BatchNorm(), cbp.GaussianNoise(0.1), GRU(5), Dense(2)])
+    x, y, _ = data(net, 20)
+    net.fit(x, y, epochs=2)
+    for t in range(TIME):
+        found = net.predict_step(x[0, t])
+    assert np.array_equal(found, net.predict(x)[0])
+
+
+def test_steps_of_an_embedding():
+    layers = [cbp.Embedding(10, 4), GRU(5, return_sequences=True), Dense(10, "softmax")]
+    net = cbp.Network((TIME,), layers, loss="cross_entropy", dtype="float64", seed=0)
+    x = np.random.default_rng(0).integers(10, size=TIME)
+    assert np.array_equal([net.predict_step(symbol) for symbol in x], net.predict_one(x))
+    net.reset_state()
+    assert np.array_equal([net.predict_step(int(symbol)) for symbol in x], net.predict_one(x))
+    for wrong in (10, -1, 1.5):
+        with pytest.raises(ValueError, match=r"x holds .* vocabulary of 10 must be whole numbers from 0 to 9"):
+            net.predict_step(wrong)
+    with pytest.raises(ValueError, match=r"x must be one time step, a whole number, got the shape \(2,\)"):
+        net.predict_step([1, 2])
 
 
 def test_steps_follow_training_and_have_a_state_of_their_own():
@@ -373,7 +405,7 @@ def test_steps_need_a_sequence():
         cbp.mlp([4, 2]).predict_step(np.zeros(4))
 
 
-# --- arguments ------------------------------------------------------------------------------------------------------------------
+# --- arguments --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("make", "error", "message"), [
@@ -397,8 +429,8 @@ def test_wrong_arguments(make, error, message):
 @pytest.mark.parametrize("kind", KINDS)
 def test_inputs_without_a_time_axis(kind):
     for layer in (kind(4), Bidirectional(kind(4))):
-        with pytest.raises(ValueError, match=rf"layers\[1\]: {kind.__name__}\(4\) takes sequences \(time, features\), its input "
-                                             r"has the shape \(5,\)"):
+        with pytest.raises(ValueError, match=rf"layers\[1\]: {kind.__name__}\(4\) takes sequences \(time, features\), its "
+                                             r"input has the shape \(5,\)"):
             cbp.Network(3, [Dense(5), layer], loss="mean_squared_error")
 
 

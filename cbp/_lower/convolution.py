@@ -69,7 +69,10 @@ def _scratch(fields: dict[str, int], image: int, channels: int, units: int) -> i
     """Tables and a copy of the image; or tables, turned weights and products for some lines of dz (``_convolution.pxi``)."""
     taps = fields["kernel_h"] * fields["kernel_w"] * channels
     line = padded(fields["kernel_w"] * channels)
-    copying = _table(max(taps, _core.PIXELS)) + image * channels + LANES
+    positions = fields["out_h"] * fields["out_w"]
+    images = max(1, min(_core.SAMPLES, _core.PIXELS // positions)) * image * channels + LANES
+    pairs = (2 * taps + _core.PIXELS // 2 + 1) * LANES   # doubled weights and dz, where filters are few
+    copying = _table(max(2 * taps, _core.PIXELS)) + images + pairs
     backward = (_table(fields["kernel_h"] * units + fields["in_w"] * (fields["kernel_w"] + 1))
                 + (fields["kernel_h"] * units + max(48, fields["out_w"])) * line + LANES)
     return max(copying, backward)

@@ -20,7 +20,7 @@ __all__ = ["trace"]
 SHOWN = 16
 """Inputs, and outputs, whose names are listed above a trace unless all of it is asked for."""
 
-ALL = {"rows": 10**9, "units": 10**9, "terms": 10**9, "connections": 10**9}
+ALL = {"rows": 10**9, "units": 10**9, "terms": 10**9, "connections": 10**9, "steps": 10**9}
 """Limits that leave nothing out."""
 
 

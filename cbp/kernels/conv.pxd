@@ -1,6 +1,6 @@
 # The products of a convolution: the register tile of tile.pxd, whose first factor is read where a window of the image stands.
 #
-# window_product() computes c[g, i] = start[g, i] + sum over k of a[g * group_stride + i * row_stride + offsets[k]] b[k]: rows in
+# A product of windows is c[g, i] = start[g, i] + sum over k of a[g * group_stride + i * row_stride + offsets[k]] b[k]: rows in
 # `groups` of equal distance, and a table that says where the k-th number of a window lies. All three directions are such a product:
 #
 #   forward          groups and rows: lines and columns of the output,  k: taps of the window (line, column, channel)
@@ -8,7 +8,7 @@
 #   input gradient   groups and rows: samples and columns of dz,        k: lines of dz that a line of the image reaches, filters
 #
 # So nothing like the "im2col" matrix is ever in memory (implicit GEMM: Chetlur et al., cuDNN, 2014). The image is read where it lies;
-# only one that has a border of zeros, or pads between its channels, is copied first, one sample at a time.
+# only one that has a border of zeros is copied first, some samples at a time.
 #
 # As in tile.pxd the accumulators stay in registers, 24 with AVX-512, because the tile is called with literal sizes. Where a line
 # of the image is narrower than a tile, the tile takes several lines (groups).
@@ -20,6 +20,7 @@ from cbp.kernels.tile cimport TILE_ROWS, VECTOR_BYTES, ZEROS32, ZEROS64
 cdef enum:
     MOST_SUMS = 12 * 2 * 16   # accumulators of the largest tile: rows x vectors x lanes
     PIXELS = 512              # of the output that a table of offsets holds: their dz stays in the first-level cache
+    SAMPLES = 8               # whose pixels share a product, if they have few
 
 
 cdef inline Py_ssize_t lanes_for(Py_ssize_t units, const floating* like) noexcept nogil:
@@ -87,8 +88,9 @@ cdef inline void window_column(
     floating* c, Py_ssize_t c_group, Py_ssize_t c_row,
 ) noexcept nogil:
     """`rows` rows of every group: so many groups at once as fill the accumulators, then 5, 3 and 1."""
-    # Twelve rows of two groups are not unrolled by gcc any more.
-    cdef int height = 1 if rows == 12 else min(8, max(1, (2 * TILE_ROWS if vecs == 2 or TILE_ROWS < 12 else 18) // (rows * vecs)))
+    # Of tiles one vector wide gcc unrolls no more than 18 rows, and none with 12 rows in two groups.
+    cdef int most = 18 if vecs == 1 and TILE_ROWS == 12 else 2 * TILE_ROWS
+    cdef int height = 1 if rows == 12 else min(8, max(1, most // (rows * vecs)))
     cdef Py_ssize_t g = 0
     if height != 5 and height != 3 and height != 1:
         g = window_tiles(height, g, rows, vecs, groups, depth, a, group_stride, row_stride, offsets, b, ldb,
@@ -103,9 +105,11 @@ cdef inline void window_column(
                  start, start_group, start_row, c, c_group, c_row)
 
 
-cdef inline int rows_at_once(Py_ssize_t rows) noexcept nogil:
+cdef inline int rows_at_once(Py_ssize_t groups, Py_ssize_t rows) noexcept nogil:
     """How many of `rows` rows the next tiles take, so that no single row is left for the end."""
     if TILE_ROWS >= 12:
+        if rows == 6 and groups == 5:   # two tiles of five groups, and no group alone
+            return 3
         if rows >= 15:
             return 12
         if rows == 12 or rows == 8 or rows == 6:
@@ -134,7 +138,7 @@ cdef inline void window_strip(
     """All rows of c, `vecs` vectors wide."""
     cdef int n
     while rows > 0:
-        n = rows_at_once(rows)
+        n = rows_at_once(groups, rows)
         if TILE_ROWS >= 12 and n == 12:
             window_column(12, vecs, groups, depth, a, group_stride, row_stride, offsets, b, ldb,
                           start, start_group, start_row, c, c_group, c_row)
@@ -163,25 +167,6 @@ cdef inline void window_strip(
             start += n * start_row
 
 
-cdef inline void window_product(
-    Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
-    const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
-    const floating* b, Py_ssize_t ldb,
-    const floating* start, Py_ssize_t start_group, Py_ssize_t start_row,
-    floating* c, Py_ssize_t c_group, Py_ssize_t c_row,
-) noexcept nogil:
-    """The formula above, for `columns` that fill whole vectors; `start` is nothing, a row (strides 0) or c itself."""
-    cdef int lanes = VECTOR_BYTES // <int>sizeof(floating)
-    cdef Py_ssize_t j = 0
-    while columns - j >= 2 * lanes:
-        window_strip(2, groups, rows, depth, a, group_stride, row_stride, offsets, b + j, ldb,
-                     start + j if start is not NULL else NULL, start_group, start_row, c + j, c_group, c_row)
-        j += 2 * lanes
-    if columns - j >= lanes:
-        window_strip(1, groups, rows, depth, a, group_stride, row_stride, offsets, b + j, ldb,
-                     start + j if start is not NULL else NULL, start_group, start_row, c + j, c_group, c_row)
-
-
 # --- tables: where the numbers of a window, and the windows, lie -----------------------------------------------------------------
 
 cdef inline void grid_offsets(
@@ -195,6 +180,13 @@ cdef inline void grid_offsets(
             for j in range(run):
                 offsets[n] = y * line + x * column + j
                 n += 1
+
+
+cdef inline void repeat_offsets(Py_ssize_t n, Py_ssize_t times, Py_ssize_t step, Py_ssize_t* offsets) noexcept nogil:
+    """The table of n windows once for every sample, `step` numbers further each time."""
+    cdef Py_ssize_t i
+    for i in range(n, n * times):
+        offsets[i] = offsets[i - n] + step
 
 
 # --- the image -------------------------------------------------------------------------------------------------------------------
@@ -305,3 +297,82 @@ cdef inline void add_positions(
             sums[k] = (sums[k] + sums[16 + k]) + (sums[32 + k] + sums[48 + k])
         for k in range(16):
             g[j + k] = g[j + k] + sums[k] if accumulate else sums[k]
+
+
+# --- few filters: pairs of windows in a vector of `lanes` lanes, half = lanes / 2 of them for either (_convolution.pxi) ------------
+
+cdef inline void double_row(
+    Py_ssize_t units, Py_ssize_t lanes, const floating* row, floating* doubled,
+) noexcept nogil:
+    """A row, or nothing, in both halves."""
+    cdef Py_ssize_t j
+    for j in range(lanes):
+        doubled[j] = row[j % (lanes // 2)] if row is not NULL and j % (lanes // 2) < units else <floating>0
+
+
+cdef inline void double_weights(
+    Py_ssize_t lines, Py_ssize_t line, Py_ssize_t channels, Py_ssize_t units, Py_ssize_t width, Py_ssize_t lanes,
+    const floating* weight, floating* doubled,
+) noexcept nogil:
+    """From weight (lines, line, width), line = taps * channels, to (lines, line + channels, lanes): shifted by a tap in the upper half."""
+    cdef Py_ssize_t y, i, j
+    for y in range(lines):
+        for i in range(line + channels):
+            for j in range(lanes // 2):
+                doubled[j] = weight[i * width + j] if i < line and j < units else <floating>0
+                doubled[lanes // 2 + j] = weight[(i - channels) * width + j] if i >= channels and j < units else <floating>0
+            doubled += lanes
+        weight += line * width
+
+
+cdef inline void part_pairs(Py_ssize_t pairs, const int half, Py_ssize_t width, floating* z) noexcept nogil:
+    """A pair stands in the row of its left window: move the upper half to the right one's row."""
+    cdef floating right[16]
+    cdef Py_ssize_t p, j
+    cdef int k
+    for p in range(pairs):
+        for k in range(half):
+            right[k] = z[half + k]
+        for k in range(half):
+            z[half + k] = 0
+        for k in range(half):
+            z[width + k] = right[k]
+        for k in range(half):
+            z[width + half + k] = 0
+        for j in range(2 * half, width):
+            z[j] = z[width + j] = 0
+        z += 2 * width
+
+
+cdef inline void join_pairs(
+    Py_ssize_t pairs, const int half, Py_ssize_t width, const floating* dz, floating* joined,
+) noexcept nogil:
+    """And back: the dz of two windows in one vector."""
+    cdef Py_ssize_t p
+    cdef int k
+    for p in range(pairs):
+        for k in range(half):
+            joined[k] = dz[k]
+        for k in range(half):
+            joined[half + k] = dz[width + k]
+        joined += 2 * half
+        dz += 2 * width
+
+
+cdef inline void fold_weights(
+    Py_ssize_t row, Py_ssize_t n, Py_ssize_t line, Py_ssize_t channels, Py_ssize_t lanes, Py_ssize_t width, const floating* doubled,
+    bint accumulate, floating* g,
+) noexcept nogil:
+    """g (n, width) = or += the gradients of the rows row .. row + n of the weights, from those of the doubled rows, of which `doubled`
+    holds the first that is needed and its followers."""
+    cdef const floating* first
+    cdef Py_ssize_t i, j
+    cdef Py_ssize_t start = row + row // line * channels
+    for i in range(row, row + n):
+        first = doubled + (i + i // line * channels - start) * lanes
+        for j in range(lanes // 2):
+            g[j] = (first[j] + first[channels * lanes + lanes // 2 + j]) + (g[j] if accumulate else <floating>0)
+        if not accumulate:
+            for j in range(lanes // 2, width):
+                g[j] = 0
+        g += width

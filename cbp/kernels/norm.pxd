@@ -33,14 +33,14 @@ cdef inline void add_rows(
     cdef floating u[64]
     cdef floating v[64]
     cdef floating d
-    cdef Py_ssize_t r
+    cdef Py_ssize_t _r
     cdef int i, k
     if rows < 1:   # never: shows gcc that the loop runs, see tile.pxd
         return
     for k in range(16 * together):
         u[k] = s[k]
         v[k] = t[k]
-    for r in range(rows):
+    for _r in range(rows):
         for i in range(together):
             for k in range(16):
                 if kind == VALUES:
@@ -122,7 +122,8 @@ cdef inline void scale_rows(
     Py_ssize_t rows, Py_ssize_t channels, Py_ssize_t width, const floating* x, Py_ssize_t ldx,
     const floating* mean, const floating* factor, const floating* offset, floating* y,
 ) noexcept nogil:
-    """y (rows, width) = (x - mean) factor + offset; x (rows, ldx) may be without pads. A literal width makes short rows cheap."""
+    """y (rows, width) = (x - mean) factor + offset; x (rows, ldx) may be without pads. A literal width makes short rows
+    cheap."""
     if width == 16 and ldx >= 16:
         scale_rows_of(rows, 16, 16, x, ldx, mean, factor, offset, y, 16)
     elif ldx >= width:
@@ -164,9 +165,9 @@ cdef inline void scale_rows_backward_of(
     const floating* mean, const floating* factor, const floating* constant, const floating* slope, floating* dx,
 ) noexcept nogil:
     cdef Py_ssize_t whole = columns // 16 * 16
-    cdef Py_ssize_t r, j
+    cdef Py_ssize_t _r, j
     cdef int k
-    for r in range(rows):
+    for _r in range(rows):
         for j in range(0, whole, 16):
             for k in range(16):
                 dx[j + k] = (dy[j + k] * factor[j + k] - constant[j + k]) - (x[j + k] - mean[j + k]) * slope[j + k]
@@ -329,13 +330,13 @@ cdef inline void add_products(
     const floating* dy, Py_ssize_t width, floating* sums,
 ) noexcept nogil:
     cdef floating s[64]
-    cdef Py_ssize_t r
+    cdef Py_ssize_t _r
     cdef int k
     if rows < 1:   # never, see tile.pxd
         return
     for k in range(columns):
         s[k] = sums[k]
-    for r in range(rows):
+    for _r in range(rows):
         for k in range(columns):
             s[k] += dy[k] * (((x[k] - moments[0]) - moments[1]) * moments[2])
         x += ldx

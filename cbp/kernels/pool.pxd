@@ -1,6 +1,6 @@
 # Pooling: the largest number or the mean of every channel in a window that walks over a picture (in_h, in_w, channels) or,
-# with a height of 1, over a sequence. Window (i, j) covers the rows from i * stride_h - pad_h on, and is cut at the border: pads
-# are no numbers, so they are never the largest and the mean does not count them.
+# with a height of 1, over a sequence. Window (i, j) covers the rows from i * stride_h - pad_h on, and is cut at the border:
+# pads are no numbers, so they are never the largest and the mean does not count them.
 #
 # The gradient of a mean goes to all numbers of the window in equal parts, that of a maximum to the first of the largest, row by
 # row, as in PyTorch. Which one that was is kept, as a number counted within the window: comparing again in the backward pass
@@ -31,13 +31,13 @@ cdef inline void mean_of_window(
     """`lanes` channels of one window, from its first number on; rows of the picture are `row` numbers long, positions ldx."""
     cdef floating sums[MOST_LANES]
     cdef floating part = 1 / <floating>(height * width)
-    cdef Py_ssize_t k, w = 0
+    cdef Py_ssize_t _k, w = 0
     cdef int j
     if height * width < 1:   # never; or gcc keeps the sums in memory, for a way around the loop
         return
     for j in range(lanes):
         sums[j] = 0
-    for k in range(height * width):
+    for _k in range(height * width):
         for j in range(lanes):
             sums[j] += x[j]
         w += 1
@@ -60,7 +60,7 @@ cdef inline void largest_of_window(
     cdef floating before[MOST_LANES]
     cdef floating one[MOST_LANES]        # 1 until the largest is found, then 0
     cdef const floating* start = x
-    cdef Py_ssize_t k, w = 0
+    cdef Py_ssize_t _k, w = 0
     cdef int j
     if height * width < 1:
         return
@@ -69,7 +69,7 @@ cdef inline void largest_of_window(
         spoiled[j] = x[j]
         before[j] = 0
         one[j] = 1
-    for k in range(height * width):
+    for _k in range(height * width):
         for j in range(lanes):
             found[j] = x[j] if x[j] > found[j] else found[j]
             spoiled[j] = x[j] if x[j] != x[j] else spoiled[j]
@@ -81,7 +81,7 @@ cdef inline void largest_of_window(
     for j in range(lanes):
         found[j] = spoiled[j] if spoiled[j] != spoiled[j] else found[j]
     x = start
-    for k in range(height * width):
+    for _k in range(height * width):
         for j in range(lanes):
             one[j] *= <floating>1 if x[j] < found[j] else <floating>0
             before[j] += one[j]
@@ -219,8 +219,8 @@ cdef inline void pool_forward(
     cdef Py_ssize_t end = op.width if ldx == op.width else op.units
     cdef Py_ssize_t whole = end // lanes * lanes
     cdef Py_ssize_t size = op.out_h * op.out_w * op.width
-    cdef Py_ssize_t r
-    for r in range(rows):
+    cdef Py_ssize_t _row
+    for _row in range(rows):
         if end < op.width:
             clear(size, y)
             if largest:
@@ -242,8 +242,8 @@ cdef inline void pool_backward(
 ) noexcept nogil:
     """dx (rows, in_h, in_w, width) from dy (rows, out_h, out_w, width), whose pads are 0."""
     cdef Py_ssize_t size = op.out_h * op.out_w * op.width
-    cdef Py_ssize_t r
-    for r in range(rows):
+    cdef Py_ssize_t _row
+    for _row in range(rows):
         if is_two_by_two(op):
             backward_lanes(largest, True, op, where, dy, dx)
             clear_rest(op, dx)

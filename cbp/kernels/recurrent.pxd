@@ -29,11 +29,12 @@ cdef inline void store(floating* row, const floating* lanes) noexcept nogil:
 cdef inline void lstm_forward(
     const bint learning, Py_ssize_t width, floating* z, floating* keep, floating* c, floating* h,
 ) noexcept nogil:
-    """z (4, width) are the sums of i, f, g, o; c becomes c', h is overwritten. Learning, z becomes the factors of dc' for i, f and
-    g and of dh' for o, and keep (2, width) the factor of dh' in dc' and that of dc' in dc."""
+    """z (4, width) are the sums of i, f, g, o; c becomes c', h is overwritten. Learning, z becomes the factors of dc' for i, f
+    and g and of dh' for o, and keep (2, width) the factor of dh' in dc' and that of dc' in dc."""
     cdef Py_ssize_t j
     for j in range(0, width, 16):
-        lstm_lanes(learning, z + j, z + width + j, z + 2 * width + j, z + 3 * width + j, keep + j, keep + width + j, c + j, h + j)
+        lstm_lanes(learning, z + j, z + width + j, z + 2 * width + j, z + 3 * width + j, keep + j, keep + width + j, c + j,
+                   h + j)
 
 
 cdef inline void lstm_lanes(
@@ -91,8 +92,8 @@ cdef inline void lstm_lanes(
 cdef inline void lstm_backward(
     Py_ssize_t width, floating* z, const floating* keep, floating* dh, floating* dc,
 ) noexcept nogil:
-    """dh is the gradient of h', dc that of c' without what comes through h'. dc becomes the gradient of c, z that of the sums, and
-    dh 0: nothing reaches h but through the sums."""
+    """dh is the gradient of h', dc that of c' without what comes through h'. dc becomes the gradient of c, z that of the sums,
+    and dh 0: nothing reaches h but through the sums."""
     cdef Py_ssize_t j
     for j in range(0, width, 16):
         lstm_lanes_backward(z + j, z + width + j, z + 2 * width + j, z + 3 * width + j, keep + j, keep + width + j,
@@ -137,7 +138,7 @@ cdef inline void lstm_lanes_backward(
     store(d_hidden, x)
 
 
-# --- GRU: h' = n + z (h - n), n = tanh(s + r m) ---------------------------------------------------------------------------------
+# --- GRU: h' = n + z (h - n), n = tanh(s + r m) ------------------------------------------------------------------------------
 
 cdef inline void gru_forward(
     const bint learning, Py_ssize_t width, floating* z, floating* keep, const floating* before, floating* h,
@@ -226,7 +227,7 @@ cdef inline void gru_lanes_backward(
     store(d_hidden, dh)
 
 
-# --- RNN: h' = f(z) -------------------------------------------------------------------------------------------------------------
+# --- RNN: h' = f(z) ----------------------------------------------------------------------------------------------------------
 
 cdef inline void rnn_backward(Py_ssize_t width, floating* z, floating* dh) noexcept nogil:
     """z holds f'(z) and becomes the gradient of the sums; dh, the gradient of h', becomes 0."""

@@ -7,9 +7,9 @@ cdef inline void repack(
     Py_ssize_t n, Py_ssize_t ldx, const floating* x, Py_ssize_t rows, Py_ssize_t m, Py_ssize_t ldy, floating* y,
 ) noexcept nogil:
     """y (rows, m), padded with 0, from x (any number of rows, n): the same numbers in the same order."""
-    cdef Py_ssize_t i, k, run, wanted
+    cdef Py_ssize_t _row, k, run, wanted
     cdef Py_ssize_t left = n    # of the present row of x
-    for i in range(rows):
+    for _row in range(rows):
         wanted = m
         while wanted > 0:
             run = min(left, wanted)
@@ -27,7 +27,9 @@ cdef inline void repack(
         y += ldy - m
 
 
-cdef inline void pad(Py_ssize_t rows, Py_ssize_t n, const floating* x, Py_ssize_t ldx, floating* y, Py_ssize_t ldy) noexcept nogil:
+cdef inline void pad(
+    Py_ssize_t rows, Py_ssize_t n, const floating* x, Py_ssize_t ldx, floating* y, Py_ssize_t ldy,
+) noexcept nogil:
     """The first n numbers of every row of x, and 0 up to ldy."""
     cdef Py_ssize_t i, k
     for i in range(rows):

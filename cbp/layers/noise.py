@@ -26,8 +26,8 @@ class _Noise(Layer):
 
 @dataclass(frozen=True)
 class Dropout(_Noise):
-    """While training, every number becomes 0 with the probability ``rate`` and else is divided by ``1 - rate``, so that its mean
-    stays; at prediction nothing happens.
+    """While training, every number becomes 0 with the probability ``rate`` and else is divided by ``1 - rate``, so that its
+    mean stays; at prediction nothing happens.
 
     Parameters
     ----------

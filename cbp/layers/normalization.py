@@ -39,7 +39,7 @@ class BatchNorm(_Normalization):
     Parameters
     ----------
     activation : str
-        One of ``cbp.layers.ACTIVATIONS``, applied after shift. A layer before, such as ``Dense(64, bias=False)``, then has none.
+        One of ``cbp.layers.ACTIVATIONS``, applied last: the layer before, such as ``Dense(64, bias=False)``, needs none.
     momentum : float
         How far a step moves the running statistics, above 0 and at most 1 (PyTorch's meaning; in Keras 1 - momentum).
     epsilon : float
@@ -71,7 +71,7 @@ class LayerNorm(_Normalization):
     Parameters
     ----------
     activation : str
-        One of ``cbp.layers.ACTIVATIONS``, applied after shift.
+        One of ``cbp.layers.ACTIVATIONS``, applied last.
     epsilon : float
         Added to the variance, at least 1e-12.
 

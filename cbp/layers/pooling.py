@@ -97,8 +97,8 @@ _ARGUMENTS = """
         From one window to the next; None: the size, so that windows lie beside one another.
     padding : str, int{pair}
         ``"valid"``: windows lie inside the input, what does not fill one at the end is left out. ``"same"``: the output has
-        ``ceil(input / stride)`` positions, the pads that it takes are shared by both ends, the smaller half before. A number: so
-        many pads at both ends, at most half the size. {pads}
+        ``ceil(input / stride)`` positions, the pads that it takes are shared by both ends, the smaller half before. A number:
+        so many pads at both ends, at most half the size. {pads}
 
     Raises
     ------

@@ -33,7 +33,8 @@ class _Gatewise(Initializer):
         places = iter(range(gates))
 
         def share(distribution: str, count: int) -> npt.NDArray[np.float64]:
-            return draw(distribution, gates * count).reshape(gates, count)[next(places)]
+            place = count * next(places)
+            return draw(distribution, gates * count)[place : place + count]
 
         return np.stack([super(_Gatewise, self).__call__((inputs, units), share, fans) for _ in range(gates)], axis=1)
 
@@ -73,7 +74,8 @@ class Recurrent(Layer):
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
         inputs, units = input_shape[-1], self.units
-        assert isinstance(self.init, Initializer) and isinstance(self.recurrent_init, Initializer)
+        assert isinstance(self.init, Initializer)
+        assert isinstance(self.recurrent_init, Initializer)
         found = {
             "weight": Parameter(self._shape(inputs, self.GATES), _gatewise(self.init), (inputs, units)),
             "recurrent": Parameter(self._shape(units, self.GATES), _gatewise(self.recurrent_init), (units, units)),
@@ -150,8 +152,8 @@ class LSTM(Recurrent):
         c_t = σ(f) c_{t-1} + σ(i) tanh(g)
         h_t = σ(o) tanh(c_t)
 
-    weight (inputs, 4, units), recurrent (units, 4, units) and bias (4, units) hold the gates i, f, g, o in this order. PyTorch has
-    two biases, whose sum this one is. The bias of f starts at 1, so that the memory lasts (Jozefowicz et al., 2015).
+    weight (inputs, 4, units), recurrent (units, 4, units) and bias (4, units) hold the gates i, f, g, o in this order. PyTorch
+    has two biases, whose sum this one is. The bias of f starts at 1, so that the memory lasts (Jozefowicz et al., 2015).
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cbp.layers.base import Layer, Parameter, Shape, brief, checked_activation
+from cbp.layers.convolution import Conv1D, Conv2D
 from cbp.layers.dense import Dense
 
 __all__ = ["Residual"]
@@ -16,9 +17,9 @@ class Residual(Layer):
     """Layers and a way around them: ``output = activation(layers(x) + skip(x))``.
 
     Where the layers keep the shape, ``skip(x)`` is x. Where they change the last axis, it is ``x @ skip.weight``, a product on
-    every position; where they also divide the other axes of a sequence or a picture by whole numbers, it is that product on
-    every second, third, ... position (a convolution of kernel size 1 with a stride). Source: He et al. (2016), "Deep residual
-    learning for image recognition", equation 2.
+    every position. Where they also divide the other axes of a sequence or a picture by whole numbers (rounded up), it is that
+    product on every second, third, ... position: a convolution of kernel size 1 with a stride. Source: He et al. (2016), "Deep
+    residual learning for image recognition", equation 2.
 
     Parameters
     ----------
@@ -65,17 +66,14 @@ class Residual(Layer):
         units = output_shape[-1]
         if output_shape[:-1] == input_shape[:-1]:
             return Dense(units, bias=False)
-        if len(output_shape) == len(input_shape) in (2, 3):
-            from cbp.layers.convolution import Conv1D, Conv2D
-
-            kind = Conv1D if len(input_shape) == 2 else Conv2D
-            axes = list(zip(input_shape[:-1], output_shape[:-1], strict=True))
-            strides = tuple(round(before / after) for before, after in axes)
-            if all(stride >= 1 and -(-before // stride) == after for stride, (before, after) in zip(strides, axes, strict=True)):
-                return kind(units, 1, stride=strides if len(set(strides)) > 1 else strides[0], bias=False)
+        strides = _strides(input_shape[:-1], output_shape[:-1])
+        if strides and len(input_shape) in (2, 3):
+            if len(strides) == 1:
+                return Conv1D(units, 1, stride=strides[0], bias=False)
+            return Conv2D(units, 1, stride=(strides[0], strides[1]), bias=False)
         raise ValueError(f"{brief(self)} adds its input to what its layers make of it; the shapes {input_shape} and "
-                         f"{output_shape} must be the same, but for the last axis, or but for a whole factor along the time of a "
-                         f"sequence, the height and width of a picture")
+                         f"{output_shape} must be the same, but for the last axis, or but for a whole factor along the time "
+                         f"of a sequence, the height and width of a picture")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         self.projection(input_shape)
@@ -94,4 +92,14 @@ class Residual(Layer):
         projection = self.projection(input_shape)
         if projection is not None:
             inside.append(("skip", projection, input_shape))
-        return {f"{place}.{name}": array for place, layer, shape in inside for name, array in getattr(layer, what)(shape).items()}
+        return {f"{place}.{name}": array
+                for place, layer, shape in inside for name, array in getattr(layer, what)(shape).items()}
+
+
+def _strides(before: Shape, after: Shape) -> tuple[int, ...]:
+    """The strides that take these axes to those; () where none do."""
+    if len(before) != len(after):
+        return ()
+    strides = tuple(-(-n // m) for n, m in zip(before, after, strict=True))
+    fits = all(-(-n // stride) == m for stride, n, m in zip(strides, before, after, strict=True))
+    return strides if fits else ()

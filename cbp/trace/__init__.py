@@ -29,21 +29,11 @@ from cbp.network import Network
 from cbp.optimizers import Optimizer
 from cbp.trace import html, text
 from cbp.trace.formulas import Limits
-from cbp.trace.records import Layer, Parameter, Row, Term, Unit, fields_dict, row_dict
-from cbp.trace.step import (
-    backward,
-    forward,
-    layers_of,
-    loss_of,
-    penalty_of,
-    read_network,
-    read_samples,
-    rearranged,
-    rule_of_step,
-    step_of,
-)
+from cbp.trace.reading import Plain, Sample, read_network, read_samples, rule_of_step
+from cbp.trace.records import Layer, Parameter, Row, Statistic, Term, Unit, Use, fields_dict, parameter_dict, row_dict
+from cbp.trace.step import Goal, Made, forward, layers_of, loss_of, penalty_of, row_of, statistics_of, step_of
 
-__all__ = ["Layer", "Parameter", "Row", "Term", "Trace", "Unit", "trace", "worked_example"]
+__all__ = ["Layer", "Parameter", "Row", "Statistic", "Term", "Trace", "Unit", "Use", "trace", "worked_example"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +61,11 @@ class Trace:
     l1, l2 : float
     dtype : str
         Of the network. The trace itself computes in double precision.
+    input_shape : tuple of int
+    coupled : bool
+        Whether rows act on each other (BatchNorm): deltas are then those of the batch's loss, not of the row's.
+    statistics : tuple of Statistic
+        The running statistics of batch normalisations before and after the step.
     """
 
     rows: tuple[Row, ...]
@@ -86,6 +81,14 @@ class Trace:
     l1: float
     l2: float
     dtype: str
+    input_shape: tuple[int, ...]
+    coupled: bool
+    statistics: tuple[Statistic, ...]
+
+    @property
+    def layered(self) -> bool:
+        """Whether there is more than dense layers on rows of features."""
+        return len(self.input_shape) > 1 or any(layer.kind != "Dense" for layer in self.rows[0].layers)
 
     def unit(self, name: str, row: int = 0) -> Unit:
         """The unit of that name, such as "h1", on one of the rows."""
@@ -95,12 +98,17 @@ class Trace:
                 return unit
         raise KeyError(f"no unit is called {name!r}; the units are {units[0].name} to {units[-1].name}")
 
-    def parameter(self, source: str, unit: str) -> Parameter:
-        """The weight of the connection from ``source`` ("x1", "h1", "bias") to ``unit`` ("h1", "ŷ")."""
+    def parameter(self, source: str, unit: str = "") -> Parameter:
+        """The weight of the connection from ``source`` ("x1", "h1", "bias") to ``unit`` ("h1", "ŷ"), or the parameter that
+        is shared between places under that name ("w[1,2]", "U[1,1]")."""
         for parameter in self.parameters:
-            if (parameter.source, parameter.unit) == (source, unit):
+            if ((parameter.source, parameter.unit) if unit else (parameter.symbol, "")) == (source, unit):
                 return parameter
-        raise KeyError(f"no connection leads from {source!r} to {unit!r}")
+        if unit:
+            raise KeyError(f"no connection leads from {source!r} to {unit!r}")
+        symbols = [parameter.symbol for parameter in self.parameters if parameter.symbol]
+        known = f"the shared parameters are {symbols[0]} to {symbols[-1]}" if symbols else "a connection has two ends"
+        raise KeyError(f"no parameter is called {source!r}; {known}")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as dicts, lists, strings and numbers that ``json.dumps`` takes."""
@@ -116,21 +124,24 @@ class Trace:
             "penalty_before": self.penalty_before,
             "penalty_after": self.penalty_after,
             "rows": [row_dict(row, self.input_names) for row in self.rows],
-            "parameters": [fields_dict(parameter) for parameter in self.parameters],
+            "statistics": [fields_dict(statistic) for statistic in self.statistics],
+            "parameters": [parameter_dict(parameter) for parameter in self.parameters],
         }
 
-    def to_text(self, *, digits: int = 5, rows: int = 4, units: int = 10, terms: int = 6, connections: int = 20) -> str:
+    def to_text(
+        self, *, digits: int = 5, rows: int = 4, units: int = 10, terms: int = 6, connections: int = 20, steps: int = 6
+    ) -> str:  # fmt: skip
         """The step as text, formulas filled in with numbers, for a terminal of 100 columns.
 
         Parameters
         ----------
         digits : int
             Significant digits.
-        rows, units, terms, connections : int
-            How many rows of the batch, units of a layer, terms of a sum and connections into a layer are shown; the
-            others are counted. Of terms and connections the largest are shown.
+        rows, units, terms, connections, steps : int
+            How many rows of the batch, units of a layer, terms of a sum, connections into a layer (or parameters of
+            it) and time steps are shown; the others are counted. Of terms and connections the largest are shown.
         """
-        limits = Limits(digits, rows, units, terms, connections)
+        limits = Limits(digits, rows, units, terms, connections, steps)
         for name, value in limits._asdict().items():
             _check.integer(name, value)
         return text.render(self, limits)
@@ -150,7 +161,7 @@ class Trace:
 
 def trace(
     network: Network, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: Optimizer | str | None = None,
-    sample_weight: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None,
 ) -> Trace:  # fmt: skip
     """Trace one training step of ``network`` on ``x`` and ``y``, without changing the network.
 
@@ -169,6 +180,8 @@ def trace(
         network's optimizer state; any other starts afresh. A network that was never trained takes ``Adam(1e-3)``.
     sample_weight : array_like, optional
         Weight of the row or rows, 0 or above.
+    lengths : array_like of int, optional
+        How many time steps of the row or rows count.
 
     Returns
     -------
@@ -181,43 +194,50 @@ def trace(
     DivergedError
         A number of the step is not finite.
     """
-    samples = read_samples(network, x, y, sample_weight)
+    samples = read_samples(network, x, y, sample_weight, lengths)
     spec, state, step = rule_of_step(network, optimizer)
-    net = read_network(network)
-    passes = [forward(net, net.weights, sample.inputs) for sample in samples]
-    goals = [loss_of(net, made, sample.target) for made, sample in zip(passes, samples, strict=True)]
-    deltas = [backward(net, made, goal) for made, goal in zip(passes, goals, strict=True)]
+    net = read_network(network, samples, step)
     total = sum(sample.weight for sample in samples)
     shares = [sample.weight / total for sample in samples]
-    parameters = step_of(net, passes, deltas, shares, spec, state, step)
-    weights_after = rearranged(net, [parameter.after for parameter in parameters])
-    rows = []
-    for sample, share, made, goal, delta in zip(samples, shares, passes, goals, deltas, strict=True):
-        made_after = forward(net, weights_after, sample.inputs)
-        rows.append(
-            Row(
-                inputs=tuple(sample.inputs),
-                target=tuple(sample.target),
-                weight=sample.weight,
-                share=share,
-                layers=layers_of(net, made, delta, goal),
-                output_before=tuple(made.values[-1]),
-                output_after=tuple(made_after.values[-1]),
-                loss_before=goal.loss,
-                loss_after=loss_of(net, made_after, sample.target).loss,
-            )
-        )
-    penalty_before, penalty_after = penalty_of(net, net.weights), penalty_of(net, weights_after)
+    made, goals = _passed(net, net.values, samples)
+    _go_back(made, goals, shares)
+    parameters = step_of(net, made, shares, spec, state, step)
+    values = [parameter.after for parameter in parameters]
+    after, goals_after = _passed(net, values, samples)
+    passes, ends = (made, after), zip(goals, goals_after, strict=True)
+    rows = [
+        row_of(net, r, sample, share, passes, pair, layers_of(net, made, r))
+        for r, (sample, share, pair) in enumerate(zip(samples, shares, ends, strict=True))
+    ]
+    penalty_before, penalty_after = penalty_of(net, net.values), penalty_of(net, values)
     loss_before = sum(row.share * row.loss_before for row in rows) + penalty_before
     loss_after = sum(row.share * row.loss_after for row in rows) + penalty_after
-    if not all(map(math.isfinite, [loss_before, loss_after, *(parameter.after for parameter in parameters)])):
+    if not all(map(math.isfinite, [loss_before, loss_after, *values])):
         raise DivergedError(
             f"the loss or a weight of this step is not finite (rate {spec.rate:g}). Try a lower rate, or standardise x."
         )
     return Trace(
         tuple(rows), tuple(parameters), loss_before, loss_after, penalty_before, penalty_after,
-        spec, step, tuple(net.names[0]), net.loss, net.l1, net.l2, str(network.dtype),
+        spec, step, tuple(net.names), net.loss, net.l1, net.l2, str(network.dtype), net.input_shape, made.coupled,
+        tuple(statistics_of(net, made.graph)),
     )  # fmt: skip
+
+
+def _passed(net: Plain, parameters: list[float], samples: list[Sample]) -> tuple[Made, list[Goal]]:
+    """Forward pass and losses of all rows."""
+    made = forward(net, parameters, samples)
+    pairs = zip(made.outputs, samples, strict=True)
+    return made, [loss_of(net, made.graph, outputs, sample) for outputs, sample in pairs]
+
+
+def _go_back(made: Made, goals: list[Goal], shares: list[float]) -> None:
+    """The backward pass: of every row's own loss, or of the batch's where its rows act on each other."""
+    scales = shares if made.coupled else [1.0] * len(shares)
+    slopes, fused = (
+        {node: scale * slope for scale, goal in zip(scales, goals, strict=True) for node, slope in getattr(goal, kind).items()}
+        for kind in ("slopes", "fused")
+    )
+    made.graph.backward(slopes, fused)
 
 
 def worked_example() -> Trace:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cbp.trace.records import Layer, Parameter, Row, Term, Unit
+from cbp.trace.records import Layer, Parameter, Row, Term
 from cbp.trace.rules import ACTIVATION_RULES, FUSED_RULES, LOSS_RULES, OPTIMIZER_RULES, Constants
 
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ SYMBOLS = {
 
 
 class Limits(NamedTuple):
-    """How much is shown: significant digits, rows, units of a layer, terms of a sum, connections into a layer."""
+    """How much is shown: significant digits, rows, units of a layer, terms of a sum, connections into a layer, time steps."""
 
     digits: int
     rows: int
     units: int
     terms: int
     connections: int
+    steps: int = 6
 
 
 # ---------------------------------------------------------------------------------------------------------- templates
@@ -99,12 +100,12 @@ def values_text(names: Sequence[str], values: Sequence[float], limits: Limits) -
 
 def target_text(trace: Trace, row: Row, limits: Limits) -> str:
     """The targets; of the classes of a cross entropy those above 0."""
-    names = [f"y{i + 1}" for i in range(len(row.target))] if len(row.target) > 1 else ["y"]
+    names = [unit.name.replace("ŷ", "y") for unit in row.outputs]
     goals = list(zip(names, row.target, strict=True))
     others = ""
     if trace.loss.name == "cross_entropy" and not all(row.target):
         goals, others = [(name, y) for name, y in goals if y], ", the others 0"
-        if len(goals) == 1:
+        if row.positions == 1 == len(goals):
             others = f" (label {names.index(goals[0][0])}){others}"
     return values_text([name for name, _ in goals], [y for _, y in goals], limits) + others
 
@@ -126,11 +127,6 @@ def layer_rule(layer: Layer) -> list[str]:
     return [f"s = {' + '.join(products)}", f"a = {fill(rule.formula, 5, s='s', a='a')}", slope]
 
 
-def own_derivative(unit: Unit, j: int) -> float:
-    """da/ds of unit j of its layer; where a depends on all sums of the layer, by the unit's own."""
-    return unit.derivative[j] if isinstance(unit.derivative, tuple) else unit.derivative
-
-
 def unit_texts(layer: Layer, j: int, limits: Limits) -> list[str]:
     """Weighted sum, activation and derivative of unit j in numbers."""
     rule, unit, digits = ACTIVATION_RULES[layer.activation], layer.units[j], limits.digits
@@ -138,14 +134,16 @@ def unit_texts(layer: Layer, j: int, limits: Limits) -> list[str]:
     return [
         equation("s", weighted_sum(unit.terms, limits), number(unit.weighted_sum, digits)),
         equation("a", fill(rule.formula, digits, **known), number(unit.value, digits)),
-        equation("a′", fill(rule.slope, digits, **known), number(own_derivative(unit, j), digits)),
+        equation("a′", fill(rule.slope, digits, **known), number(unit.own_derivative, digits)),
     ]
 
 
 def loss_rule(trace: Trace) -> str:
     """The loss in symbols."""
     rule = LOSS_RULES[trace.loss.name]
-    over = f"{'mean' if rule.mean else 'sum'} over the outputs of " if len(trace.rows[0].target) > 1 else ""
+    row = trace.rows[0]
+    over = f"{'mean' if rule.mean else 'sum'} over the outputs of " if len(row.target) > row.positions else ""
+    over = f"mean over the {row.positions} places of {'the ' * (not over)}{over or 'output of '}" if row.positions > 1 else over
     return f"L = {over}{fill(rule.formula, 5, p='ŷ', y='y', delta=trace.loss.delta)}"
 
 
@@ -154,7 +152,8 @@ def loss_parts(trace: Trace, row: Row, digits: int) -> list[tuple[str, str, floa
     rule = LOSS_RULES[trace.loss.name]
     constants = Constants(trace.loss.delta, 1e-7 if trace.dtype == "float32" else 1e-15)
     parts = []
-    for unit, y in zip(row.layers[-1].units, row.target, strict=True):
+    counted = row.counted * len(row.target) // row.positions
+    for unit, y in list(zip(row.outputs, row.target, strict=True))[:counted]:
         if y or trace.loss.name != "cross_entropy":
             formula = fill(rule.formula, digits, p=unit.value, y=y, delta=trace.loss.delta)
             parts.append((unit.name, formula, rule.compute(unit.value, y, constants)[0]))
@@ -168,6 +167,13 @@ def _averaged(trace: Trace, formula: str) -> str:
     """A derivative by one output, divided by their number where the loss is a mean over them."""
     outputs = len(trace.rows[0].target)
     return f"({formula}) / {outputs}" if LOSS_RULES[trace.loss.name].mean and outputs > 1 else formula
+
+
+def total_text(trace: Trace, row: Row) -> str:
+    """How the loss of a row comes from its parts."""
+    if LOSS_RULES[trace.loss.name].mean:
+        return "mean"
+    return "sum" if row.counted == 1 else f"sum / {row.counted}"
 
 
 def delta_rule(trace: Trace, row: Row, k: int) -> str:
@@ -193,7 +199,7 @@ def delta_texts(trace: Trace, row: Row, k: int, j: int, limits: Limits) -> list[
     fused = FUSED_RULES.get((layer.activation, trace.loss.name)) if k == len(row.layers) - 1 else None
     if fused:
         return [equation("δ", _averaged(trace, fill(fused.delta, digits, p=unit.value, y=row.target[j])), delta)]
-    outer = number(outer_slope(unit), digits)
+    outer = number(unit.outer_slope, digits)
     if unit.loss_slope is not None:
         slope = LOSS_RULES[trace.loss.name].slope
         formula = fill(slope, digits, p=unit.value, y=row.target[j], delta=trace.loss.delta)
@@ -201,23 +207,12 @@ def delta_texts(trace: Trace, row: Row, k: int, j: int, limits: Limits) -> list[
     else:
         start = [equation("∂L/∂a", weighted_sum(unit.back_terms, limits), outer)]
     if ACTIVATION_RULES[layer.activation].joint:
-        return [*start, equation("δ", weighted_sum(_jacobian_terms(layer, j), limits), delta)]
+        return [*start, equation("δ", weighted_sum(unit.joint_terms, limits), delta)]
     if unit.loss_slope is not None:
-        product = fill("{d}·{a}", digits, d=outer_slope(unit), a=own_derivative(unit, j))
+        product = fill("{d}·{a}", digits, d=unit.outer_slope, a=unit.own_derivative)
         return [*start, equation("δ", product, delta)]
-    slope_text = fill("1·{a}", digits, a=own_derivative(unit, j))[2:]
+    slope_text = fill("1·{a}", digits, a=unit.own_derivative)[2:]
     return [equation("δ", f"({weighted_sum(unit.back_terms, limits)})·{slope_text}", delta)]
-
-
-def outer_slope(unit: Unit) -> float:
-    """∂L/∂a of a unit (of an output whose activation and loss are one step it is not needed)."""
-    return unit.loss_slope if unit.loss_slope is not None else sum(term.product for term in unit.back_terms)
-
-
-def _jacobian_terms(layer: Layer, j: int) -> list[Term]:
-    """∂L/∂s_j = Σ ∂L/∂a_i · ∂a_i/∂s_j."""
-    slopes = [unit.derivative[j] if isinstance(unit.derivative, tuple) else 0.0 for unit in layer.units]
-    return [Term(unit.name, outer_slope(unit), slope) for unit, slope in zip(layer.units, slopes, strict=True)]
 
 
 # -------------------------------------------------------------------------------------------------------------- step
@@ -245,8 +240,9 @@ def update_texts(trace: Trace, parameter: Parameter, limits: Limits) -> list[str
     values |= {"w": parameter.before, "g": parameter.gradient, "t": str(trace.step), **parameter.state_before}
     values |= {f"{slot}_new": value for slot, value in parameter.state_after.items()}
     results = parameter.state_after | {"w": parameter.after}
-    lines = [equation("g", gradient_text(trace, parameter, limits), number(parameter.gradient, digits))]
-    for name, formula in _formulas(trace, parameter.name.endswith(".weight")):
+    start = [] if parameter.symbol else [gradient_text(trace, parameter, limits)]
+    lines = [equation("g", *start, number(parameter.gradient, digits))]
+    for name, formula in _formulas(trace, parameter.decays):
         lines.append(equation(SYMBOLS.get(name, name), fill(formula, digits, **values), number(results[name], digits)))
     return lines
 
@@ -261,17 +257,14 @@ def _formulas(trace: Trace, decays: bool) -> list[tuple[str, str]]:
 
 def gradient_text(trace: Trace, parameter: Parameter, limits: Limits) -> str:
     """δ of the unit times the value of the source, as the mean of that over the rows, plus the penalty's part."""
-    k, unit = int(parameter.name.split(".")[0]), parameter.index[-1]
-    source = parameter.index[0] if parameter.name.endswith(".weight") else -1
     weighted = len({row.weight for row in trace.rows}) > 1
     if len(trace.rows) > limits.rows:
         formula = f"mean of {len(trace.rows)} products δ·value"
     else:
-        products = []
-        for row in trace.rows:
-            target = row.layers[k].units[unit]
-            known = {"d": target.delta, "v": target.terms[source].value, "w": row.weight}
-            products.append(fill("{d}·{v}·{w}" if weighted else "{d}·{v}", limits.digits, **known))
+        template = "{d}·{v}·{w}" if weighted else "{d}·{v}"
+        products = [
+            fill(template, limits.digits, d=use.delta, v=use.value, w=trace.rows[use.row].weight) for use in parameter.uses
+        ]
         total = sum(row.weight for row in trace.rows) if weighted else len(trace.rows)
         formula = f"({signed_sum(products)}) / {number(total, limits.digits)}" if len(products) > 1 else products[0]
     return signed_sum([formula, number(parameter.penalty, limits.digits)]) if parameter.penalty else formula

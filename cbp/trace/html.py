@@ -7,11 +7,11 @@ both.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from cbp.trace import formulas, svg
+from cbp.trace import formulas, layered, layered_html, svg
 from cbp.trace.formulas import Limits, equation, more, number
 from cbp.trace.records import Row
 from cbp.trace.rules import LOSS_RULES
@@ -54,14 +54,14 @@ def render(trace: Trace, limits: Limits = LIMITS) -> str:
     parts = [_facts(trace), _result(trace, limits)]
     shown = trace.rows[: limits.rows]
     parts += [_row(trace, r, limits) for r in range(len(shown))]
-    parts += [_quiet(line) for line in more(len(trace.rows) - len(shown), "rows")]
+    parts += [quiet(line) for line in more(len(trace.rows) - len(shown), "rows")]
     return f'<div class="cbp-trace"><style>{STYLE}</style>{"".join(parts)}{_step(trace, limits)}</div>'
 
 
 # ------------------------------------------------------------------------------------------------------ small elements
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = ()) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Collection[int] = ()) -> str:
     """A table of cells that are HTML already; the first column names the row, `numeric` columns stand to the right."""
 
     def cell(tag: str, c: int, content: str) -> str:
@@ -75,20 +75,20 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence
     return f'<div class="wide"><table>{start}<tbody>{"".join(map(line, rows))}</tbody></table></div>'
 
 
-def _quiet(text: str) -> str:
+def quiet(text: str) -> str:
     return f'<p class="quiet">{escape(text)}</p>'
 
 
-def _formula(text: str) -> str:
+def formula(text: str) -> str:
     """Addends that are not broken, so that lines begin with their signs."""
     return " ".join(f"<span>{escape(addend)}</span>" for addend in re.split(r" (?=[-+=] )", text))
 
 
-def _code(text: str) -> str:
-    return f"<code>{_formula(text)}</code>"
+def code(text: str) -> str:
+    return f"<code>{formula(text)}</code>"
 
 
-def _direction(arrow: str) -> str:
+def direction(arrow: str) -> str:
     return f'<span class="{CLASSES[arrow]}">{WORDS[arrow]}</span>' if arrow else ""
 
 
@@ -100,52 +100,66 @@ def _details(summary: str, content: str) -> str:
 
 
 def _facts(trace: Trace) -> str:
-    rows = [["Network", _code(formulas.network_text(trace))]]
-    rows.append(["Loss", _code(f"{trace.loss.name}, {formulas.loss_rule(trace)}")])
-    rows.append(["Optimizer", _code(formulas.optimizer_text(trace))])
+    rows = [["Network", code((layered if trace.layered else formulas).network_text(trace))]]
+    rows.append(["Loss", code(f"{trace.loss.name}, {formulas.loss_rule(trace)}")])
+    rows.append(["Optimizer", code(formulas.optimizer_text(trace))])
     if trace.l1 or trace.l2:
-        rows.append(["Penalty", _code(formulas.penalty_text(trace))])
-    return _table([], rows)
+        rows.append(["Penalty", code(formulas.penalty_text(trace))])
+    return table([], rows)
 
 
 def _result(trace: Trace, limits: Limits) -> str:
     rows = []
     for r, row in enumerate(trace.rows[: limits.rows]):
-        for j, unit in enumerate(row.layers[-1].units[: limits.units]):
+        for j, unit in enumerate(row.outputs[: limits.units]):
             name = f"row {r + 1}, {unit.name}" if len(trace.rows) > 1 else unit.name
             values = [number(v, limits.digits) for v in (row.target[j], row.output_before[j], row.output_after[j])]
-            rows.append([escape(name), _direction(unit.direction), *values])
+            rows.append([escape(name), direction(unit.direction), *values])
     before, after = (number(v, limits.digits) for v in (trace.loss_before, trace.loss_after))
     left_out = more(len(trace.rows) * len(trace.rows[0].target) - len(rows), "outputs")
     rows.append(["loss" + (" with penalty" if trace.l1 or trace.l2 else ""), "", "", before, after])
-    table = _table(["output", "", "target", "before", "after the step"], rows, (2, 3, 4))
-    return table + "".join(map(_quiet, left_out))
+    shown = table(["output", "", "target", "before", "after the step"], rows, (2, 3, 4))
+    return shown + _statistics(trace, limits) + "".join(map(quiet, left_out))
+
+
+def _statistics(trace: Trace, limits: Limits) -> str:
+    """What batch normalisations remember."""
+    if not trace.statistics:
+        return ""
+    rows = []
+    for statistic in trace.statistics[: limits.connections]:
+        numbers = (statistic.before, statistic.batch, statistic.after)
+        name = f"{statistic.name}[{statistic.index[0] + 1}]"
+        rows.append([escape(name), *(number(value, limits.digits) for value in numbers)])
+    left_out = more(len(trace.statistics) - len(rows), "statistics")
+    return table(["remembered", "before", "in this batch", "after"], rows, (1, 2, 3)) + "".join(map(quiet, left_out))
 
 
 def _row(trace: Trace, r: int, limits: Limits) -> str:
     row = trace.rows[r]
     title = f"Row {r + 1} of {len(trace.rows)}" if len(trace.rows) > 1 else "The row"
     inputs = formulas.values_text(trace.input_names, row.inputs, limits)
+    there, back = (layered_html.forward, layered_html.backward) if trace.layered else (_forward, _backward)
     parts = [
-        svg.draw(trace, row),
-        *(_forward(row, k, limits) for k in range(len(row.layers))),
+        layered_html.image(trace, row, limits) if trace.layered else svg.draw(trace, row),
+        *(there(trace, row, k, limits) for k in range(len(row.layers))),
         _loss(trace, row, limits),
-        *(_backward(trace, row, k, limits) for k in range(len(row.layers) - 1, -1, -1)),
+        *(back(trace, row, k, limits) for k in range(len(row.layers) - 1, -1, -1)),
     ]
     return _details(f"{title}: {inputs}; target {formulas.target_text(trace, row, limits)}", "".join(parts))
 
 
-def _forward(row: Row, k: int, limits: Limits) -> str:
+def _forward(trace: Trace, row: Row, k: int, limits: Limits) -> str:
     layer = row.layers[k]
     rows = []
     for j, unit in enumerate(layer.units[: limits.units]):
-        rows.append([escape(unit.name), *map(_formula, formulas.unit_texts(layer, j, limits))])
+        rows.append([escape(unit.name), *map(formula, formulas.unit_texts(layer, j, limits))])
     head = ["unit", "weighted sum", "activation", "derivative"]
     return (
         f"<h4>Forward: {escape(formulas.layer_name(row, k).lower())}, {escape(layer.activation)}</h4>"
-        f"<p>{_code(', '.join(formulas.layer_rule(layer)))}</p>"
-        + _table(head, rows)
-        + "".join(map(_quiet, more(len(layer.units) - limits.units, "units")))
+        f"<p>{code(', '.join(formulas.layer_rule(layer)))}</p>"
+        + table(head, rows)
+        + "".join(map(quiet, more(len(layer.units) - limits.units, "units")))
     )
 
 
@@ -154,50 +168,60 @@ def _loss(trace: Trace, row: Row, limits: Limits) -> str:
     total = number(row.loss_before, limits.digits)
     mean = LOSS_RULES[trace.loss.name].mean
     if len(parts) == 1 and (len(row.target) == 1 or not mean):
-        return f"<h4>Loss</h4><p>{_code(equation('L', parts[0][1], total))}</p>"
+        return f"<h4>Loss</h4><p>{code(equation('L', parts[0][1], total))}</p>"
     rows = [
-        [escape(name), _formula(equation("", formula, number(value, limits.digits)))]
-        for name, formula, value in parts[: limits.units]
+        [escape(name), formula(equation("", text, number(value, limits.digits)))]
+        for name, text, value in parts[: limits.units]
     ]
-    rows.append(["mean" if mean else "sum", f"L = {total}"])
-    return "<h4>Loss</h4>" + _table([], rows) + "".join(map(_quiet, more(len(parts) - limits.units, "outputs")))
+    rows.append([formulas.total_text(trace, row), f"L = {total}"])
+    return "<h4>Loss</h4>" + table([], rows) + "".join(map(quiet, more(len(parts) - limits.units, "outputs")))
 
 
 def _backward(trace: Trace, row: Row, k: int, limits: Limits) -> str:
     layer = row.layers[k]
     rows = []
     for j, unit in enumerate(layer.units[: limits.units]):
-        texts = map(_formula, formulas.delta_texts(trace, row, k, j, limits))
-        rows.append([escape(unit.name), *texts, *([_direction(unit.direction)] if unit.direction else [])])
+        texts = map(formula, formulas.delta_texts(trace, row, k, j, limits))
+        rows.append([escape(unit.name), *texts, *([direction(unit.direction)] if unit.direction else [])])
     return (
         f"<h4>Backward: {escape(formulas.layer_name(row, k).lower())}</h4>"
-        f"<p>{_code(formulas.delta_rule(trace, row, k))}</p>"
-        + _table([], rows)
-        + "".join(map(_quiet, more(len(layer.units) - limits.units, "units")))
+        f"<p>{code(formulas.delta_rule(trace, row, k))}</p>"
+        + table([], rows)
+        + "".join(map(quiet, more(len(layer.units) - limits.units, "units")))
     )
 
 
 def _step(trace: Trace, limits: Limits) -> str:
-    example = formulas.example_parameter(trace)
-    parts = [
-        *(f"<p>{_code(rule)}</p>" for rule in formulas.update_rules(trace)),
-        f"<p>For example {escape(example.source)} → {escape(example.unit)}:</p>",
-        *(f"<p>{_code(text)}</p>" for text in formulas.update_texts(trace, example, limits)),
-    ]
-    slots = [f"{slot} {formulas.SYMBOLS[slot]}" for slot in trace.optimizer.slots]
-    head = ["connection", "gradient g", "before", "", "after", *slots]
+    parts = [f"<p>{code(rule)}</p>" for rule in formulas.update_rules(trace)]
+    if trace.parameters:
+        example = formulas.example_parameter(trace)
+        parts.append(f"<p>For example {escape(example.label)}:</p>")
+        parts += [f"<p>{code(text)}</p>" for text in formulas.update_texts(trace, example, limits)]
     for k in range(len(trace.rows[0].layers)):
-        parameters, left_out = formulas.shown_parameters(trace, k, limits)
-        rows = []
-        for p in parameters:
-            gradient = equation("", formulas.gradient_text(trace, p, limits), number(p.gradient, limits.digits))
-            arrow = formulas.change(p)
-            state = [number(v, limits.digits) for v in p.state_after.values()]
-            before, after = number(p.before, limits.digits), number(p.after, limits.digits)
-            marked = f'<span class="{CLASSES[arrow]}">{arrow}</span>'
-            rows.append([escape(f"{p.source} → {p.unit}"), _formula(gradient), before, marked, after, *state])
-        note = ", the largest gradients" if left_out else ""
-        parts.append(f"<h4>{escape(formulas.layer_name(trace.rows[0], k) + note)}</h4>")
-        parts.append(_table(head, rows, (2, 4, 5, 6)) + "".join(map(_quiet, more(left_out, "connections"))))
+        parts.append(_parameters(trace, k, limits))
     mean = ", mean over the rows" if len(trace.rows) > 1 else ""
-    return _details(f"The step: gradient g = δ of the unit · value of the source{mean}", "".join(parts))
+    what = "Σ over its places of δ · value" if trace.layered else "δ of the unit · value of the source"
+    return _details(f"The step: gradient g = {what}{mean}", "".join(parts))
+
+
+def _parameters(trace: Trace, k: int, limits: Limits) -> str:
+    """The parameters of layer k before and after."""
+    parameters, left_out = formulas.shown_parameters(trace, k, limits)
+    if not parameters:
+        return ""
+    slots = [f"{slot} {formulas.SYMBOLS[slot]}" for slot in trace.optimizer.slots]
+    noun = "parameter" if parameters[0].symbol else "connection"
+    rows = []
+    for p in parameters:
+        total = number(p.gradient, limits.digits)
+        gradient = total if p.symbol else equation("", formulas.gradient_text(trace, p, limits), total)
+        arrow = formulas.change(p)
+        state = [number(v, limits.digits) for v in p.state_after.values()]
+        before, after = number(p.before, limits.digits), number(p.after, limits.digits)
+        marked = f'<span class="{CLASSES[arrow]}">{arrow}</span>'
+        rows.append([escape(p.label), formula(gradient), before, marked, after, *state])
+    name = layered.layer_title(trace.rows[0], k) if trace.layered else formulas.layer_name(trace.rows[0], k)
+    note = ", the largest gradients" if left_out else ""
+    shared = layered_html.gradients(trace, k, limits) if trace.layered else ""
+    shown = table([noun, "gradient g", "before", "", "after", *slots], rows, (2, 4, 5, 6))
+    return f"<h4>{escape(name + note)}</h4>{shared}{shown}" + "".join(map(quiet, more(left_out, f"{noun}s")))

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from cbp.trace import formulas
+from cbp.trace import formulas, layered, layered_text
 from cbp.trace.formulas import Limits, equation, more, number
 from cbp.trace.records import Row
 from cbp.trace.rules import LOSS_RULES
@@ -26,9 +26,10 @@ def render(trace: Trace, limits: Limits) -> str:
     lines = _heading(trace)
     shown = trace.rows[: limits.rows]
     for r, row in enumerate(shown):
-        title = f"ROW {r + 1} of {len(trace.rows)}: " if len(trace.rows) > 1 else ""
-        lines += ["", *_forward(trace, row, title, limits)]
-        lines += ["", *_loss(trace, row, limits), "", *_backward(trace, row, limits)]
+        heading = f"ROW {r + 1} of {len(trace.rows)}: " if len(trace.rows) > 1 else ""
+        there, back = (layered_text.forward, layered_text.backward) if trace.layered else (_forward, _backward)
+        lines += ["", *there(trace, row, heading, limits)]
+        lines += ["", *_loss(trace, row, limits), "", *back(trace, row, limits)]
     lines += [f"\n{line}" for line in more(len(trace.rows) - len(shown), "rows")]
     lines += ["", *_step(trace, limits), "", *_result(trace, limits)]
     return "\n".join(lines)
@@ -42,6 +43,13 @@ def wrapped(label: str, text: str) -> list[str]:
         glued, WIDTH, initial_indent=label, subsequent_indent=" " * len(label) + "  ",
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
+    return [line.replace("\u00a0", " ") for line in lines]
+
+
+def _chain(label: str, text: str) -> list[str]:
+    """Lines of ``text`` after ``label``, broken before an arrow."""
+    items = text.replace(" ", "\u00a0").replace("\u00a0→", " →")
+    lines = textwrap.wrap(items, WIDTH, initial_indent=label, subsequent_indent=" " * len(label), break_on_hyphens=False)
     return [line.replace("\u00a0", " ") for line in lines]
 
 
@@ -65,13 +73,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], indent: str) -> li
     return lines
 
 
-def _title(text: str) -> str:
+def title(text: str) -> str:
     return f"── {text} ".ljust(WIDTH, "─")
 
 
 def _heading(trace: Trace) -> list[str]:
     lines = [
-        *wrapped("Network     ", formulas.network_text(trace)),
+        *_chain("Network     ", (layered if trace.layered else formulas).network_text(trace)),
         *wrapped("Loss        ", f"{trace.loss.name}, {formulas.loss_rule(trace)}"),
         *wrapped("Optimizer   ", formulas.optimizer_text(trace)),
     ]
@@ -82,9 +90,9 @@ def _heading(trace: Trace) -> list[str]:
     return lines
 
 
-def _forward(trace: Trace, row: Row, title: str, limits: Limits) -> list[str]:
+def _forward(trace: Trace, row: Row, start: str, limits: Limits) -> list[str]:
     lines = [
-        _title(f"{title}FORWARD: weighted sum s, activation a = f(s), derivative a′ = da/ds"),
+        title(f"{start}FORWARD: weighted sum s, activation a = f(s), derivative a′ = da/ds"),
         *wrapped("  ", formulas.values_text(trace.input_names, row.inputs, limits)),
     ]
     for k, layer in enumerate(row.layers):
@@ -103,7 +111,7 @@ def _forward(trace: Trace, row: Row, title: str, limits: Limits) -> list[str]:
 
 
 def _loss(trace: Trace, row: Row, limits: Limits) -> list[str]:
-    lines = [_title("LOSS"), *wrapped("  target ", formulas.target_text(trace, row, limits))]
+    lines = [title("LOSS"), *wrapped("  target ", formulas.target_text(trace, row, limits))]
     mean = LOSS_RULES[trace.loss.name].mean
     parts = formulas.loss_parts(trace, row, limits.digits)
     total = number(row.loss_before, limits.digits)
@@ -112,11 +120,11 @@ def _loss(trace: Trace, row: Row, limits: Limits) -> list[str]:
     for name, formula, value in parts[: limits.units]:
         lines += wrapped(f"  {name} ".ljust(LABEL), equation("", formula, number(value, limits.digits)))
     lines += ["    " + line for line in more(len(parts) - limits.units, "outputs")]
-    return [*lines, f"  L = {'mean' if mean else 'sum'} = {total}"]
+    return [*lines, f"  L = {formulas.total_text(trace, row)} = {total}"]
 
 
 def _backward(trace: Trace, row: Row, limits: Limits) -> list[str]:
-    lines = [_title("BACKWARD: delta δ = ∂L/∂s, how fast the loss grows with the sum s")]
+    lines = [title("BACKWARD: delta δ = ∂L/∂s, how fast the loss grows with the sum s")]
     for k in range(len(row.layers) - 1, -1, -1):
         layer = row.layers[k]
         lines += wrapped("  ", f"{formulas.layer_name(row, k)}: {formulas.delta_rule(trace, row, k)}")
@@ -130,43 +138,49 @@ def _backward(trace: Trace, row: Row, limits: Limits) -> list[str]:
 
 def _step(trace: Trace, limits: Limits) -> list[str]:
     mean = ", mean over the rows" if len(trace.rows) > 1 else ""
-    lines = [_title(f"STEP: gradient g = δ of the unit · value of the source{mean}")]
+    what = "Σ over its places of δ · value" if trace.layered else "δ of the unit · value of the source"
+    lines = [title(f"STEP: gradient g = {what}{mean}")]
     for rule in formulas.update_rules(trace):
         lines += wrapped("  ", rule)
-    example = formulas.example_parameter(trace)
-    lines += [f"  For example {example.source} → {example.unit}:"]
-    for text in formulas.update_texts(trace, example, limits):
-        lines += wrapped("    ", text)
+    if trace.parameters:
+        example = formulas.example_parameter(trace)
+        lines += [f"  For example {example.label}:"]
+        for text in formulas.update_texts(trace, example, limits):
+            lines += wrapped("    ", text)
     for k in range(len(trace.rows[0].layers)):
-        lines += ["", *_connections(trace, k, limits)]
+        lines += layered_text.gradients(trace, k, limits) if trace.layered else [""]
+        lines += _connections(trace, k, limits)
     return lines
 
 
 def _connections(trace: Trace, k: int, limits: Limits) -> list[str]:
     """The table of layer k: connections with gradient, before, after, and state after."""
     parameters, left_out = formulas.shown_parameters(trace, k, limits)
+    if not parameters:
+        return []
     slots = [f"{slot} {formulas.SYMBOLS[slot]}" for slot in trace.optimizer.slots]
     rows, short = [], []
     for p in parameters:
         numbers = [number(v, limits.digits) for v in (p.before, p.after, *p.state_after.values())]
         gradient = number(p.gradient, limits.digits)
-        formula = equation("", formulas.gradient_text(trace, p, limits), gradient)
+        formula = gradient if p.symbol else equation("", formulas.gradient_text(trace, p, limits), gradient)
         cells = [numbers[0], formulas.change(p), *numbers[1:]]
-        rows.append([f"{p.source} → {p.unit}", formula, *cells])
-        short.append([f"{p.source} → {p.unit}", gradient, *cells])
-    head = ["connection", "gradient", "before", "", "after", *slots]
+        rows.append([p.label, formula, *cells])
+        short.append([p.label, gradient, *cells])
+    head = ["parameter" if parameters[0].symbol else "connection", "gradient", "before", "", "after", *slots]
     lines = table(head, rows, "    ")
     if max(map(len, lines)) > WIDTH:
         lines = table(head, short, "    ")
     note = ", the largest gradients" if left_out else ""
-    tail = ["    " + line for line in more(left_out, "connections")]
-    return [f"  {formulas.layer_name(trace.rows[0], k)}{note}", *lines, *tail]
+    tail = ["    " + line for line in more(left_out, "parameters" if parameters[0].symbol else "connections")]
+    heading = [] if trace.layered else [f"  {formulas.layer_name(trace.rows[0], k)}{note}"]
+    return [*heading, *lines, *tail]
 
 
 def _result(trace: Trace, limits: Limits) -> list[str]:
     cells = []
     for r, row in enumerate(trace.rows[: limits.rows]):
-        for j, unit in enumerate(row.layers[-1].units[: limits.units]):
+        for j, unit in enumerate(row.outputs[: limits.units]):
             name = f"row {r + 1}, {unit.name}" if len(trace.rows) > 1 else unit.name
             values = [number(v, limits.digits) for v in (row.target[j], row.output_before[j], row.output_after[j])]
             cells.append([name, DIRECTIONS[unit.direction], *values])
@@ -174,8 +188,22 @@ def _result(trace: Trace, limits: Limits) -> list[str]:
     before, after = (number(v, limits.digits) for v in (trace.loss_before, trace.loss_after))
     penalty = " (penalty included)" if trace.l1 or trace.l2 else ""
     return [
-        _title("RESULT of the step"),
+        title("RESULT of the step"),
         *table(["output", "", "target", "before", "after"], cells, "  "),
         *["  " + line for line in more(left_out, "outputs")],
         f"  loss {before} → {after}{penalty}",
+        *_statistics(trace, limits),
     ]
+
+
+def _statistics(trace: Trace, limits: Limits) -> list[str]:
+    """What batch normalisations remember."""
+    if not trace.statistics:
+        return []
+    rows = []
+    for statistic in trace.statistics[: limits.connections]:
+        numbers = (statistic.before, statistic.batch, statistic.after)
+        name = f"{statistic.name}[{statistic.index[0] + 1}]"
+        rows.append([name, "", *(number(value, limits.digits) for value in numbers)])
+    tail = more(len(trace.statistics) - len(rows), "statistics")
+    return ["", *table(["remembered", "", "before", "in this batch", "after"], rows, "  "), *["  " + line for line in tail]]

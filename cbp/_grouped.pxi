@@ -1,0 +1,189 @@
+# Convolutions in groups of channels, single ones above all, as ops of the table: included by _core.pyx after _convolution.pxi. The
+# loops over channels are in kernels/depthwise.pxd.
+#
+# A group with several input channels is a sum over planes; the image of a plane, or of a sample that has a border of zeros, is
+# copied into the scratch of the thread, behind the table of offsets.
+
+cdef void channel_multiply(
+    Py_ssize_t lines, Py_ssize_t columns, Py_ssize_t width, Py_ssize_t taps,
+    const floating* x, Py_ssize_t line_step, Py_ssize_t column_step, const Py_ssize_t* offsets,
+    const floating* weight, Py_ssize_t ldw, const floating* start, Py_ssize_t start_step, floating* z,
+) noexcept nogil:
+    """channel_windows() once for all callers."""
+    depthwise.channel_windows(lines, columns, width, taps, x, line_step, column_step, offsets, weight, ldw, start, start_step, z)
+
+
+cdef struct Planes:
+    # How the images of the planes of a grouped convolution lie, and which channels they hold.
+    Py_ssize_t readers   # output channels of a group
+    Py_ssize_t read      # input channels of a group: the number of planes
+    bint copied
+    Py_ssize_t height
+    Py_ssize_t width     # columns
+    Py_ssize_t line      # numbers from a line of an image to the next
+
+
+cdef inline Planes planes_of(const Op* op) noexcept nogil:
+    cdef Planes planes
+    cdef Image image = image_of(op)
+    planes.readers = op.units // op.groups
+    planes.read = op.inputs // op.groups
+    planes.copied = (op.pad_h > 0 or op.pad_w > 0 or image.height > op.in_h or image.width > op.in_w
+                     or op.in_width != op.width or planes.readers > 1 or planes.read > 1)
+    planes.height = image.height
+    planes.width = image.width if planes.copied else op.in_w
+    planes.line = planes.width * op.width
+    return planes
+
+
+cdef const floating* plane(
+    const Op* op, const Planes* planes, Py_ssize_t number, const floating* x, floating* copy,
+) noexcept nogil:
+    """Plane `number` of the sample x, in `copy` if it has to be copied."""
+    if not planes.copied:
+        return x
+    depthwise.spread_channels(
+        op.in_h, op.in_w, op.in_width, op.units, op.width, planes.readers, planes.read, number, op.pad_h, op.pad_w,
+        planes.height, planes.width, x, copy)
+    return copy
+
+
+cdef void grouped_forward(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
+) noexcept nogil:
+    cdef Planes planes = planes_of(op)
+    cdef Py_ssize_t taps = op.kernel_h * op.kernel_w
+    cdef Py_ssize_t* offsets = <Py_ssize_t*>scratch
+    cdef floating* copy = scratch + table(taps, arena)
+    cdef const floating* x = input_of(batch, op, first, arena)
+    cdef floating* z = slot_of(batch, op.sums, op.positions * op.width, first, arena)
+    cdef const floating* weight = <const floating*>batch.parameters + op.weight
+    cdef const floating* bias = <const floating*>batch.parameters + op.bias if op.bias >= 0 else NULL
+    cdef Py_ssize_t r, number
+    conv.grid_offsets(op.kernel_h, op.kernel_w, 1, op.dilation_h * planes.line, op.dilation_w * op.width, offsets)
+    for r in range(rows):
+        for number in range(planes.read):
+            channel_multiply(
+                op.out_h, op.out_w, op.width, taps, plane(op, &planes, number, x, copy), op.stride_h * planes.line,
+                op.stride_w * op.width, offsets, weight + number * op.width, planes.read * op.width,
+                bias if number == 0 else z, 0 if number == 0 else op.width, z)
+        x += op.in_positions * op.in_width
+        z += op.positions * op.width
+
+
+cdef void grouped_backward_weight(
+    const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* scratch,
+    floating* g,
+) noexcept nogil:
+    """A row of the weights is tap * planes + plane. CHANNEL_PIXELS windows at a time."""
+    cdef Planes planes = planes_of(op)
+    cdef Py_ssize_t some = depthwise.CHANNEL_PIXELS
+    cdef Py_ssize_t wide = min(op.out_w, some)
+    cdef Py_ssize_t high = min(op.out_h, some // op.out_w) if op.out_w <= some else 1
+    cdef Py_ssize_t* offsets = <Py_ssize_t*>scratch
+    cdef floating* copy = scratch + table(some, arena)
+    cdef const floating* x = input_of(batch, op, 0, arena)
+    cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, 0, arena)
+    cdef const floating* laid
+    cdef Py_ssize_t across = (op.out_w + wide - 1) // wide, blocks = across * ((op.out_h + high - 1) // high)
+    cdef Py_ssize_t r, number, block, oy, ox, tap, end, pixels
+    conv.grid_offsets(high, wide, 1, op.stride_h * planes.line, op.stride_w * op.width, offsets)
+    for r in range(batch.rows):
+        for number in range(planes.read):
+            tap = (max(row - number, 0) + planes.read - 1) // planes.read
+            end = (max(row + n - number, 0) + planes.read - 1) // planes.read
+            if tap == end:
+                continue
+            laid = plane(op, &planes, number, x, copy)
+            for block in range(blocks):
+                oy, ox = block // across * high, block % across * wide
+                pixels = min(high, op.out_h - oy) * min(wide, op.out_w - ox)
+                taps_of_block(
+                    op, &planes, tap, end, pixels, laid + oy * op.stride_h * planes.line + ox * op.stride_w * op.width, offsets,
+                    dz + (oy * op.out_w + ox) * op.width, accumulate or r > 0 or block > 0,
+                    g + (tap * planes.read + number - row) * op.width)
+        x += op.in_positions * op.in_width
+        dz += op.positions * op.width
+
+
+cdef void taps_of_block(
+    const Op* op, const Planes* planes, Py_ssize_t tap, Py_ssize_t end, Py_ssize_t pixels, const floating* x,
+    const Py_ssize_t* offsets, const floating* dz, bint accumulate, floating* g,
+) noexcept nogil:
+    """The part of some windows in the gradient of the taps from `tap` to `end` of one plane."""
+    cdef Py_ssize_t line = op.dilation_h * planes.line
+    cdef Py_ssize_t column = op.dilation_w * op.width
+    cdef Py_ssize_t step = planes.read * op.width
+    cdef Py_ssize_t lines, taps
+    while tap < end:
+        if tap % op.kernel_w == 0 and end - tap >= op.kernel_w:
+            taps = op.kernel_w
+            lines = (end - tap) // taps
+        else:
+            taps = min(op.kernel_w - tap % op.kernel_w, end - tap)
+            lines = 1
+        depthwise.window_taps(lines, taps, op.width, pixels, x + tap // op.kernel_w * line + tap % op.kernel_w * column,
+                              line, column, offsets, dz, accumulate, g, taps * step, step)
+        tap += lines * taps
+        g += lines * taps * step
+
+
+cdef void grouped_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
+) noexcept nogil:
+    """Plane by plane: the gradient of its image, of which the channels are then collected."""
+    cdef Planes planes = planes_of(op)
+    cdef Py_ssize_t taps = op.kernel_h * op.kernel_w
+    cdef Py_ssize_t d_width = padded(op.inputs)
+    cdef floating* image = scratch + table(taps, arena)
+    cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, first, arena)
+    cdef floating* dx = d_input_of(batch, op, first, arena)
+    cdef const floating* weight = <const floating*>batch.parameters + op.weight
+    cdef Py_ssize_t r, number, j
+    if dx is NULL:
+        return
+    if is_again_a_convolution(op):
+        backward_by_convolution(op, rows, weight, <Py_ssize_t*>scratch, image, dz, dx)
+        return
+    for r in range(rows):
+        for number in range(planes.read):
+            for j in range(planes.height * planes.line):
+                image[j] = 0
+            depthwise.scatter_windows(
+                op.out_h, op.out_w, op.width, op.kernel_h, op.kernel_w, dz, weight + number * op.width, planes.read * op.width,
+                image, op.stride_h * planes.line, op.stride_w * op.width, op.dilation_h * planes.line, op.dilation_w * op.width)
+            depthwise.collect_channels(
+                op.in_h, op.in_w, d_width, op.groups, planes.readers, planes.read, number, op.pad_h, op.pad_w,
+                planes.height, planes.width, op.width, image, dx)
+        dz += op.positions * op.width
+        dx += op.in_h * op.in_w * d_width
+
+
+cdef inline bint is_again_a_convolution(const Op* op) noexcept nogil:
+    """Whether the input gradient is what the flipped window makes of dz within zeros."""
+    return (op.groups == op.inputs and op.units == op.inputs and op.stride_h == 1 and op.stride_w == 1
+            and op.pad_h <= (op.kernel_h - 1) * op.dilation_h and op.pad_w <= (op.kernel_w - 1) * op.dilation_w)
+
+
+cdef void backward_by_convolution(
+    const Op* op, Py_ssize_t rows, const floating* weight, Py_ssize_t* offsets, floating* image,
+    const floating* dz, floating* dx,
+) noexcept nogil:
+    """dx[y, x] = sum of dz[y + pad_h - ky dilation_h, x + pad_w - kx dilation_w] weight[ky, kx]."""
+    cdef Py_ssize_t taps = op.kernel_h * op.kernel_w
+    cdef Py_ssize_t above = (op.kernel_h - 1) * op.dilation_h, left = (op.kernel_w - 1) * op.dilation_w
+    cdef Py_ssize_t columns = op.in_w + left
+    cdef floating* flipped = image + (op.in_h + above) * columns * op.width
+    cdef Py_ssize_t r, t, j
+    for t in range(taps):
+        for j in range(op.width):
+            flipped[t * op.width + j] = weight[(taps - 1 - t) * op.width + j]
+    conv.grid_offsets(op.kernel_h, op.kernel_w, 1, op.dilation_h * columns * op.width, op.dilation_w * op.width, offsets)
+    for r in range(rows):
+        depthwise.spread_channels(
+            op.out_h, op.out_w, op.width, op.units, op.width, 1, 1, 0, above - op.pad_h, left - op.pad_w,
+            op.in_h + above, columns, dz, image)
+        channel_multiply(op.in_h, op.in_w, op.width, taps, image, columns * op.width, op.width, offsets, flipped, op.width,
+                         <const floating*>NULL, 0, dx)
+        dz += op.positions * op.width
+        dx += op.in_h * op.in_w * op.width

@@ -1,0 +1,13 @@
+"""The rules of the layers: how the nodes of a layer arise from the nodes before.
+
+A rule is a function registered for its layer class (registry.py). It computes the layer on one row, number by number, by the
+scope it is given (scope.py), and says in symbols what it does. Only what is read from several places at once, the statistics
+of a batch normalisation and layers that hold layers, takes all rows of the batch together.
+"""
+
+from cbp.trace.layers import convolution, dense, embedding, noise, normalization, pooling, recurrent, structure
+from cbp.trace.layers.registry import LAYER_RULES
+
+__all__ = [
+    "LAYER_RULES", "convolution", "dense", "embedding", "noise", "normalization", "pooling", "recurrent", "structure",
+]  # fmt: skip
