@@ -246,7 +246,7 @@ class Network:
             try:
                 self._hold(chosen)
                 carry = self._carried.copy(len(data.x)) if self._carried else None
-                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen, seed=self.seed, carry=carry)
+                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen, carry=carry)
                 curves = runner.epochs(1)
                 if runner.diverged or not self._numbers.finite:
                     raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as "
