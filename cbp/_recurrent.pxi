@@ -87,7 +87,8 @@ cdef void recurrent_forward(
 cdef void walk(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* cells,
 ) noexcept nogil:
-    """Some samples through all steps; `cells` has room for a row of `width` numbers a sample: the cells of an LSTM."""
+    """Some samples through all steps; `cells` has room for two rows of `width` numbers for each of the most that can be: the
+    cells of an LSTM, then the last states."""
     cdef Py_ssize_t step
     begin_walk(batch, op, first, rows, arena, cells)
     if rows < FEW_WALKERS or op.kind == GRU:
@@ -103,7 +104,7 @@ cdef void begin_walk(
 ) noexcept nogil:
     """The inputs and the first state into the table of states."""
     cdef Py_ssize_t steps = op.in_positions, ld = states_width(op)
-    cdef Py_ssize_t r, t
+    cdef Py_ssize_t r
     cdef const floating* x = input_of(batch, op, first, arena)
     cdef const floating* carried
     cdef floating* states = states_of(batch, op, first, arena)

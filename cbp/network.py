@@ -336,7 +336,7 @@ class Network:
         What :meth:`predict` gives at that step of the whole sequence, to the last bit. The network keeps the state from call to
         call, apart from that of :meth:`predict` and :meth:`fit`; :meth:`reset_state` begins a new sequence. For networks of
         recurrent layers that read forward, ``stateful`` or not, and layers that act on each step alone, whatever time the
-        network was built for.
+        network was built for. One sequence at a time: not to be called by several threads at once.
 
         Raises ValueError where x is wrong, or a layer needs more than one step.
         """

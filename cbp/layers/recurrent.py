@@ -22,6 +22,7 @@ __all__ = ["GRU", "LSTM", "RNN", "Bidirectional", "Recurrent"]
 STATE_ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "selu", "softplus", "tanh", "sigmoid", "hard_sigmoid", "softsign")
 """Activations of a state: each number for itself, with a derivative that the activation tells."""
 
+
 @dataclass(frozen=True, eq=False)
 class _Gatewise(Initializer):
     """Fills (inputs, gates, units) gate by gate, each as a matrix (inputs, units) of its own."""
@@ -30,11 +31,12 @@ class _Gatewise(Initializer):
         if self.values is not None or len(shape) == 2:
             return super().__call__(shape, draw, fans)
         inputs, gates, units = shape
-        places = iter(range(gates))
+        drawn: list[npt.NDArray[np.float64]] = []
 
         def share(distribution: str, count: int) -> npt.NDArray[np.float64]:
-            place = count * next(places)
-            return draw(distribution, gates * count)[place : place + count]
+            if not drawn:
+                drawn.extend(draw(distribution, gates * count).reshape(gates, count))
+            return drawn.pop(0)
 
         return np.stack([super(_Gatewise, self).__call__((inputs, units), share, fans) for _ in range(gates)], axis=1)
 
