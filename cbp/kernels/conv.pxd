@@ -230,7 +230,7 @@ cdef inline void copy_image(
         line += image_w * channels
 
 
-# --- the input gradient: from products of dz with the weights, one for every column and tap, to the columns of the image ------
+# --- the input gradient: from products of dz with the weights, one for every column and tap, to the columns of the image -----
 
 cdef inline void gather_taps(
     Py_ssize_t columns, Py_ssize_t channels, Py_ssize_t d_width, const Py_ssize_t* places, Py_ssize_t most,
