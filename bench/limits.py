@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from bench import machine
+from bench.models import Model
 from bench.workloads import Workload
 
 ITEMSIZE = {"float32": 4, "float64": 8}
 
 
-def training_step(workload: Workload, gflops: float, bandwidth: dict[str, float]) -> dict[str, float]:
-    """The limit of a training step in microseconds, and its three parts.
+def training_step(workload: Workload | Model, gflops: float, bandwidth: dict[str, float]) -> dict[str, float]:
+    """The limit of a training step in microseconds, and its parts.
 
     `gflops` is the peak of fused multiply-adds in float32: a vector holds half as many float64 numbers. The products run
     at the peak; the optimizer's state and the activations move at the bandwidth of the smallest cache that holds them.
+    Of convolutions and recurrences only the products count.
     """
+    products = workload.flops / peak(gflops, workload.dtype) / 1e3
+    if isinstance(workload, Model):
+        return {"us": products, "products_us": products}
     parts = {
-        "products_us": workload.flops / peak(gflops, workload.dtype) / 1e3,
+        "products_us": products,
         "update_us": workload.update_bytes / cache_rate(bandwidth, workload.state_bytes) / 1e3,
         "activations_us": workload.activation_bytes / cache_rate(bandwidth, workload.activation_bytes // 2) / 1e3,
     }

@@ -8,17 +8,17 @@ from pathlib import Path
 from statistics import median
 
 from bench import turns
+from bench.models import TRAINABLE
 from bench.progress import say
 from bench.table import Table, number
 from bench.turns import How, Row, Series
-from bench.workloads import BY_NAME
 
 WIDTH = 40
 
 
 def run(rows: dict[str, list[str]], how: How, path: str | None) -> int:
     """Profile the training workloads among the rows that were asked for."""
-    names = list(dict.fromkeys(name for group in rows.values() for name in group if name in BY_NAME))
+    names = list(dict.fromkeys(name for group in rows.values() for name in group if name in TRAINABLE))
     found = [measure(name, how) for name in say(names)]
     for row in found:
         problem = row["series"]["cbp"].get("error") or row["series"]["cbp"].get("unsupported")
@@ -32,7 +32,7 @@ def run(rows: dict[str, list[str]], how: How, path: str | None) -> int:
 
 
 def measure(name: str, how: How) -> Row:
-    arguments = {"workload": name, "most_steps": how.steps(BY_NAME[name].steps)}
+    arguments = {"workload": name, "most_steps": how.steps(TRAINABLE[name].steps)}
     return turns.measure(name, [Series("cbp", "phases", arguments)], how, base="cbp", probe=False)
 
 

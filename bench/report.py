@@ -11,6 +11,8 @@ from bench.peers import PEERS
 from bench.table import Table
 from bench.turns import DISTURBED
 
+BESIDE_OTHERS = ("training", "variants", "convolution", "recurrence", "stepping", "inference")
+"""Groups that compare libraries."""
 TIE = 0.03
 """Ratios this near to 1 are called a tie."""
 
@@ -28,7 +30,7 @@ def verdict(results: dict[str, Any]) -> str:
     """Wins, ties and losses against other libraries, counted and named; then the goals."""
     ratios = [
         (f"{PEERS[name].title} on {row['name']} ({one['ratio']:.2f})", one["ratio"])
-        for group in ("training", "variants", "inference") for row in rows(results, group)
+        for group in BESIDE_OTHERS for row in rows(results, group)
         for name, one in row["series"].items() if "ratio" in one and name in PEERS
     ]
     ties = [label for label, ratio in ratios if abs(ratio - 1) < TIE]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,14 +29,19 @@ FLOAT64_GOAL = 2.3
 class Goal:
     """What cbp is to reach on a net: so many times as fast as a library, and this share of the machine's limit."""
 
-    jax: float
-    eager: float
+    jax: float | None = None
+    eager: float | None = None
     """Against PyTorch's eager mode, and against scikit-learn."""
     share: float | None = None
+    fastest: float | None = None
+    """Against the fastest of the other libraries that were measured."""
+    sample_us: float | None = None
+    """At most so many microseconds of a step for every sample of the batch."""
 
     def ratios(self) -> dict[str, float]:
         """By peer."""
-        return {"jax": self.jax, "torch": self.eager, "sklearn": self.eager}
+        wanted = {"jax": self.jax, "torch": self.eager, "sklearn": self.eager}
+        return {peer: asked for peer, asked in wanted.items() if asked}
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Workload:
     variant: str = ""
     """What sets a net apart from another of the same sizes, for its name."""
     goal: Goal | None = None
+    trainers: ClassVar[str] = "bench.peers"
+    """The package where the libraries' trainers of such a network are."""
 
     @property
     def name(self) -> str:
@@ -61,6 +69,10 @@ class Workload:
     @property
     def classifies(self) -> bool:
         return self.loss == "cross_entropy"
+
+    @property
+    def classes(self) -> int:
+        return self.sizes[-1]
 
     @property
     def description(self) -> str:

@@ -31,6 +31,7 @@ from cbp.layers import (
 )
 from cbp.network import Network, load, mlp
 from cbp.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from cbp.pytorch import from_torch
 
 __version__ = "0.1.0"
 
@@ -42,7 +43,7 @@ __all__ = [
     "Flatten", "Reshape", "Residual",
     "BatchNorm", "LayerNorm", "Dropout", "GaussianNoise",
     "SGD", "Adam", "AdamW", "RMSprop", "Adagrad",
-    "History", "check_gradients", "load",
+    "History", "check_gradients", "load", "from_torch",
     "DivergedError", "ModelFileError",
     "datasets", "initializers", "layers", "losses", "optimizers",
     "__version__",

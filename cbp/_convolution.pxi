@@ -37,7 +37,7 @@ cdef void window_multiply(
     const floating* start, Py_ssize_t start_group, Py_ssize_t start_row,
     floating* c, Py_ssize_t c_group, Py_ssize_t c_row,
 ) noexcept nogil:
-    """The product of kernels/conv.pxd for `columns` that fill whole vectors; `start` is nothing, a row (strides 0) or c itself."""
+    """The product of kernels/conv.pxd for `columns` that fill whole vectors; `start` is nothing, a row (strides 0) or c."""
     cdef int lanes = tile.VECTOR_BYTES // <int>sizeof(floating)
     cdef Py_ssize_t j = 0
     while columns - j >= 2 * lanes:
@@ -94,7 +94,7 @@ cdef inline Py_ssize_t table(Py_ssize_t entries, const floating* like) noexcept 
     return (entries * <Py_ssize_t>(sizeof(Py_ssize_t) // sizeof(floating)) + 15) // 16 * 16
 
 
-# --- all channels: groups = 1 -----------------------------------------------------------------------------------------------------
+# --- all channels: groups = 1 -------------------------------------------------------------------------------------------------
 
 cdef void convolution_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
@@ -115,8 +115,8 @@ cdef void convolution_forward(
     conv.grid_offsets(op.kernel_h, op.kernel_w, op.inputs, op.dilation_h * image.line, op.dilation_w * image.pixel, offsets)
     for r in range(rows):
         window_multiply(
-            op.out_h, op.out_w, columns, taps, laid_out(op, &image, 1, x, copy), op.stride_h * image.line, op.stride_w * image.pixel,
-            offsets, weight, op.width, bias, 0, 0, z, op.out_w * op.width, op.width)
+            op.out_h, op.out_w, columns, taps, laid_out(op, &image, 1, x, copy), op.stride_h * image.line,
+            op.stride_w * image.pixel, offsets, weight, op.width, bias, 0, 0, z, op.out_w * op.width, op.width)
         for p in range(op.positions if columns < op.width else 0):
             for j in range(columns, op.width):
                 z[p * op.width + j] = 0
@@ -210,8 +210,8 @@ cdef void convolution_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     """dx, line by line: a line of the image lies under line ky of the windows at line oy of the output if
-    y + pad_h = oy stride_h + ky dilation_h. One product over all such oy and all filters gives a number for every column of dz, tap of the
-    window's line and channel; gather_taps adds those that fall on the same column of the image.
+    y + pad_h = oy stride_h + ky dilation_h. One product over all such oy and all filters gives a number for every column of dz,
+    tap of the window's line and channel; gather_taps adds those that fall on the same column of the image.
 
     Nothing is multiplied in vain: the products are as many as those forward, for any stride.
     """
@@ -255,8 +255,8 @@ cdef inline Py_ssize_t shared_factor(const Op* op) noexcept nogil:
 cdef inline Py_ssize_t place_of_line(const Op* op, Py_ssize_t ky) noexcept nogil:
     """Where line ky of the window lies among the turned weights.
 
-    Those that meet one line of the image are ky, ky - q, ky - 2 q, ... with q = stride_h / gcd(stride_h, dilation_h), for windows ever
-    lower: in this order they lie behind each other.
+    Those that meet one line of the image are ky, ky - q, ky - 2 q, ... with q = stride_h / gcd(stride_h, dilation_h), for
+    windows ever lower: in this order they lie behind each other.
     """
     cdef Py_ssize_t q = op.stride_h // shared_factor(op)
     cdef Py_ssize_t other, place = 0
@@ -271,7 +271,8 @@ cdef void turn_weights(const Op* op, const floating* weight, floating* turned, P
     cdef Py_ssize_t taps = op.kernel_w * op.inputs
     cdef Py_ssize_t ky
     for ky in range(op.kernel_h):
-        dense.transpose(taps, op.units, weight + ky * taps * op.width, op.width, turned + place_of_line(op, ky) * op.units * ld, ld)
+        dense.transpose(taps, op.units, weight + ky * taps * op.width, op.width,
+                        turned + place_of_line(op, ky) * op.units * ld, ld)
 
 
 cdef void line_backward(
@@ -293,8 +294,8 @@ cdef void line_backward(
     dx += y * op.in_w * d_width
     if lines:
         window_multiply(
-            samples, op.out_w, columns, lines * op.units, dz + top * op.out_w * op.width, op.positions * op.width, op.width, offsets,
-            turned + place_of_line(op, highest) * op.units * ld, ld, <const floating*>NULL, 0, 0,
+            samples, op.out_w, columns, lines * op.units, dz + top * op.out_w * op.width, op.positions * op.width, op.width,
+            offsets, turned + place_of_line(op, highest) * op.units * ld, ld, <const floating*>NULL, 0, 0,
             products, op.out_w * ld, ld)
     for r in range(samples):
         if lines:
@@ -304,11 +305,11 @@ cdef void line_backward(
                 dx[r * d_size + j] = 0
 
 
-# --- few filters: two windows in a vector -------------------------------------------------------------------------------------------
+# --- few filters: two windows in a vector -------------------------------------------------------------------------------------
 #
-# Where the filters fill at most half of a vector, it takes two neighbouring windows: tap kx of the left one and tap kx - 1 of the
-# right one read the same number. Windows of kernel_w taps are read as windows of kernel_w + 1 taps of their pairs, with weights that
-# hold W[kx] in the lower and W[kx - 1] in the upper half: (kernel_w + 1) / (2 kernel_w) of the multiplications. LeNet's first layer
+# Where the filters fill at most half of a vector, it takes two neighbouring windows: tap kx of the left one and tap kx - 1 of
+# the right one read the same number. A pair of windows of kernel_w taps is a window of kernel_w + 1 taps, whose weights hold
+# W[kx] in the lower and W[kx - 1] in the upper half: (kernel_w + 1) / (2 kernel_w) of the multiplications. LeNet's first layer
 # has six filters of 5 x 5.
 
 cdef inline bint in_pairs(const Op* op, const floating* like) noexcept nogil:
@@ -347,8 +348,8 @@ cdef void pairs_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* scratch,
     floating* g,
 ) noexcept nogil:
-    """The gradient of the doubled weights, a sample at a time, then folded into g: W[kx] gets what the lower half of tap kx and the
-    upper half of tap kx + 1 have."""
+    """The gradient of the doubled weights, a sample at a time, then folded into g: W[kx] gets what the lower half of tap kx and
+    the upper half of tap kx + 1 have."""
     cdef int lanes = tile.VECTOR_BYTES // <int>sizeof(floating)
     cdef Image image = image_of(op)
     cdef Py_ssize_t most = conv.PIXELS // 2
@@ -374,7 +375,8 @@ cdef void pairs_backward_weight(
             lines, columns = min(high, op.out_h - oy), min(wide, op.out_w // 2 - ox)
             conv.join_pairs(lines * columns, lanes // 2, op.width, dz + (oy * op.out_w + 2 * ox) * op.width, pairs)
             weight_of_block(op, &image, op.kernel_w + 1, start, count, lines * columns,
-                            laid + oy * op.stride_h * image.line + 2 * ox * image.pixel, offsets, pairs, lanes, block > 0, doubled)
+                            laid + oy * op.stride_h * image.line + 2 * ox * image.pixel, offsets, pairs, lanes, block > 0,
+                            doubled)
         conv.fold_weights(row, n, line, op.inputs, lanes, op.width, doubled, accumulate or r > 0, g)
         x += op.in_positions * op.in_width
         dz += op.positions * op.width

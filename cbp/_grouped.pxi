@@ -1,5 +1,5 @@
-# Convolutions in groups of channels, single ones above all, as ops of the table: included by _core.pyx after _convolution.pxi. The
-# loops over channels are in kernels/depthwise.pxd.
+# Convolutions in groups of channels, single ones above all, as ops of the table: included by _core.pyx after _convolution.pxi.
+# The loops over channels are in kernels/depthwise.pxd.
 #
 # A group with several input channels is a sum over planes; the image of a plane, or of a sample that has a border of zeros, is
 # copied into the scratch of the thread, behind the table of offsets.
@@ -10,7 +10,8 @@ cdef void channel_multiply(
     const floating* weight, Py_ssize_t ldw, const floating* start, Py_ssize_t start_step, floating* z,
 ) noexcept nogil:
     """channel_windows() once for all callers."""
-    depthwise.channel_windows(lines, columns, width, taps, x, line_step, column_step, offsets, weight, ldw, start, start_step, z)
+    depthwise.channel_windows(lines, columns, width, taps, x, line_step, column_step, offsets, weight, ldw,
+                              start, start_step, z)
 
 
 cdef struct Planes:

@@ -408,9 +408,18 @@ cdef inline void states_by_gates(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, Py_ssize_t columns, bint accumulate, const floating* gates,
     floating* arena, floating* g,
 ) noexcept nogil:
-    """The product of the states, transposed, with the gradients of some gates, over all steps of all samples."""
-    multiply(n, columns, batch.rows * op.in_positions, states_of(batch, op, 0, arena) + row, 1, states_width(op),
-             gates, gates_width(op), g if accumulate else NULL, op.weight_width, g, op.weight_width)
+    """The product of the states, transposed, with the gradients of some gates, over all steps of all samples: so many at a time
+    that all rows of the weights find the gates in the second-level cache."""
+    cdef Py_ssize_t ld = states_width(op), ldg = gates_width(op), ldw = op.weight_width
+    cdef Py_ssize_t left = batch.rows * op.in_positions, most = max(<Py_ssize_t>64, GATES_BLOCK // ldg), depth
+    cdef const floating* states = states_of(batch, op, 0, arena) + row
+    while left > 0:
+        depth = min(left, most)
+        multiply(n, columns, depth, states, 1, ld, gates, ldg, g if accumulate else NULL, ldw, g, ldw)
+        states += depth * ld
+        gates += depth * ldg
+        left -= depth
+        accumulate = True
 
 
 cdef void recurrent_backward_bias(

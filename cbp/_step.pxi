@@ -328,7 +328,8 @@ cdef void backward_weights(
         sparse_backward_weight(batch, op, first, end, arena, scratch)
         lap(laps, UPDATE)
         return
-    block = max(1, GRADIENT_BLOCK // op.weight_width // tile.TILE_ROWS) * tile.TILE_ROWS
+    block = RECURRENT_BLOCK if is_recurrent(op) else GRADIENT_BLOCK
+    block = max(1, block // op.weight_width // tile.TILE_ROWS) * tile.TILE_ROWS
     if op.kind == EMBEDDING:
         block = end - first    # every block would search all samples for its rows
     while row < end:

@@ -103,6 +103,11 @@ def huber(delta: float = 1.0) -> Loss:
     return Loss("huber", delta)
 
 
+def usual(activation: str) -> str:
+    """The loss that is taken where none is named, by the activation of the last layer."""
+    return {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}.get(activation, "mean_squared_error")
+
+
 def get(loss: str | Loss) -> Loss:
     """The loss that a user named or built."""
     if isinstance(loss, Loss):

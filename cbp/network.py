@@ -553,9 +553,6 @@ def _checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 
 
 
-_LOSS_OF_OUTPUT = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}
-
-
 def mlp(
     sizes: Sequence[int], *, hidden: str = "relu", output: str = "identity", loss: str | Loss | None = None, **options: Any
 ) -> Network:
@@ -576,7 +573,7 @@ def mlp(
         raise ValueError(f"sizes must list inputs, hidden layers and outputs, for example [64, 32, 10], got {sizes!r}")
     layers = [Dense(units, hidden) for units in sizes[1:-1]]
     layers.append(Dense(sizes[-1], output))
-    chosen = _LOSS_OF_OUTPUT.get(output, "mean_squared_error") if loss is None else loss
+    chosen = losses.usual(output) if loss is None else loss
     return Network(sizes[0], layers, loss=chosen, **options)
 
 

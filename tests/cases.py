@@ -138,8 +138,8 @@ LAYERS = _layers()
 
 
 def layer_network(name, before=False, after=False, dtype="float64", **settings):
-    """A network around a case of LAYERS: alone, behind a dense layer that keeps the shape of its input (a layer that reads whole
-    numbers comes first always), or before another one."""
+    """A network around a case of LAYERS: alone, behind a dense layer that keeps the shape of its input (not one that reads
+    whole numbers, which always comes first), or before another one."""
     layer, shape = LAYERS[name]
     first = isinstance(layer, cbp.layers.Embedding)
     layers = [*([cbp.Dense(shape[-1], "tanh")] if before and not first else []), layer, *([cbp.Dense(2)] if after else [])]

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,22 @@ def test_listing_names_groups_rows_and_peers():
         assert name in ran.stdout
 
 
+def test_all_peers_learn_the_same_from_convolutions_and_recurrences(tmp_path):
+    path = tmp_path / "models.json"
+    ran = run_bench(
+        "--group", "convolution,recurrence", "--workload", "conv 16-32 8x8x1 b32", "--workload", "64 50x8 b32", *TINY,
+        "--peers", "cbp,torch,jax,jax-tuned", "--json", str(path),
+    )
+    assert ran.returncode == 0, ran.stderr
+    results = json.loads(path.read_text())
+    rows = [row for group in ("convolution", "recurrence") for row in results["groups"][group]["rows"]]
+    assert [row["name"] for row in rows] == ["conv 16-32 8x8x1 b32", "LSTM 64 50x8 b32", "GRU 64 50x8 b32"]
+    for row in rows:
+        assert set(row["series"]) == set(results["versions"])
+        for name, one in row["series"].items():
+            assert one["losses"] == pytest.approx(row["series"]["cbp"]["losses"], rel=1e-3), (row["name"], name)
+
+
 # --- arguments ----------------------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +220,24 @@ def test_the_row_of_train_on_batch_trains():
     np.testing.assert_allclose(by_rows.net.get_vector(), whole.net.get_vector(), rtol=1e-4, atol=1e-6)
 
 
+def few_of_every_model():
+    """Every model once, in small batches."""
+    from bench.models import BY_NAME
+
+    return list({model.title: replace(model, batch=4) for model in BY_NAME.values()}.values())
+
+
+def test_pytorch_and_cbp_learn_the_same_from_every_model():
+    pytest.importorskip("torch", reason="PyTorch is a peer of the benchmark")
+    from bench.peers import PEERS
+
+    for model in few_of_every_model():
+        data, weights = model.data(3), model.weights()
+        ours, theirs = (PEERS[name].trainer(model.trainers)(model, *data, weights).losses(3) for name in ("cbp", "torch"))
+        assert ours == pytest.approx(theirs, rel=1e-4), model.title
+        assert ours[0] != pytest.approx(ours[2], rel=1e-2), model.title
+
+
 def test_operations_and_limit_of_a_known_network():
     from bench.limits import training_step
     from bench.workloads import BY_NAME
@@ -217,6 +252,25 @@ def test_operations_and_limit_of_a_known_network():
     assert parts["activations_us"] == pytest.approx(2.82624)  # 128 x 138 numbers of 4 bytes, 4 times
     assert parts["us"] == pytest.approx(261.81632 + 28.4956 + 2.82624)
     assert training_step(double, gflops=200.0, bandwidth=rates)["us"] == pytest.approx(2 * parts["us"])
+
+
+@pytest.mark.parametrize(("name", "parameters", "multiplies"), [
+    # of a sample: forward and weight gradient in the first layer, the gradient of the input too behind it
+    ("LeNet-5 28x28x1 b64", 156 + 2416 + 30_840 + 10_164 + 850,
+     86_400 * 2 + (8 * 8 * 16 * 150 + 256 * 120 + 120 * 84 + 84 * 10) * 3),
+    ("conv 16-32 8x8x1 b32", 160 + 4640 + 1290, 36 * 16 * 9 * 2 + (16 * 32 * 144 + 128 * 10) * 3),
+    ("separable 32 32x32x32 b32", 288 + 1056 + 330, 1024 * 32 * 9 * 2 + (1024 * 32 * 32 + 320) * 3),
+    ("LSTM 64 50x8 b1", 4 * (8 + 64 + 1) * 64 + 650, 50 * 256 * (8 * 2 + 64 * 3) + 640 * 3),
+    ("GRU 64 50x8 b1", 3 * (8 + 64) * 64 + 4 * 64 + 650, 50 * 192 * (8 * 2 + 64 * 3) + 640 * 3),
+])
+def test_operations_of_convolutions_and_recurrences(name, parameters, multiplies):
+    from bench.limits import training_step
+    from bench.models import BY_NAME
+
+    model = BY_NAME[name]
+    assert model.parameters == parameters
+    assert model.flops == 2 * model.batch * multiplies
+    assert training_step(model, gflops=200.0, bandwidth={})["us"] == pytest.approx(model.flops / 200e3)
 
 
 @pytest.mark.parametrize(("name", "update", "state"), [

@@ -88,7 +88,7 @@ def flat(arrays):
 
 
 def cases():
-    """Layers and input shapes: every kind of window at least once, sizes that fill no tile, channels around a multiple of 16."""
+    """Layers and input shapes: every kind of window at least once, sizes that fill no tile, channels around 16."""
     yield (5, 1), Conv1D(2, 2)
     yield (17, 3), Conv1D(5, 3, stride=2, padding="same")
     yield (20, 16), Conv1D(18, 4, dilation=3, padding=2)
@@ -175,7 +175,7 @@ def test_separable_is_depthwise_then_pointwise():
         np.testing.assert_array_equal(one, other)
 
 
-# --- threads, pieces, central differences ---------------------------------------------------------------------------------------
+# --- threads, pieces, central differences -------------------------------------------------------------------------------------
 
 STACKS = {
     "valid": ((12, 11, 1), [Conv2D(6, 5, "relu"), Conv2D(17, 3, "tanh"), cbp.Dense(3)]),
@@ -234,11 +234,12 @@ def test_pads_stay_zero():
     assert np.count_nonzero(net._numbers.parameters) == used
 
 
-# --- PyTorch ----------------------------------------------------------------------------------------------------------------------
+# --- PyTorch ------------------------------------------------------------------------------------------------------------------
 
 WINDOWS = [  # kernel, stride, padding, dilation
-    (1, 2, "valid", 1), (2, 1, "same", 1), (3, 1, 1, 1), (3, 2, "same", 1), (3, 1, "valid", 2), (3, 3, 4, 2), ((3, 1), 1, "same", 1),
-    ((2, 4), (3, 1), (0, 2), (1, 2)), (5, 1, "valid", 1), ((1, 7), 2, "same", 1), (4, 2, 3, 3), (5, 4, "same", 2),
+    (1, 2, "valid", 1), (2, 1, "same", 1), (3, 1, 1, 1), (3, 2, "same", 1), (3, 1, "valid", 2), (3, 3, 4, 2),
+    ((3, 1), 1, "same", 1), ((2, 4), (3, 1), (0, 2), (1, 2)), (5, 1, "valid", 1),
+    ((1, 7), 2, "same", 1), (4, 2, 3, 3), (5, 4, "same", 2),
 ]
 
 
@@ -254,12 +255,13 @@ class Twin:
         window = layer.window((*x.shape[2:], x.shape[1]))
         functional, contiguous = self.torch.nn.functional, self.torch.contiguous_format  # torch refuses other weights
         around = []
-        for n, out, k, s, d, before in zip(window.input, window.output, window.kernel, window.stride, window.dilation, window.before,
-                                           strict=True):
+        axes = (window.input, window.output, window.kernel, window.stride, window.dilation, window.before)
+        for n, out, k, s, d, before in zip(*axes, strict=True):
             around = [before, max((out - 1) * s + (k - 1) * d + 1 - n - before, 0), *around]
         order = (len(window.kernel) + 1, len(window.kernel), *range(len(window.kernel)))
         convolution = functional.conv1d if len(window.kernel) == 1 else functional.conv2d
-        return convolution(functional.pad(x, around), weight.permute(order).clone(memory_format=contiguous), bias, window.stride, 0, window.dilation, groups)
+        weight = weight.permute(order).clone(memory_format=contiguous)
+        return convolution(functional.pad(x, around), weight, bias, window.stride, 0, window.dilation, groups)
 
     def __call__(self, x):
         x = self.torch.movedim(x, -1, 1)
@@ -342,12 +344,13 @@ def test_torch_ten_steps(torch, name):
     close(net.get_vector(), flat([parameter.detach().numpy() for parameter in twin.parameters.values()]), 1e-9)
 
 
-# --- what is refused, and how it is described -----------------------------------------------------------------------------------
+# --- what is refused, and how it is described ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("layer", "shape", "message"), [
-    (Conv2D(32, 3, "relu"), (2, 2, 16), r"layers\[0\]: Conv2D\(32, 3, 'relu'\) needs a height of at least 3 and a width of at least 3 "
-     r"for one window of 3 x 3, its input has the shape \(2, 2, 16\); padding='same' takes any size"),
-    (Conv2D(4, (2, 5), padding=1, dilation=2), (9, 6, 1), r"a height of at least 1 and a width of at least 7 for one window of 3 x 9"),
+    (Conv2D(32, 3, "relu"), (2, 2, 16), r"layers\[0\]: Conv2D\(32, 3, 'relu'\) needs a height of at least 3 and a width of at "
+     r"least 3 for one window of 3 x 3, its input has the shape \(2, 2, 16\); padding='same' takes any size"),
+    (Conv2D(4, (2, 5), padding=1, dilation=2), (9, 6, 1), "a height of at least 1 and a width of at least 7 for one window of "
+     "3 x 9"),
     (Conv2D(4, 3), (28, 28), r"takes \(height, width, channels\), its input has the shape \(28, 28\)"),
     (Conv1D(4, 3), (2, 7), r"needs a time of at least 3 for one window of 3, its input has the shape \(2, 7\)"),
     (Conv1D(4, 3), (7,), r"takes \(time, channels\), its input has the shape \(7,\)"),

@@ -83,7 +83,8 @@ def test_it_is_written_as_it_was_made(name):
     assert kind in net.summary()
     made = eval(repr(net), {**vars(cbp), **vars(cbp.layers)})
     assert made.output_shape == net.output_shape
-    assert {key: view.shape for key, view in made.parameters.items()} == {key: view.shape for key, view in net.parameters.items()}
+    shapes = [{key: view.shape for key, view in some.parameters.items()} for some in (made, net)]
+    assert shapes[0] == shapes[1]
 
 
 # --- numbers ------------------------------------------------------------------------------------------------------------------
@@ -225,19 +226,18 @@ def test_a_run_in_two_parts_equals_one(name, dtype, tmp_path):
 def test_predictions_from_several_threads_at_once(name):
     net = layer_network(name, True, True, "float32")
     x, _, _ = layer_data(net, 200)
-    expected, wrong = net.predict(x), []
+    expected, right = net.predict(x), []
 
     def ask():
-        for _ in range(5):
-            if not np.array_equal(net.predict(x), expected):
-                wrong.append(1)
+        right.extend(np.array_equal(net.predict(x), expected) for _ in range(5))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not wrong
+    assert len(right) == 20
+    assert all(right)
 
 
 # --- what must not matter -----------------------------------------------------------------------------------------------------

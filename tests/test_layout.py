@@ -26,15 +26,16 @@ LAYERS = {
     "the compiled core": ["_core", "_core_v*", "_cpu"],
     "checks, errors and what is shown": ["_check", "errors", "history", "_progress"],
     "specifications": ["initializers", "layers", "layers.*", "losses", "optimizers"],
-    "from specifications to numbers": ["_arrays", "_plan", "_lower", "_lower.*", "_team", "_runner", "_fit", "_online"],
+    "from specifications to numbers": ["_arrays", "_plan", "_lower", "_lower.*", "_team", "_runner", "_fit", "_online",
+                                       "_stream"],
     "the network": ["network"],
-    "beside the network": ["_profile", "check", "datasets", "modelfile", "modelfile.*", "trace", "trace.*"],
+    "beside the network": ["_profile", "check", "datasets", "modelfile", "modelfile.*", "pytorch", "trace", "trace.*"],
     "the package": ["__init__"],
     "the command line": ["cli", "cli.*", "__main__"],
 }
 # What the network offers as a method although it lies above it: imported when it is called.
 ON_CALL = {("network", "modelfile"), ("network", "trace")}
-OPTIONAL = {"tqdm", "matplotlib"}
+OPTIONAL = {"tqdm", "matplotlib", "torch"}
 
 
 def module_name(path):

@@ -8,10 +8,12 @@ from bench.goals import Reached
 from bench.groups.accuracy import Accuracy
 from bench.groups.inference import Inference
 from bench.groups.levels import Levels
+from bench.groups.stepping import Stepping
 from bench.groups.threads import Threads
 from bench.groups.tile import Tile
 from bench.groups.training import Training
 from bench.groups.xor import Xor
+from bench.models import CONVOLUTION, RECURRENCE
 from bench.table import Table
 from bench.turns import How
 from bench.workloads import TRAINING, VARIANTS
@@ -37,6 +39,11 @@ GROUPS: dict[str, Group] = {
                          quick=("64-64-10 b32", "784-128-10 b128"), slow_in_quick=True),
     "variants": Training("the same with other dtypes, optimizers, activations and losses", VARIANTS,
                          quick=("64-64-10 b32 float64",), slow_in_quick=False),
+    "convolution": Training("a training step of networks with convolutions", CONVOLUTION,
+                            quick=("conv 16-32 8x8x1 b32",), slow_in_quick=False, does="models"),
+    "recurrence": Training("a training step of LSTM and GRU", RECURRENCE,
+                           quick=("LSTM 64 50x8 b32",), slow_in_quick=False, does="models"),
+    "stepping": Stepping(),
     "inference": Inference(),
     "threads": Threads(),
     "levels": Levels(),

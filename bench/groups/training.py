@@ -8,12 +8,13 @@ from typing import Any
 
 from bench import limits, turns
 from bench.goals import Reached
+from bench.models import TRAINABLE, Model
 from bench.peers import PEERS
 from bench.progress import say
 from bench.table import Table, percent, steady, time
 from bench.table import number as microseconds
 from bench.turns import How, Row, Series
-from bench.workloads import BY_NAME, FLOAT64_GOAL, Workload
+from bench.workloads import FLOAT64_GOAL, Goal, Workload
 
 AGREE = 1e-2
 """How far the mean losses of an epoch may be apart. scikit-learn adds Adam's epsilon before its correction for the
@@ -23,13 +24,17 @@ TWIN = "cbp-float32"
 
 
 class Training:
-    def __init__(self, about: str, workloads: tuple[Workload, ...], quick: tuple[str, ...], slow_in_quick: bool):
+    def __init__(
+        self, about: str, workloads: tuple[Workload | Model, ...], quick: tuple[str, ...], slow_in_quick: bool,
+        does: str = "training",
+    ):
+        """Of all peers those that do what `does` says."""
         self.about, self.names, self.quick = about, [workload.name for workload in workloads], list(quick)
-        self.slow_in_quick = slow_in_quick
+        self.slow_in_quick, self.does = slow_in_quick, does
 
     def run(self, names: list[str], how: How) -> dict[str, Any]:
-        peers = how.who("training", self.slow_in_quick)
-        return {"rows": [compare(BY_NAME[name], peers, how) for name in say(names)]}
+        peers = how.who(self.does, self.slow_in_quick)
+        return {"rows": [compare(TRAINABLE[name], peers, how) for name in say(names)]}
 
     def tables(self, result: dict[str, Any]) -> list[Table]:
         rows = result["rows"]
@@ -39,7 +44,7 @@ class Training:
         return [goal for row in result["rows"] for goal in reached(row)]
 
 
-def compare(workload: Workload, peers: Iterable[str], how: How) -> Row:
+def compare(workload: Workload | Model, peers: Iterable[str], how: How) -> Row:
     """One row: a workload in all `peers`, and in float32 beside its float64."""
     series = [of_peer(peer, workload, how) for peer in peers]
     if workload.dtype == "float64" and any(one.key == "cbp" for one in series):
@@ -54,7 +59,7 @@ def compare(workload: Workload, peers: Iterable[str], how: How) -> Row:
     return row
 
 
-def of_peer(peer: str, workload: Workload, how: How, **settings: Any) -> Series:
+def of_peer(peer: str, workload: Workload | Model, how: How, **settings: Any) -> Series:
     arguments = {
         "peer": peer, "workload": workload.name, "seconds": how.seconds, "most_steps": how.steps(workload.steps), **settings
     }
@@ -63,7 +68,7 @@ def of_peer(peer: str, workload: Workload, how: How, **settings: Any) -> Series:
 
 def twin(workload: Workload) -> Workload:
     return next(
-        other for other in BY_NAME.values()
+        other for other in TRAINABLE.values()
         if other == replace(workload, dtype="float32", variant="", goal=other.goal)
     )
 
@@ -79,13 +84,19 @@ def check_agreement(row: Row, what: str = "losses") -> None:
 
 def reached(row: Row) -> list[Reached]:
     """The goals of one row that could be measured."""
-    workload, series, found = BY_NAME[row["name"]], row["series"], []
-    if workload.goal:
-        for peer, asked in workload.goal.ratios().items():
-            if "ratio" in series.get(peer, {}):
-                found.append(Reached(row["name"], f"against {PEERS[peer].title}", asked, series[peer]["ratio"]))
-        if workload.goal.share and "share_of_limit" in row:
-            found.append(Reached(row["name"], "share of limit", workload.goal.share, row["share_of_limit"], "share"))
+    workload, series, found = TRAINABLE[row["name"]], row["series"], []
+    goal = workload.goal or Goal()
+    for peer, asked in goal.ratios().items():
+        if "ratio" in series.get(peer, {}):
+            found.append(Reached(row["name"], f"against {PEERS[peer].title}", asked, series[peer]["ratio"]))
+    ratios = [one["ratio"] for peer, one in series.items() if "ratio" in one and peer in PEERS]
+    if goal.fastest and ratios:
+        found.append(Reached(row["name"], "against the fastest", goal.fastest, min(ratios)))
+    if goal.share and "share_of_limit" in row:
+        found.append(Reached(row["name"], "share of limit", goal.share, row["share_of_limit"], "share"))
+    if goal.sample_us and "median_us" in series.get("cbp", {}):
+        each = series["cbp"]["median_us"] / workload.batch
+        found.append(Reached(row["name"], "µs a sample", goal.sample_us, each, "number", at_least=False))
     if "ratio" in series.get(TWIN, {}):
         found.append(Reached(row["name"], "time / float32 time", FLOAT64_GOAL, 1 / series[TWIN]["ratio"], at_least=False))
     return found

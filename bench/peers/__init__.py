@@ -43,6 +43,15 @@ class Predictor(Protocol):
         """Outputs of one row that is a list of Python floats."""
 
 
+class Stepper(Protocol):
+    """One recurrent layer in one library that keeps its state from call to call."""
+
+    def __init__(self, model: Any, weights: Any): ...
+
+    def step(self, x: Array) -> Array:
+        """The output (units,) after the next time step x (features,)."""
+
+
 class Learner(Protocol):
     """A network that is given the rows of every epoch anew, in the order in which to take them."""
 
@@ -66,7 +75,7 @@ class Peer:
     package: str
     module: str
     how: str
-    does: frozenset[str] = frozenset({"training"})
+    does: frozenset[str] = frozenset({"training", "models"})
     whole_epochs: bool = False
     slow_start: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
@@ -86,21 +95,26 @@ class Peer:
     def version(self) -> str:
         return metadata.version({"sklearn": "scikit-learn"}.get(self.package, self.package))
 
-    def trainer(self, **settings: Any) -> Callable[..., Trainer]:
-        return partial(self._class("Trainer"), **self.settings, **settings)
+    def trainer(self, package: str = "bench.peers", **settings: Any) -> Callable[..., Trainer]:
+        """Of the networks whose trainers are in this package."""
+        return partial(self._class("Trainer", package), **self.settings, **settings)
 
     def predictor(self) -> type[Predictor]:
         return self._class("Predictor")
 
+    def stepper(self) -> type[Stepper]:
+        return self._class("Stepper", "bench.peers.models")
+
     def learner(self) -> type[Learner]:
         return self._class("Learner")
 
-    def _class(self, name: str) -> Any:
-        return getattr(import_module(f"bench.peers.{self.module}"), name)
+    def _class(self, name: str, package: str = "bench.peers") -> Any:
+        return getattr(import_module(f"{package}.{self.module}"), name)
 
 
-EVERYTHING = frozenset({"training", "row", "inference", "accuracy"})
-"""What peers do: steps of training, steps of a single row given from Python, predictions, learning the digits."""
+EVERYTHING = frozenset({"training", "models", "row", "state", "inference", "accuracy"})
+"""What peers do: steps of training dense nets and other models, steps of a single row given from Python, time steps of a
+recurrent net that keeps its state, predictions, learning the digits."""
 PYTORCH = f"{BENCH_EXTRA}, after PyTorch itself in the CPU variant of its installation selector"
 ONE_THREAD_JAX = "--xla_cpu_multi_thread_eigen=false"
 PEERS = {
@@ -112,7 +126,7 @@ PEERS = {
     ),
     "numpy": Peer(
         "NumPy", "numpy", "with_numpy", "by hand: flat parameters, every result into a buffer made before",
-        EVERYTHING - {"accuracy"},
+        EVERYTHING - {"accuracy", "models", "state"},
     ),
     "sklearn": Peer(
         "sklearn", "sklearn", "with_sklearn",
@@ -123,11 +137,11 @@ PEERS = {
     ),
     "torch-compile": Peer(
         "torch.compile", "torch", "with_torch_compile",
-        "the whole step as one compiled graph, called from compiled code", frozenset({"training", "row"}), slow_start=True,
-        install=PYTORCH,
+        "the whole step as one compiled graph, called from compiled code", frozenset({"training", "models", "row"}),
+        slow_start=True, install=PYTORCH,
     ),
     "jax-step": Peer(
-        "JAX step", "jax", "with_jax", "one jitted call a step, arguments donated", frozenset({"training", "row"}),
+        "JAX step", "jax", "with_jax", "one jitted call a step, arguments donated", frozenset({"training", "row", "state"}),
         settings={"scan": False}, environment={"XLA_FLAGS": ONE_THREAD_JAX},
     ),
     "jax": Peer(
@@ -135,7 +149,8 @@ PEERS = {
         environment={"XLA_FLAGS": ONE_THREAD_JAX},
     ),
     "jax-tuned": Peer(
-        "JAX tuned", "jax", "with_jax", "as JAX scan, unrolled by 4, XLA told to prefer 512-bit vectors",
+        "JAX tuned", "jax", "with_jax",
+        "as JAX scan, unrolled by 4, convolutions as products with slices, XLA told to prefer 512-bit vectors",
         whole_epochs=True, slow_start=True, settings={"unroll": 4},
         environment={"XLA_FLAGS": f"{ONE_THREAD_JAX} --xla_cpu_prefer_vector_width=512"},
     ),

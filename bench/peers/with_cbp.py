@@ -24,11 +24,13 @@ def network(workload: Workload, weights: list[Array]) -> cbp.Network:
 
 
 class Trainer:
+    network = staticmethod(network)
+
     def __init__(
         self, workload: Workload, X: Array, y: Targets, weights: list[Array], threads: int | str = 1,
         batch_by_batch: bool = False,
     ):
-        self.net = network(workload, weights)
+        self.net = self.network(workload, weights)
         self.X, self.y, self.batch = X, y, workload.batch
         self.optimizer = OPTIMIZERS[workload.optimizer](workload.rate)
         self.batches = batches(X, y, workload.batch) if batch_by_batch else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from bench.workloads import MOMENTUM, Array, Targets, Workload
 HIDDEN = {"relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid}
 State = tuple[Any, Any, Any, Traced]  # parameters, mean (or momentum), variance, step
 Batch = tuple[Traced, Traced]
+Loss = Callable[..., Traced]  # of a workload, parameters, inputs and targets
 
 
 class Trainer:
@@ -23,15 +25,24 @@ class Trainer:
     ):
         jax.config.update("jax_enable_x64", workload.dtype == "float64")
         self.workload = workload
-        parameters = [(jnp.asarray(weight), jnp.zeros(weight.shape[1], weight.dtype)) for weight in weights]
+        parameters = self.parameters(weights)
         mean, variance = (jax.tree.map(jnp.zeros_like, parameters) for _ in range(2))
         self.state: State = (parameters, mean, variance, jnp.zeros((), workload.dtype))
         if workload.classifies:
-            y = np.eye(workload.sizes[-1], dtype=workload.dtype)[y]
-        shape = (-1, workload.batch)
-        X, y = jnp.asarray(X.reshape(*shape, X.shape[1])), jnp.asarray(y.reshape(*shape, y.shape[1]))
+            y = np.eye(workload.classes, dtype=workload.dtype)[y]
+        X, y = (jnp.asarray(array.reshape(-1, workload.batch, *array.shape[1:])) for array in (X, y))
         self.calls = [(X, y)] if scan else list(zip(X, y, strict=True))
-        self.call = partial(epoch, unroll=unroll) if scan else one_step
+        loss, unroll = self.loop(unroll)
+        self.call = partial(epoch, loss=loss, unroll=unroll) if scan else partial(one_step, loss=loss)
+
+    @staticmethod
+    def parameters(weights: list[Array]) -> Any:
+        """A weight and a bias for every layer."""
+        return [(jnp.asarray(weight), jnp.zeros(weight.shape[1], weight.dtype)) for weight in weights]
+
+    def loop(self, unroll: int) -> tuple[Loss, int]:
+        """The loss, and by how much the loop over an epoch is unrolled."""
+        return loss_of, unroll
 
     def train(self, epochs: int) -> None:
         for _ in range(epochs):
@@ -50,19 +61,21 @@ class Trainer:
         return means
 
 
-@partial(jax.jit, static_argnames=("workload", "with_loss", "unroll"), donate_argnames="state")
+@partial(jax.jit, static_argnames=("workload", "loss", "with_loss", "unroll"), donate_argnames="state")
 def epoch(
-    state: State, X: Traced, y: Traced, *, workload: Workload, with_loss: bool, unroll: int
+    state: State, X: Traced, y: Traced, *, workload: Workload, loss: Loss, with_loss: bool, unroll: int
 ) -> tuple[State, Traced | None]:
-    return jax.lax.scan(partial(step_of, workload, with_loss), state, (X, y), unroll=unroll)
+    return jax.lax.scan(partial(step_of, workload, loss, with_loss), state, (X, y), unroll=unroll)
 
 
-@partial(jax.jit, static_argnames=("workload", "with_loss"), donate_argnames="state")
-def one_step(state: State, x: Traced, y: Traced, *, workload: Workload, with_loss: bool) -> tuple[State, Traced | None]:
-    return step_of(workload, with_loss, state, (x, y))
+@partial(jax.jit, static_argnames=("workload", "loss", "with_loss"), donate_argnames="state")
+def one_step(
+    state: State, x: Traced, y: Traced, *, workload: Workload, loss: Loss, with_loss: bool
+) -> tuple[State, Traced | None]:
+    return step_of(workload, loss, with_loss, state, (x, y))
 
 
-def step_of(workload: Workload, with_loss: bool, state: State, batch: Batch) -> tuple[State, Traced | None]:
+def step_of(workload: Workload, loss_of: Loss, with_loss: bool, state: State, batch: Batch) -> tuple[State, Traced | None]:
     parameters, mean, variance, step = state
     loss, gradient = jax.value_and_grad(partial(loss_of, workload))(parameters, *batch)
     rate, step = workload.rate, step + 1

@@ -39,10 +39,13 @@ def loss_of(workload: Workload):
 
 
 class Trainer:
+    network = staticmethod(network)
+
     def __init__(self, workload: Workload, X: Array, y: Targets, weights: list[Array]):
         torch.set_num_threads(1)
-        self.net, self.loss = network(workload, weights), loss_of(workload)
-        self.optimizer = OPTIMIZERS[workload.optimizer](self.net.parameters(), lr=workload.rate, fused=True)
+        self.net, self.loss = self.network(workload, weights), loss_of(workload)
+        learnt = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
+        self.optimizer = OPTIMIZERS[workload.optimizer](learnt, lr=workload.rate, fused=True)
         self.batches = batches(torch.from_numpy(X), torch.from_numpy(y), workload.batch)
 
     def train(self, epochs: int) -> None:

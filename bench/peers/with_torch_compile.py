@@ -24,18 +24,13 @@ config.cpp_wrapper = True
 ACTIVATE = {"relu": functional.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 Parameters = list[Tensor]  # weight, bias, weight, bias, ...
 State = tuple[Parameters, Parameters, Parameters, Tensor]  # parameters, mean (or momentum), variance, step
+Step = Callable[[State, Tensor, Tensor], Tensor]
 
 
 class Trainer:
     def __init__(self, workload: Workload, X: Array, y: Targets, weights: list[Array]):
-        if not (which("g++") or which("clang++")):
-            raise Unsupported("torch.compile needs a C++ compiler")
-        torch.set_num_threads(1)
         arrays = [array for weight in weights for array in (weight.T.copy(), 0 * weight[0])]
-        parameters = [torch.from_numpy(array) for array in arrays]
-        mean, variance = ([torch.zeros_like(value) for value in parameters] for _ in range(2))
-        # The step is counted in float32 for float64 nets too: with a float64 count PyTorch 2.13's compiled losses were NaN.
-        self.state: State = (parameters, mean, variance, torch.zeros((), dtype=torch.float32))
+        self.state = beginning([torch.from_numpy(array) for array in arrays])
         self.batches = batches(torch.from_numpy(X), torch.from_numpy(y), workload.batch)
         self.step = compiled_step(workload)
 
@@ -48,16 +43,30 @@ class Trainer:
         return [sum(self.step(self.state, x, y).item() for x, y in self.batches) / len(self.batches) for _ in range(epochs)]
 
 
+def beginning(parameters: Parameters) -> State:
+    if not (which("g++") or which("clang++")):
+        raise Unsupported("torch.compile needs a C++ compiler")
+    torch.set_num_threads(1)
+    mean, variance = ([torch.zeros_like(value) for value in parameters] for _ in range(2))
+    # The step is counted in float32 for float64 nets too: with a float64 count PyTorch 2.13's compiled losses were NaN.
+    return parameters, mean, variance, torch.zeros((), dtype=torch.float32)
+
+
 @cache
-def compiled_step(workload: Workload) -> Callable[[State, Tensor, Tensor], Tensor]:
-    loss = loss_of(workload)
-    activate, update = ACTIVATE[workload.hidden], {"sgd": sgd, "momentum": momentum, "adam": adam}[workload.optimizer]
+def compiled_step(workload: Workload) -> Step:
+    loss, activate = loss_of(workload), ACTIVATE[workload.hidden]
 
     def loss_of_parameters(parameters: Parameters, x: Tensor, y: Tensor) -> Tensor:
         *hidden, weight, bias = parameters
         for inner_weight, inner_bias in zip(hidden[::2], hidden[1::2], strict=True):
             x = activate(functional.linear(x, inner_weight, inner_bias))
         return loss(functional.linear(x, weight, bias), y)
+
+    return compiled(workload, loss_of_parameters)
+
+
+def compiled(workload: Workload, loss_of_parameters: Callable[[Parameters, Tensor, Tensor], Tensor]) -> Step:
+    update = {"sgd": sgd, "momentum": momentum, "adam": adam}[workload.optimizer]
 
     def step(state: State, x: Tensor, y: Tensor) -> Tensor:
         gradient, loss = torch.func.grad_and_value(loss_of_parameters)(state[0], x, y)

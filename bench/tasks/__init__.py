@@ -11,6 +11,7 @@ TASKS = {
     "tile": ("bench.probe", "Tile"),
     "training": ("bench.tasks.training", "Training"),
     "predicting": ("bench.tasks.predicting", "Predicting"),
+    "stepping": ("bench.tasks.stepping", "Stepping"),
     "xor": ("bench.tasks.xor", "Xor"),
     "digits": ("bench.tasks.digits", "Digits"),
     "phases": ("bench.tasks.phases", "Phases"),

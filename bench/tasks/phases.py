@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from bench.models import TRAINABLE
 from bench.peers import PEERS
-from bench.workloads import BY_NAME
 from cbp._profile import profile_fit
 
 
 class Phases:
     def __init__(self, workload: str, most_steps: int):
-        job = BY_NAME[workload]
+        job = TRAINABLE[workload]
         self.steps = min(job.steps, most_steps)
-        self.trainer = PEERS["cbp"].trainer()(job, *job.data(self.steps), job.weights())
+        self.trainer = PEERS["cbp"].trainer(job.trainers)(job, *job.data(self.steps), job.weights())
         self.trainer.train(1)
         self.about = {"steps_per_epoch": self.steps}
 

@@ -1,5 +1,5 @@
-"""Convolutions become one op: of all channels ("convolution") or of groups of them ("grouped"). A window of one pixel is a dense
-layer; a separable convolution is a grouped one and a dense layer."""
+"""Convolutions become one op: of all channels ("convolution") or of groups of them ("grouped"). A window of one pixel is a
+dense layer; a separable convolution is a grouped one and a dense layer."""
 
 from __future__ import annotations
 
@@ -47,10 +47,11 @@ def _add(
     weight: str = "weight", bias: str = "bias",
 ) -> None:
     """The op, and the scratch that its directions need."""
-    fields = (_fields("in", window.input, 1) | _fields("out", window.output, 1) | _fields("kernel", window.kernel, 1)
-              | _fields("stride", window.stride, 1) | _fields("dilation", window.dilation, 1) | _fields("pad", window.before, 0))
+    fields = (_fields("in", window.input) | _fields("out", window.output) | _fields("kernel", window.kernel)
+              | _fields("stride", window.stride) | _fields("dilation", window.dilation) | _fields("pad", window.before, 0))
     plan.add("convolution" if groups == 1 else "grouped", value, output, activation=activation, weight=f"{name}.{weight}",
-             weight_rows=prod(window.kernel) * value.shape[-1] // groups, bias=f"{name}.{bias}" if bias else "", groups=groups, **fields)
+             weight_rows=prod(window.kernel) * value.shape[-1] // groups, bias=f"{name}.{bias}" if bias else "", groups=groups,
+             **fields)
     image = prod((o - 1) * s + (k - 1) * d + 1
                  for o, s, k, d in zip(window.output, window.stride, window.kernel, window.dilation, strict=True))
     if groups == 1:
@@ -59,7 +60,7 @@ def _add(
         plan.need_scratch(_grouped_scratch(fields, image, output.width))
 
 
-def _fields(name: str, numbers: Shape, otherwise: int) -> dict[str, int]:
+def _fields(name: str, numbers: Shape, otherwise: int = 1) -> dict[str, int]:
     """The fields of the op for two axes; an axis of time is the width of a single line."""
     height, width = (otherwise, *numbers)[-2:]
     return {f"{name}_h": height, f"{name}_w": width}

@@ -1,17 +1,17 @@
 # The products of a convolution: the register tile of tile.pxd, whose first factor is read where a window of the image stands.
 #
 # A product of windows is c[g, i] = start[g, i] + sum over k of a[g * group_stride + i * row_stride + offsets[k]] b[k]: rows in
-# `groups` of equal distance, and a table that says where the k-th number of a window lies. All three directions are such a product:
+# `groups` of equal distance, and a table that says where the k-th number of a window lies. All three directions are such:
 #
-#   forward          groups and rows: lines and columns of the output,  k: taps of the window (line, column, channel)
-#   weight gradient  groups and rows: taps of the window,               k: pixels of the output
-#   input gradient   groups and rows: samples and columns of dz,        k: lines of dz that a line of the image reaches, filters
+#   forward          groups and rows: lines and columns of the output, k: taps of the window (line, column, channel)
+#   weight gradient  groups and rows: taps of the window,              k: pixels of the output
+#   input gradient   groups and rows: samples and columns of dz,       k: lines of dz that a line of the image reaches, filters
 #
-# So nothing like the "im2col" matrix is ever in memory (implicit GEMM: Chetlur et al., cuDNN, 2014). The image is read where it lies;
-# only one that has a border of zeros is copied first, some samples at a time.
+# So nothing like the "im2col" matrix is ever in memory (implicit GEMM: Chetlur et al., cuDNN, 2014). The image is read where it
+# lies; only one that has a border of zeros is copied first, some samples at a time.
 #
-# As in tile.pxd the accumulators stay in registers, 24 with AVX-512, because the tile is called with literal sizes. Where a line
-# of the image is narrower than a tile, the tile takes several lines (groups).
+# As in tile.pxd the accumulators stay in registers, 24 with AVX-512, because the tile is called with literal sizes. Where a
+# line of the image is narrower than a tile, the tile takes several lines (groups).
 
 from cython cimport floating
 
@@ -39,10 +39,8 @@ cdef inline void window_tile(
     """groups x rows rows of c, `vecs` vectors wide, with a depth of at least 1."""
     cdef floating acc[MOST_SUMS]
     cdef int width = vecs * (VECTOR_BYTES // <int>sizeof(floating))
-    cdef Py_ssize_t k
+    cdef Py_ssize_t k = 0
     cdef int g, i, j
-    if depth < 1:   # never, see tile.pxd
-        return
     if start is NULL:
         start_group = start_row = 0
         if floating is float:
@@ -53,11 +51,14 @@ cdef inline void window_tile(
         for i in range(rows):
             for j in range(width):
                 acc[(g * rows + i) * width + j] = start[g * start_group + i * start_row + j]
-    for k in range(depth):
+    while True:   # no test before the first round: a way around the loop would send the sums through memory
         for g in range(groups):
             for i in range(rows):
                 for j in range(width):
                     acc[(g * rows + i) * width + j] += a[g * group_stride + i * row_stride + offsets[k]] * b[k * ldb + j]
+        k += 1
+        if k == depth:
+            break
     for g in range(groups):
         for i in range(rows):
             for j in range(width):
@@ -167,7 +168,7 @@ cdef inline void window_strip(
             start += n * start_row
 
 
-# --- tables: where the numbers of a window, and the windows, lie -----------------------------------------------------------------
+# --- tables: where the numbers of a window, and the windows, lie --------------------------------------------------------------
 
 cdef inline void grid_offsets(
     Py_ssize_t lines, Py_ssize_t columns, Py_ssize_t run, Py_ssize_t line, Py_ssize_t column, Py_ssize_t* offsets,
@@ -189,13 +190,13 @@ cdef inline void repeat_offsets(Py_ssize_t n, Py_ssize_t times, Py_ssize_t step,
         offsets[i] = offsets[i - n] + step
 
 
-# --- the image -------------------------------------------------------------------------------------------------------------------
+# --- the image ----------------------------------------------------------------------------------------------------------------
 
 cdef inline void copy_image(
     Py_ssize_t in_h, Py_ssize_t in_w, Py_ssize_t channels, Py_ssize_t in_width, Py_ssize_t pad_h, Py_ssize_t pad_w,
     Py_ssize_t image_h, Py_ssize_t image_w, const floating* x, floating* image,
 ) noexcept nogil:
-    """One sample x (in_h, in_w, in_width) without the pads of its channels and within zeros: image (image_h, image_w, channels).
+    """One sample x (in_h, in_w, in_width) without the pads of its channels, within zeros: image (image_h, image_w, channels).
 
     The image begins pad_h lines above and pad_w columns left of x, and may end before x does. It is followed by room for 16
     numbers: a pixel is copied as whole blocks of 16, the next one overwrites what was too much.
@@ -229,7 +230,7 @@ cdef inline void copy_image(
         line += image_w * channels
 
 
-# --- the input gradient: from products of dz with the weights, one for every column and tap, to the columns of the image ----------
+# --- the input gradient: from products of dz with the weights, one for every column and tap, to the columns of the image ------
 
 cdef inline void gather_taps(
     Py_ssize_t columns, Py_ssize_t channels, Py_ssize_t d_width, const Py_ssize_t* places, Py_ssize_t most,
@@ -272,13 +273,13 @@ cdef inline void column_places(
         places += kernel_w + 1
 
 
-# --- the bias ----------------------------------------------------------------------------------------------------------------------
+# --- the bias -----------------------------------------------------------------------------------------------------------------
 
 cdef inline void add_positions(
     Py_ssize_t positions, Py_ssize_t width, const floating* dz, bint accumulate, floating* g,
 ) noexcept nogil:
-    """g (width) = or += the sum of dz (positions, width) over the positions of one sample, in four running sums: a single one waits for
-    every addition."""
+    """g (width) = or += the sum of dz (positions, width) over the positions of one sample, in four running sums: a single one
+    waits for every addition."""
     cdef floating sums[64]
     cdef Py_ssize_t p, j
     cdef Py_ssize_t whole = positions // 4 * 4
@@ -299,7 +300,7 @@ cdef inline void add_positions(
             g[j + k] = g[j + k] + sums[k] if accumulate else sums[k]
 
 
-# --- few filters: pairs of windows in a vector of `lanes` lanes, half = lanes / 2 of them for either (_convolution.pxi) ------------
+# --- few filters: pairs of windows in a vector of `lanes` lanes, half = lanes / 2 of them for either (_convolution.pxi) -------
 
 cdef inline void double_row(
     Py_ssize_t units, Py_ssize_t lanes, const floating* row, floating* doubled,
@@ -314,9 +315,10 @@ cdef inline void double_weights(
     Py_ssize_t lines, Py_ssize_t line, Py_ssize_t channels, Py_ssize_t units, Py_ssize_t width, Py_ssize_t lanes,
     const floating* weight, floating* doubled,
 ) noexcept nogil:
-    """From weight (lines, line, width), line = taps * channels, to (lines, line + channels, lanes): shifted by a tap in the upper half."""
-    cdef Py_ssize_t y, i, j
-    for y in range(lines):
+    """From weight (lines, line, width), line = taps * channels, to (lines, line + channels, lanes): shifted by a tap in the
+    upper half."""
+    cdef Py_ssize_t _y, i, j
+    for _y in range(lines):
         for i in range(line + channels):
             for j in range(lanes // 2):
                 doubled[j] = weight[i * width + j] if i < line and j < units else <floating>0
@@ -328,9 +330,9 @@ cdef inline void double_weights(
 cdef inline void part_pairs(Py_ssize_t pairs, const int half, Py_ssize_t width, floating* z) noexcept nogil:
     """A pair stands in the row of its left window: move the upper half to the right one's row."""
     cdef floating right[16]
-    cdef Py_ssize_t p, j
+    cdef Py_ssize_t _p, j
     cdef int k
-    for p in range(pairs):
+    for _p in range(pairs):
         for k in range(half):
             right[k] = z[half + k]
         for k in range(half):
@@ -348,9 +350,9 @@ cdef inline void join_pairs(
     Py_ssize_t pairs, const int half, Py_ssize_t width, const floating* dz, floating* joined,
 ) noexcept nogil:
     """And back: the dz of two windows in one vector."""
-    cdef Py_ssize_t p
+    cdef Py_ssize_t _p
     cdef int k
-    for p in range(pairs):
+    for _p in range(pairs):
         for k in range(half):
             joined[k] = dz[k]
         for k in range(half):
@@ -360,11 +362,11 @@ cdef inline void join_pairs(
 
 
 cdef inline void fold_weights(
-    Py_ssize_t row, Py_ssize_t n, Py_ssize_t line, Py_ssize_t channels, Py_ssize_t lanes, Py_ssize_t width, const floating* doubled,
-    bint accumulate, floating* g,
+    Py_ssize_t row, Py_ssize_t n, Py_ssize_t line, Py_ssize_t channels, Py_ssize_t lanes, Py_ssize_t width,
+    const floating* doubled, bint accumulate, floating* g,
 ) noexcept nogil:
-    """g (n, width) = or += the gradients of the rows row .. row + n of the weights, from those of the doubled rows, of which `doubled`
-    holds the first that is needed and its followers."""
+    """g (n, width) = or += the gradients of the rows row .. row + n of the weights, from those of the doubled rows, of which
+    `doubled` holds the first that is needed and its followers."""
     cdef const floating* first
     cdef Py_ssize_t i, j
     cdef Py_ssize_t start = row + row // line * channels

@@ -1,8 +1,9 @@
-# Convolution of single channels: an output channel reads one channel of the image, so the lanes of a vector are channels, and a tap is
-# one fused multiply-add for a whole vector of them.
+# Convolution of single channels: an output channel reads one channel of the image, so the lanes of a vector are channels, and a
+# tap is one fused multiply-add for a whole vector of them.
 #
 # Images, outputs and weights have rows of `width` channels, a multiple of 16. Grouped convolutions, whose output channel reads
-# several channels, are sums of these over planes: plane j holds, for every output channel, the j-th of the channels that it reads.
+# several channels, are sums of these over planes: plane j holds, for every output channel, the j-th of the channels that it
+# reads.
 #
 # The tiles are like those of tile.pxd: literal sizes, sums in registers.
 
@@ -15,7 +16,7 @@ cdef enum:
     CHANNEL_PIXELS = 128          # windows in a table of offsets: image and dz stay in the first-level cache
 
 
-# --- forward ---------------------------------------------------------------------------------------------------------------------
+# --- forward ------------------------------------------------------------------------------------------------------------------
 
 cdef inline void channel_tile(
     const int windows, Py_ssize_t taps, const floating* x, Py_ssize_t step, const Py_ssize_t* offsets,
@@ -24,10 +25,8 @@ cdef inline void channel_tile(
     """z[i] = start[i] + sum over the taps of x[i * step + offsets[tap]] weight[tap], for one vector of channels."""
     cdef floating sums[MOST_CHANNEL_SUMS]
     cdef int lanes = VECTOR_BYTES // <int>sizeof(floating)
-    cdef Py_ssize_t t
+    cdef Py_ssize_t t = 0
     cdef int i, k
-    if taps < 1:   # never, see tile.pxd
-        return
     if start is NULL:
         start_step = 0
         if floating is float:
@@ -37,10 +36,13 @@ cdef inline void channel_tile(
     for i in range(windows):
         for k in range(lanes):
             sums[i * lanes + k] = start[i * start_step + k]
-    for t in range(taps):
+    while True:   # see window_tile
         for i in range(windows):
             for k in range(lanes):
                 sums[i * lanes + k] += x[i * step + offsets[t] + k] * weight[t * ldw + k]
+        t += 1
+        if t == taps:
+            break
     for i in range(windows):
         for k in range(lanes):
             z[i * width + k] = sums[i * lanes + k]
@@ -75,7 +77,7 @@ cdef inline void channel_windows(
     const floating* x, Py_ssize_t line_step, Py_ssize_t column_step, const Py_ssize_t* offsets,
     const floating* weight, Py_ssize_t ldw, const floating* start, Py_ssize_t start_step, floating* z,
 ) noexcept nogil:
-    """All windows of an image: z (lines, columns, width). `start` is nothing, a bias row (start_step 0) or z (start_step width)."""
+    """All windows of an image: z (lines, columns, width). `start` is nothing, a bias row (start_step 0) or z (width)."""
     cdef int lanes = VECTOR_BYTES // <int>sizeof(floating)
     cdef Py_ssize_t y, block, j
     for y in range(lines):
@@ -86,22 +88,20 @@ cdef inline void channel_windows(
                          z + y * columns * width + j, width)
 
 
-# --- weight gradient -------------------------------------------------------------------------------------------------------------
+# --- weight gradient ----------------------------------------------------------------------------------------------------------
 
 cdef inline void tap_tile(
     const int lines, const int taps, Py_ssize_t width, Py_ssize_t pixels,
     const floating* x, Py_ssize_t line, Py_ssize_t column, const Py_ssize_t* offsets, const floating* dz,
     bint accumulate, floating* g, Py_ssize_t g_line, Py_ssize_t g_tap,
 ) noexcept nogil:
-    """g[y, t] = or += the sum over the pixels of x[y * line + t * column + offsets[pixel]] dz[pixel], for a literal number of lines and
-    taps and all vectors of channels."""
+    """g[y, t] = or += the sum over the pixels of x[y * line + t * column + offsets[pixel]] dz[pixel], for a literal number of
+    lines and taps and all vectors of channels."""
     cdef floating sums[MOST_CHANNEL_SUMS]
     cdef int lanes = VECTOR_BYTES // <int>sizeof(floating)
     cdef const floating* start
     cdef Py_ssize_t start_line, start_tap, block, j, p
     cdef int y, t, k
-    if pixels < 1:   # never, see tile.pxd
-        return
     for block in range(width // lanes):
         j = block * lanes
         start, start_line, start_tap = g + j, g_line, g_tap
@@ -115,12 +115,16 @@ cdef inline void tap_tile(
             for t in range(taps):
                 for k in range(lanes):
                     sums[(y * taps + t) * lanes + k] = start[y * start_line + t * start_tap + k]
-        for p in range(pixels):
+        p = 0
+        while True:   # see window_tile
             for y in range(lines):
                 for t in range(taps):
                     for k in range(lanes):
                         sums[(y * taps + t) * lanes + k] += (
                             x[y * line + t * column + offsets[p] + j + k] * dz[p * width + j + k])
+            p += 1
+            if p == pixels:
+                break
         for y in range(lines):
             for t in range(taps):
                 for k in range(lanes):
@@ -160,7 +164,7 @@ cdef inline void window_taps(
         y += 1
 
 
-# --- input gradient --------------------------------------------------------------------------------------------------------------
+# --- input gradient -----------------------------------------------------------------------------------------------------------
 
 cdef inline void scatter_windows(
     Py_ssize_t lines, Py_ssize_t columns, Py_ssize_t width, Py_ssize_t kernel_h, Py_ssize_t kernel_w,
@@ -184,11 +188,12 @@ cdef inline void scatter_windows(
                         to_line[x * column_step + j] += from_line[x * width + j] * tap[j]
 
 
-# --- planes of a grouped convolution ---------------------------------------------------------------------------------------------
+# --- planes of a grouped convolution ------------------------------------------------------------------------------------------
 
 cdef inline void spread_channels(
-    Py_ssize_t in_h, Py_ssize_t in_w, Py_ssize_t in_width, Py_ssize_t units, Py_ssize_t width, Py_ssize_t readers, Py_ssize_t read,
-    Py_ssize_t number, Py_ssize_t pad_h, Py_ssize_t pad_w, Py_ssize_t image_h, Py_ssize_t image_w,
+    Py_ssize_t in_h, Py_ssize_t in_w, Py_ssize_t in_width, Py_ssize_t units, Py_ssize_t width,
+    Py_ssize_t readers, Py_ssize_t read, Py_ssize_t number,
+    Py_ssize_t pad_h, Py_ssize_t pad_w, Py_ssize_t image_h, Py_ssize_t image_w,
     const floating* x, floating* image,
 ) noexcept nogil:
     """Plane `number` of one sample x (in_h, in_w, in_width), within zeros: image (image_h, image_w, width).
@@ -224,7 +229,8 @@ cdef inline void spread_channels(
 
 
 cdef inline void collect_channels(
-    Py_ssize_t in_h, Py_ssize_t in_w, Py_ssize_t d_width, Py_ssize_t groups, Py_ssize_t readers, Py_ssize_t read, Py_ssize_t number,
+    Py_ssize_t in_h, Py_ssize_t in_w, Py_ssize_t d_width, Py_ssize_t groups,
+    Py_ssize_t readers, Py_ssize_t read, Py_ssize_t number,
     Py_ssize_t pad_h, Py_ssize_t pad_w, Py_ssize_t image_h, Py_ssize_t image_w, Py_ssize_t width,
     const floating* image, floating* dx,
 ) noexcept nogil:

@@ -83,7 +83,7 @@ def chosen_init(init: str | float | Initializer | npt.ArrayLike | None, activati
 def brief(layer: Layer) -> str:
     """A layer as one would write it, without what is as usual and without how its weights start."""
     parts = []
-    for field in sorted(fields(layer), key=lambda field: field.kw_only):  # type: ignore[arg-type]
+    for field in sorted(fields(layer), key=lambda field: bool(field.kw_only)):  # type: ignore[arg-type]
         value = getattr(layer, field.name)
         if field.name == "activation" and not field.kw_only:
             parts.append(repr(value))
