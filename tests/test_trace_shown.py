@@ -12,7 +12,7 @@ from trace_cases import CASES, data, dense, network
 import cbp
 from cbp.trace import formulas, layered
 from cbp.trace.formulas import Limits
-from cbp.trace.text import columns
+from cbp.trace.lines import columns
 
 # ------------------------------------------------------------------------------------------------- a small convolution
 

@@ -199,11 +199,11 @@ def trace(
     net = read_network(network, samples, step)
     total = sum(sample.weight for sample in samples)
     shares = [sample.weight / total for sample in samples]
-    made, goals = _passed(net, net.values, samples)
+    made, goals = _passed(net, net.values, samples, read=True)
     _go_back(made, goals, shares)
     parameters = step_of(net, made, shares, spec, state, step)
     values = [parameter.after for parameter in parameters]
-    after, goals_after = _passed(net, values, samples)
+    after, goals_after = _passed(net, values, samples, read=False)
     passes, ends = (made, after), zip(goals, goals_after, strict=True)
     rows = [
         row_of(net, r, sample, share, passes, pair, layers_of(net, made, r))
@@ -223,9 +223,9 @@ def trace(
     )  # fmt: skip
 
 
-def _passed(net: Plain, parameters: list[float], samples: list[Sample]) -> tuple[Made, list[Goal]]:
-    """Forward pass and losses of all rows."""
-    made = forward(net, parameters, samples)
+def _passed(net: Plain, parameters: list[float], samples: list[Sample], *, read: bool) -> tuple[Made, list[Goal]]:
+    """Forward pass and losses of all rows; ``read``: for a way back."""
+    made = forward(net, parameters, samples, read=read)
     pairs = zip(made.outputs, samples, strict=True)
     return made, [loss_of(net, made.graph, outputs, sample) for outputs, sample in pairs]
 

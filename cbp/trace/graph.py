@@ -92,9 +92,11 @@ class Place:
 
 
 class Graph:
-    """The nodes of one forward pass over a batch, in the order in which they are computed."""
+    """The nodes of one forward pass over a batch, in the order in which they are computed. ``read``: whether they know their
+    readers, for a way back."""
 
-    def __init__(self, places: dict[str, Place], values: list[float]) -> None:
+    def __init__(self, places: dict[str, Place], values: list[float], *, read: bool = True) -> None:
+        self._read = read
         self.places = places
         self.values = values  # of the parameters
         self.nodes = [Node("bias", -1, -1, "", (), (), (), 1.0, 1.0)]
@@ -107,18 +109,19 @@ class Graph:
         self.streams = 0  # layers of noise so far
         self._uses: dict[int, list[tuple[int, int]]] | None = None
         self._place_of: list[Place] = []
+        self._symbols: dict[int, str] = {}
 
     # --- forward --------------------------------------------------------------------------------------------------------------
 
-    def add(self, node: Node, detached: bool = False) -> int:
-        """A further node; ``detached``: its sources do not hear of it, no gradient flows back."""
-        number = len(self.nodes)
-        self.nodes.append(node)
-        for source, factor in zip(node.sources, node.factors, strict=True):
-            if not detached:
-                reader = self.nodes[source]
-                reader.readers.append(number)
-                reader.reader_factors.append(factor)
+    def add(self, node: Node) -> int:
+        """A further node, of which its sources hear."""
+        number, nodes = len(self.nodes), self.nodes
+        nodes.append(node)
+        if self._read:
+            for source, factor in zip(node.sources, node.factors, strict=True):
+                read = nodes[source]
+                read.readers.append(number)
+                read.reader_factors.append(factor)
         return number
 
     def activate(self, numbers: Sequence[int], activation: str) -> None:
@@ -193,10 +196,13 @@ class Graph:
 
     def symbol(self, parameter: int) -> str:
         """What the parameter is called; one of a dense layer only "w" or "bias", since its connection names it."""
-        place = self.place(parameter)
-        if place.symbols is None:
-            return "bias" if place.name.endswith("bias") else "w"
-        return place.symbols(place.index(parameter))
+        found = self._symbols.get(parameter)
+        if found is None:
+            place = self.place(parameter)
+            plain = "bias" if place.name.endswith("bias") else "w"
+            found = place.symbols(place.index(parameter)) if place.symbols is not None else plain
+            self._symbols[parameter] = found
+        return found
 
 
 def float_of(slope: float | list[float]) -> float:

@@ -6,12 +6,11 @@ both.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 from cbp.trace import formulas, layered, layered_html, svg
+from cbp.trace.elements import CLASSES, code, direction, formula, quiet, table
 from cbp.trace.formulas import Limits, equation, more, number
 from cbp.trace.records import Row
 from cbp.trace.rules import LOSS_RULES
@@ -45,8 +44,6 @@ STYLE = """
 .cbp-trace .up {color: #1a8f5f; font-weight: 600} .cbp-trace .down {color: #d2502f; font-weight: 600}
 .cbp-trace svg {display: block; max-width: 100%; height: auto; margin: .6em 0}
 """
-CLASSES = {"↑": "up", "↓": "down", "=": "quiet"}
-WORDS = {"↑": "↑ should rise", "↓": "↓ should fall", "=": "= stays"}
 
 
 def render(trace: Trace, limits: Limits = LIMITS) -> str:
@@ -56,40 +53,6 @@ def render(trace: Trace, limits: Limits = LIMITS) -> str:
     parts += [_row(trace, r, limits) for r in range(len(shown))]
     parts += [quiet(line) for line in more(len(trace.rows) - len(shown), "rows")]
     return f'<div class="cbp-trace"><style>{STYLE}</style>{"".join(parts)}{_step(trace, limits)}</div>'
-
-
-# ------------------------------------------------------------------------------------------------------ small elements
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Collection[int] = ()) -> str:
-    """A table of cells that are HTML already; the first column names the row, `numeric` columns stand to the right."""
-
-    def cell(tag: str, c: int, content: str) -> str:
-        return f'<{tag} class="n">{content}</{tag}>' if c in numeric else f"<{tag}>{content}</{tag}>"
-
-    def line(row: Sequence[str]) -> str:
-        return "<tr>" + "".join(cell("td" if c else "th", c, content) for c, content in enumerate(row)) + "</tr>"
-
-    top = "".join(cell("th", c, escape(title)) for c, title in enumerate(head))
-    start = f"<thead><tr>{top}</tr></thead>" if head else ""
-    return f'<div class="wide"><table>{start}<tbody>{"".join(map(line, rows))}</tbody></table></div>'
-
-
-def quiet(text: str) -> str:
-    return f'<p class="quiet">{escape(text)}</p>'
-
-
-def formula(text: str) -> str:
-    """Addends that are not broken, so that lines begin with their signs."""
-    return " ".join(f"<span>{escape(addend)}</span>" for addend in re.split(r" (?=[-+=] )", text))
-
-
-def code(text: str) -> str:
-    return f"<code>{formula(text)}</code>"
-
-
-def direction(arrow: str) -> str:
-    return f'<span class="{CLASSES[arrow]}">{WORDS[arrow]}</span>' if arrow else ""
 
 
 def _details(summary: str, content: str) -> str:

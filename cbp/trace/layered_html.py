@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from cbp.trace import html, layered
+from cbp.trace import layered
+from cbp.trace.elements import code, direction, formula, quiet, table
 from cbp.trace.formulas import Limits, more, number, shown_parameters
 from cbp.trace.layered import Equation
 from cbp.trace.layered_text import COLUMNS
@@ -27,9 +28,9 @@ def equation(written: Equation) -> str:
     start = f"{left} = " if left else "= "
     whole = start + " = ".join(different)
     if len(different) < 3 or len(whole) <= SHORT:
-        return html.formula(whole)
+        return formula(whole)
     lines = [start + different[0], *(f"= {side}" for side in different[1:-2]), f"= {different[-2]} = {different[-1]}"]
-    return "".join(f"<div>{html.formula(line)}</div>" for line in lines)
+    return "".join(f"<div>{formula(line)}</div>" for line in lines)
 
 
 def image(trace: Trace, row: Row, limits: Limits) -> str:
@@ -42,13 +43,13 @@ def image(trace: Trace, row: Row, limits: Limits) -> str:
         [f"y = {y + 1}", *(number(v, limits.digits) for v in row.inputs[y * shape[1] : (y + 1) * shape[1]])]
         for y in range(shape[0])
     ]
-    return html.table(head, cells, range(1, shape[1] + 1))
+    return table(head, cells, range(1, shape[1] + 1))
 
 
 def forward(trace: Trace, row: Row, k: int, limits: Limits) -> str:
     """Layer k: what it does, then its units."""
     layer = row.layers[k]
-    rules = "".join(f"<p>{html.code(rule)}</p>" for rule in layered.layer_rules(layer))
+    rules = "".join(f"<p>{code(rule)}</p>" for rule in layered.layer_rules(layer))
     shown = _groups(layered.groups(layer, limits), lambda unit: list(map(equation, layered.forward(unit, limits))))
     return f"<h4>Forward: {escape(layered.layer_title(row, k))}</h4>{rules}{shown}"
 
@@ -61,7 +62,7 @@ def backward(trace: Trace, row: Row, k: int, limits: Limits) -> str:
 
     def said(unit: Unit) -> list[str]:
         cells = [equation(written) for written in layered.backward(trace, row, unit, limits)]
-        return [*cells, html.direction(unit.direction)] if unit.direction else cells
+        return [*cells, direction(unit.direction)] if unit.direction else cells
 
     shown = _groups(layered.groups(layer, limits, backward=True), said)
     return f"<h4>Backward: {escape(layered.layer_title(row, k))}</h4>{shown}"
@@ -72,8 +73,8 @@ def _groups(groups: Sequence[tuple[str, list[Unit], int]], cells: Callable[[Unit
     for heading, units, left in groups:
         rows = [[escape(unit.name), *cells(unit)] for unit in units]
         title = f"<p><b>{escape(heading)}</b></p>" if heading and units else ""
-        parts.append(title + (html.table([], rows) if rows else ""))
-        parts += map(html.quiet, more(left, "units" if units else "steps"))
+        parts.append(title + (table([], rows) if rows else ""))
+        parts += map(quiet, more(left, "units" if units else "steps"))
     return "".join(parts)
 
 
@@ -86,4 +87,4 @@ def gradients(trace: Trace, k: int, limits: Limits) -> str:
         [escape(parameter.symbol), "".join(map(equation, layered.gradient(trace, parameter, limits)))]
         for parameter in parameters
     ]
-    return html.table([], rows) + "".join(map(html.quiet, more(left, "parameters")))
+    return table([], rows) + "".join(map(quiet, more(left, "parameters")))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cbp.trace import layered, text
+from cbp.trace import layered
 from cbp.trace.formulas import Limits, more, number, shown_parameters, values_text
 from cbp.trace.layered import Equation
+from cbp.trace.lines import DIRECTIONS, LABEL, WIDTH, columns, padded, title, wrapped
 from cbp.trace.records import Layer, Row, Unit
 
 if TYPE_CHECKING:
@@ -21,33 +22,33 @@ def equations(label: str, width: int, written: Sequence[Equation]) -> list[str]:
     """Behind the label, one below the other; short ones on one line, of long ones every side on its own."""
     lines: list[str] = []
     for left, *sides in written:
-        start = text.padded("" if lines else label, width)
+        start = padded("" if lines else label, width)
         different = [side for side, after in zip(sides, [*sides[1:], None], strict=True) if side != after]
         one = " = ".join([left, *different]) if left else "= " + " = ".join(different)
-        if width + text.columns(one) <= text.WIDTH:
+        if width + columns(one) <= WIDTH:
             lines.append(start + one)
             continue
         indent = width + len(left) + (left != "")
-        lines += text.wrapped(text.padded(start + left, indent) + "= ", different[0])
-        fits = indent + 2 + text.columns(" = ".join(different[1:])) <= text.WIDTH
+        lines += wrapped(padded(start + left, indent) + "= ", different[0])
+        fits = indent + 2 + columns(" = ".join(different[1:])) <= WIDTH
         for side in [" = ".join(different[1:])] if fits else different[1:]:
-            lines += text.wrapped(" " * indent + "= ", side)
+            lines += wrapped(" " * indent + "= ", side)
     return _joined(lines, written)
 
 
 def _joined(lines: list[str], written: Sequence[Equation]) -> list[str]:
     """a and a′ stand on one line."""
-    if len(written) == 3 and written[2][0] == "a′" and len(lines[-1].strip()) + len(lines[-2]) + 4 <= text.WIDTH:
+    if len(written) == 3 and written[2][0] == "a′" and len(lines[-1].strip()) + len(lines[-2]) + 4 <= WIDTH:
         return [*lines[:-2], f"{lines[-2]},   {lines[-1].strip()}"]
     return lines
 
 
 def forward(trace: Trace, row: Row, start: str, limits: Limits) -> list[str]:
     """Inputs, then layer by layer."""
-    lines = [text.title(f"{start}FORWARD: first in names, then in numbers"), *_inputs(trace, row, limits)]
+    lines = [title(f"{start}FORWARD: first in names, then in numbers"), *_inputs(trace, row, limits)]
     for k, layer in enumerate(row.layers):
         lines += ["", f"  {layered.layer_title(row, k)}"]
-        lines += [line for rule in layered.layer_rules(layer) for line in text.wrapped(" " * 6, rule)]
+        lines += [line for rule in layered.layer_rules(layer) for line in wrapped(" " * 6, rule)]
         lines += _units(layer, limits)
     return lines
 
@@ -64,14 +65,14 @@ def _units(layer: Layer, limits: Limits) -> list[str]:
 
 
 def _width(units: Sequence[Unit]) -> int:
-    return max([text.LABEL, *(text.columns(unit.name) + 4 for unit in units)])
+    return max([LABEL, *(columns(unit.name) + 4 for unit in units)])
 
 
 def _inputs(trace: Trace, row: Row, limits: Limits) -> list[str]:
     """The numbers by name; an image of one channel as one."""
     shape = trace.input_shape
     if len(shape) != 3 or shape[2] > 1 or shape[1] > COLUMNS:
-        return text.wrapped("  ", values_text(trace.input_names, row.inputs, limits))
+        return wrapped("  ", values_text(trace.input_names, row.inputs, limits))
     cells = [number(value, limits.digits) for value in row.inputs]
     width = max(map(len, cells))
     lines = []
@@ -83,8 +84,8 @@ def _inputs(trace: Trace, row: Row, limits: Limits) -> list[str]:
 
 def backward(trace: Trace, row: Row, limits: Limits) -> list[str]:
     """From the last layer to the first."""
-    lines = [text.title("BACKWARD: delta δ = ∂L/∂s, how fast the loss grows with the sum s")]
-    lines += text.wrapped("  ", layered.BACKWARD)
+    lines = [title("BACKWARD: delta δ = ∂L/∂s, how fast the loss grows with the sum s")]
+    lines += wrapped("  ", layered.BACKWARD)
     for k in range(len(row.layers) - 1, -1, -1):
         layer = row.layers[k]
         if not layer.units:
@@ -103,7 +104,7 @@ def _said(trace: Trace, row: Row, unit: Unit, limits: Limits) -> list[Equation]:
     """With the direction of an output behind its δ."""
     written = layered.backward(trace, row, unit, limits)
     if unit.direction:
-        written[-1][-1] += f",   {text.DIRECTIONS[unit.direction]}"
+        written[-1][-1] += f",   {DIRECTIONS[unit.direction]}"
     return written
 
 
@@ -115,7 +116,7 @@ def gradients(trace: Trace, k: int, limits: Limits) -> list[str]:
     lines = ["", f"  {layered.layer_title(trace.rows[0], k)}{', the largest gradients' if left else ''}"]
     if not parameters[0].symbol:
         return lines
-    width = max(text.LABEL, *(len(parameter.symbol) + 6 for parameter in parameters))
+    width = max(LABEL, *(len(parameter.symbol) + 6 for parameter in parameters))
     for parameter in parameters:
         lines += equations(f"    {parameter.symbol}", width, layered.gradient(trace, parameter, limits))
     return [*lines, ""]

@@ -99,14 +99,18 @@ class Unit:
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        return _symbols(self._graph, self._number)
+        return tuple(_symbol(self._graph, self._number, i) for i in range(len(self._graph.nodes[self._number].sources)))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a weighted sum of a dense layer, whose weights are called after what they connect."""
+        node = self._graph.nodes[self._number]
+        return node.formula is None and self._graph.place(node.parameters[0]).symbols is None
 
     @property
     def back_symbols(self) -> tuple[str, ...]:
-        nodes = self._graph.nodes
-        places = [nodes[reader].sources.index(self._number) for reader in nodes[self._number].readers]
-        pairs = zip(nodes[self._number].readers, places, strict=True)
-        return tuple(_symbols(self._graph, reader)[place] for reader, place in pairs)
+        graph, own = self._graph, self._number
+        return tuple(_symbol(graph, reader, graph.nodes[reader].sources.index(own)) for reader in graph.nodes[own].readers)
 
     @property
     def own_derivative(self) -> float:
@@ -173,13 +177,12 @@ def _known_names(graph: Graph, number: int) -> dict[str, str]:
     return names | {key: _name(graph, node, source) for key, source in zip(keys, node.sources, strict=True)}
 
 
-def _symbols(graph: Graph, number: int) -> tuple[str, ...]:
-    """How the factors of a node are written."""
+def _symbol(graph: Graph, number: int, i: int) -> str:
+    """How factor i of a node is written."""
     node = graph.nodes[number]
-    if node.formula is not None:
-        names = _known_names(graph, number)
-        return tuple(slope.format_map(names) for slope in node.formula.slopes)
-    return tuple(graph.symbol(parameter) for parameter in node.parameters)
+    if node.formula is None:
+        return graph.symbol(node.parameters[i])
+    return node.formula.slopes[i].format_map(_known_names(graph, number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +298,7 @@ def _unit_dict(unit: Unit) -> dict[str, Any]:
         "delta": unit.delta,
         "direction": unit.direction,
     }
-    if unit.template is None and {"w", "bias"}.issuperset(unit.symbols):
+    if unit.is_plain:
         return plain
     return plain | {
         "activation": unit.activation, "group": unit.group, "formula": unit.formula, "symbols": list(unit.symbols)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cbp.optimizers import Optimizer
 from cbp.trace.graph import Graph, Place
 from cbp.trace.layers.registry import compute
-from cbp.trace.layers.scope import Noted, Scope, Values
+from cbp.trace.layers.scope import Noted, Scope, Values, indices
 from cbp.trace.names import value_name
 from cbp.trace.reading import Plain, Sample
 from cbp.trace.records import Layer, Parameter, Row, Statistic, Unit
@@ -45,8 +45,8 @@ class Goal:
     counted: int
 
 
-def forward(net: Plain, parameters: Numbers, samples: Sequence[Sample]) -> Made:
-    graph = Graph(dict(net.places), parameters)
+def forward(net: Plain, parameters: Numbers, samples: Sequence[Sample], *, read: bool) -> Made:
+    graph = Graph(dict(net.places), parameters, read=read)
     made = Made(graph, [], [])
     inputs = Scope(graph, -1, "", "", "", Noted(), net.given)
     batch = []
@@ -120,8 +120,8 @@ def step_of(
     gradient = graph.gradient([1.0] * len(shares) if made.coupled else shares)
     rule = OPTIMIZER_RULES[spec.name]
     for place in graph.places.values():
-        for number in place.numbers:
-            index, w = place.index(number), graph.values[number]
+        for number, index in zip(place.numbers, indices(place.shape), strict=True):
+            w = graph.values[number]
             rests = graph.rests(number)
             penalty = net.l1 * ((w > 0) - (w < 0)) + net.l2 * w if place.penalised and not rests else 0.0
             g = gradient[number] + penalty

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from unicodedata import combining
 
 from cbp.trace import formulas, layered, layered_text
 from cbp.trace.formulas import Limits, equation, more, number
+from cbp.trace.lines import DIRECTIONS, LABEL, WIDTH, chain, table, title, wrapped
 from cbp.trace.records import Row
 from cbp.trace.rules import LOSS_RULES
 
 if TYPE_CHECKING:
     from cbp.trace import Trace
 
-WIDTH = 100
-LABEL = 8  # columns before a formula: the name of the unit
 SEPARATOR = ",   "
-DIRECTIONS = {"↑": "↑ should rise", "↓": "↓ should fall", "=": "= stays"}
 
 
 def render(trace: Trace, limits: Limits) -> str:
@@ -36,34 +31,6 @@ def render(trace: Trace, limits: Limits) -> str:
     return "\n".join(lines)
 
 
-def columns(text: str) -> int:
-    """That a text takes: x̂ are two characters, and one column."""
-    return sum(not combining(letter) for letter in text)
-
-
-def padded(text: str, width: int) -> str:
-    """With blanks behind it."""
-    return text + " " * (width - columns(text))
-
-
-def wrapped(label: str, text: str) -> list[str]:
-    """Lines of ``text`` after ``label``, broken after a comma or before a sign."""
-    glued = re.sub(r"(?<![, ]) (?=\S)(?![-+] )", "\u00a0", text)
-    glued = re.sub(r"(?<= [-+]) ", "\u00a0", glued)
-    lines = textwrap.wrap(
-        glued, WIDTH, initial_indent=label, subsequent_indent=" " * columns(label) + "  ",
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
-    return [line.replace("\u00a0", " ") for line in lines]
-
-
-def _chain(label: str, text: str) -> list[str]:
-    """Lines of ``text`` after ``label``, broken before an arrow."""
-    items = text.replace(" ", "\u00a0").replace("\u00a0→", " →")
-    lines = textwrap.wrap(items, WIDTH, initial_indent=label, subsequent_indent=" " * len(label), break_on_hyphens=False)
-    return [line.replace("\u00a0", " ") for line in lines]
-
-
 def _fitted(label: str, parts: Sequence[str]) -> list[str]:
     """The parts on one line if they fit, else each on its own; behind the label or aligned with what is."""
     line = label.ljust(LABEL) + SEPARATOR.join(parts)
@@ -72,25 +39,9 @@ def _fitted(label: str, parts: Sequence[str]) -> list[str]:
     return [line for p, part in enumerate(parts) for line in wrapped(("" if p else label).ljust(LABEL), part)]
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], indent: str) -> list[str]:
-    """Aligned columns: the first two, which are words, to the left, numbers to the right."""
-    cells = [list(head), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for row in cells:
-        sized = enumerate(zip(row, widths, strict=True))
-        padded = [cell.ljust(width) if c < 2 else cell.rjust(width) for c, (cell, width) in sized]
-        lines.append((indent + "   ".join(padded)).rstrip())
-    return lines
-
-
-def title(text: str) -> str:
-    return f"── {text} ".ljust(WIDTH, "─")
-
-
 def _heading(trace: Trace) -> list[str]:
     lines = [
-        *_chain("Network     ", (layered if trace.layered else formulas).network_text(trace)),
+        *chain("Network     ", (layered if trace.layered else formulas).network_text(trace)),
         *wrapped("Loss        ", f"{trace.loss.name}, {formulas.loss_rule(trace)}"),
         *wrapped("Optimizer   ", formulas.optimizer_text(trace)),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cbp.layers import Dense
@@ -20,7 +21,7 @@ def dense(scope: Scope, layer: Dense, x: Values) -> Values:
         weight, bias = scope.symbols("weight", "w"), scope.symbols("bias", "b")
         assert weight is not None
     shape = (*x.shape[:-1], layer.units)
-    columns = [[weight.number(i, u) for i in range(x.shape[-1])] for u in range(layer.units)]
+    columns: list[Sequence[int]] = [weight.numbers[u :: layer.units] for u in range(layer.units)]
     if bias is not None:
         columns = [[*column, bias.number(u)] for u, column in enumerate(columns)]
     outputs: list[int] = []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import NamedTuple
 
-from cbp.trace.graph import BIAS, Formula, Graph, Node, Place, size_of
+from cbp.trace.graph import BIAS, Formula, Graph, Node, Place
 from cbp.trace.names import Symbols, value_name
 
 
@@ -36,12 +37,7 @@ class Values(NamedTuple):
 
 def indices(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
     """All indices of an array of this shape, the last axis fastest."""
-    for offset in range(size_of(shape)):
-        index = []
-        for size in reversed(shape):
-            offset, i = divmod(offset, size)
-            index.append(i)
-        yield tuple(reversed(index))
+    return product(*map(range, shape))
 
 
 class Draws(NamedTuple):
@@ -129,16 +125,14 @@ class Scope:
         """Of the unit at ``index`` of a value of this shape."""
         return value_name(base, self.tag, index, shape)
 
-    def sum(
-        self, name: str, sources: Sequence[int], weights: Sequence[int], bias: int | None = None, *, detached: bool = False
-    ) -> int:
+    def sum(self, name: str, sources: Sequence[int], weights: Sequence[int], bias: int | None = None) -> int:
         """A weighted sum, its weights and its bias given as numbers of parameters."""
         if bias is not None:
             sources, weights = [*sources, BIAS], [*weights, bias]
         graph = self.graph
         factors = [graph.values[weight] for weight in weights]
         total = sum(w * graph.nodes[source].a for w, source in zip(factors, sources, strict=True))
-        return graph.add(Node(name, self.layer, self.row, self.group, sources, factors, weights, total, total), detached)
+        return graph.add(Node(name, self.layer, self.row, self.group, sources, factors, weights, total, total))
 
     def formula(
         self, name: str, formula: Formula, sources: Sequence[int], result: tuple[float, Sequence[float]],
