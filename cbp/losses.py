@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from cbp import _check
 from cbp.errors import unknown_name
 
-__all__ = ["LOSSES", "Loss", "LossTraits", "get", "huber"]
+__all__ = ["LOSSES", "Loss", "LossTraits", "get", "huber", "usual"]
 
 
 @dataclass(frozen=True)

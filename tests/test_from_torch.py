@@ -177,7 +177,9 @@ TO_ROWS = {
     "flat signal": (SIGNAL, [nn.Conv1d(4, 3, 2), nn.Flatten(), nn.Linear(30, 4)]),
     "flat, one channel": ((1, 5, 4), [nn.Flatten()]),
     "flat, one pixel": (IMAGE, [nn.Conv2d(3, 5, (9, 7)), nn.Flatten(), nn.Softmax(dim=-1)]),
-    "flat, between": (IMAGE, [nn.Conv2d(3, 2, 3), nn.Flatten(), nn.ReLU(), nn.BatchNorm1d(70), nn.Dropout(0.1), nn.Linear(70, 3)]),
+    "flat, between": (IMAGE, [
+        nn.Conv2d(3, 2, 3), nn.Flatten(), nn.ReLU(), nn.BatchNorm1d(70), nn.Dropout(0.1), nn.Linear(70, 3),
+    ]),
     "flat, normalized": (IMAGE, [nn.Conv2d(3, 2, 3), nn.Flatten(), nn.LayerNorm(70), nn.Softplus(), nn.Linear(70, 3)]),
     "flat after the average": (IMAGE, [nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3)]),
     "flat after the maximum": (IMAGE, [nn.Conv2d(3, 5, 3), nn.AdaptiveMaxPool2d(1), nn.ReLU(), nn.Flatten(), nn.Linear(5, 3)]),
@@ -267,7 +269,8 @@ def test_a_convolution_then_a_recurrence_and_the_other_way_round(dtype):
     agree([conv, nn.ReLU(), inner, head], SIGNAL, nn.Sequential(conv, nn.ReLU(), Swap(), Steps(inner, last=True), head),
           dtype=dtype, out_first=False)
     inner, conv = nn.GRU(3, 4, batch_first=True), nn.Conv1d(4, 2, 3)
-    agree([inner, conv], (8, 3), nn.Sequential(Steps(inner, last=False), Swap(), conv), first=False, out_first=True, dtype=dtype)
+    reference = nn.Sequential(Steps(inner, last=False), Swap(), conv)
+    agree([inner, conv], (8, 3), reference, first=False, out_first=True, dtype=dtype)
 
 
 def test_an_image_as_a_sequence_of_pixels():
@@ -345,8 +348,8 @@ def words():
 
 
 def conv_then_recurrence():
-    return [nn.Conv1d(2, 6, 3, padding=1), nn.ELU(), nn.AvgPool1d(2), nn.GRU(6, 5, batch_first=True), nn.Linear(5, 8), nn.Tanh(),
-            nn.Linear(8, 4)], (2, 12)
+    return [nn.Conv1d(2, 6, 3, padding=1), nn.ELU(), nn.AvgPool1d(2), nn.GRU(6, 5, batch_first=True), nn.Linear(5, 8),
+            nn.Tanh(), nn.Linear(8, 4)], (2, 12)
 
 
 MODELS = [lenet, separable, lstm_stack, gru_both_ways, words, conv_then_recurrence]
