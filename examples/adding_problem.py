@@ -2,10 +2,12 @@
 
     python examples/adding_problem.py --plot adding.png
 
-A sequence has 100 steps with two features, a random number between 0 and 1 and a mark. Two steps are marked, one in each
-half; the answer is the sum of their numbers. Who always answers 1, the mean, has a mean squared error of 1/6. Hochreiter and
-Schmidhuber (1997), Long short-term memory, made up the task to show what a simple recurrent layer does not learn: the
-gradient that tells it to keep a number fades on its way back through the steps.
+A sequence has 100 steps with two features, a random number between 0 and 1 and
+a mark. Two steps are marked, one in each half; the answer is the sum of their
+numbers. Who always answers 1, the mean, has a mean squared error of 1/6. The
+task is from Hochreiter and Schmidhuber (1997), Long short-term memory. A
+simple recurrent layer does not learn it: the gradient that tells it to keep a
+number fades on its way back through the steps, or explodes.
 """
 
 import argparse
@@ -29,7 +31,7 @@ def sequences(count: int, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--quick", action="store_true", help="train for a few epochs only")
+parser.add_argument("--quick", action="store_true", help="10 steps and fewer sequences instead of 100 steps")
 parser.add_argument("--plot", metavar="FILE", help="draw the errors to this file (needs matplotlib)")
 options = parser.parse_args()
 if options.plot and importlib.util.find_spec("matplotlib") is None:
@@ -43,7 +45,7 @@ naive = np.mean((y_test - 1) ** 2)
 errors = {}
 for name, layer in (("RNN", cbp.RNN(64)), ("LSTM", cbp.LSTM(64))):
     net = cbp.Network((steps, 2), [layer, cbp.Dense(1)], loss="mean_squared_error", seed=0)
-    history = net.fit(X, y, epochs=epochs, optimizer=cbp.Adam(2e-3), validation_data=(X_test, y_test), threads=2)
+    history = net.fit(X, y, epochs=epochs, optimizer=cbp.Adam(2e-3), validation_data=(X_test, y_test), threads="auto")
     errors[name] = history.val_loss
 
 print(f"adding problem over {steps} steps, {count:,} sequences to learn from; mean squared error of {len(y_test):,} others\n")

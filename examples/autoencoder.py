@@ -1,9 +1,10 @@
-"""An autoencoder squeezes the 64 pixels of a digit through 8 numbers and draws the digit again from them.
+"""An autoencoder squeezes the 64 pixels of a digit through 8 numbers and draws
+the digit again from them.
 
     python examples/autoencoder.py --plot digits.png
 
-The network is trained to answer its own input. Beside it stand the 8 principal components, which are the best that a linear
-network of this shape can do.
+The network is trained to answer its own input. Beside it stand the 8 principal
+components, which are the best that a linear network of this shape can do.
 """
 
 import argparse
@@ -54,7 +55,7 @@ for name, images in (("the mean of all digits", mean), (f"{CODE} principal compo
     print(f"{name:<22}              {np.mean((images - X_test) ** 2):.4f}")
 
 shown = [int(np.flatnonzero(y_test == digit)[0]) for digit in range(10)]  # the first of each
-print(f"\nsix digits\n\n{text(X_test[shown[:6]])}\n\nthe network's drawings\n\n{text(drawn[shown[:6]])}")
+print(f"\nfour digits\n\n{text(X_test[shown[:4]])}\n\nthe network's drawings\n\n{text(drawn[shown[:4]])}")
 
 if options.plot:
     import matplotlib

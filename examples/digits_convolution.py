@@ -1,11 +1,14 @@
-"""Handwritten digits by two convolutional networks: a plain one, and a depthwise-separable one with fewer parameters.
+"""Handwritten digits by two convolutional networks: a plain one, and a
+depthwise-separable one with fewer parameters.
 
     python examples/digits_convolution.py
 
-An image is an array (height, width, channels): here 8 x 8 pixels of one channel. A convolution slides a window over the
-image and computes the same weighted sums at every place, so it needs few parameters and finds a stroke wherever it lies. A
-separable convolution does that in two steps: a window for each channel alone (depthwise), then sums over the channels of
-each pixel (pointwise).
+An image is an array (height, width, channels): here 8 x 8 pixels of one
+channel. A convolution slides a window over the image and computes the same
+weighted sums at every place, so it needs few parameters and finds a stroke
+wherever it lies. A separable convolution does that in two steps: a window for
+each channel alone (depthwise), then sums over the channels of each pixel
+(pointwise).
 """
 
 import argparse
@@ -15,7 +18,7 @@ import cbp
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--quick", action="store_true", help="train for a few epochs only")
-epochs = 3 if parser.parse_args().quick else 40
+epochs = 3 if parser.parse_args().quick else 80
 
 
 def plain() -> cbp.Network:
@@ -52,7 +55,7 @@ print(f"{len(X)} images to learn from, {len(X_test)} held out, {epochs} epochs\n
 print("network    parameters  held out  errors  seconds")
 for name, net in (("plain", plain()), ("separable", separable())):
     start = time.perf_counter()
-    net.fit(X, y, epochs=epochs, optimizer=cbp.Adam(2e-3))
+    net.fit(X, y, epochs=epochs, optimizer=cbp.Adam(3e-3))
     seconds = time.perf_counter() - start
     wrong = (net.predict(X_test).argmax(axis=1) != y_test).sum()
     accuracy = 1 - wrong / len(y_test)

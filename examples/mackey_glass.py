@@ -1,9 +1,11 @@
-"""A forecast of a chaotic series, 6 steps ahead, by a recurrent network, beside two naive ones.
+"""A forecast of a chaotic series, 6 steps ahead, by a recurrent network,
+beside two naive ones.
 
     python examples/mackey_glass.py --plot forecast.png
 
-The series of Mackey and Glass (1977), Oscillation and chaos in physiological control systems, models how many blood cells a
-body has when it notices their lack only after some time::
+The series of Mackey and Glass (1977), Oscillation and chaos in physiological
+control systems, models how many blood cells a body has when it notices their
+lack only after some time:
 
     dx/dt = 0.2 x(t - 17) / (1 + x(t - 17)^10) - 0.1 x(t)
 

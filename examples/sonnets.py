@@ -1,9 +1,12 @@
-"""A network reads Shakespeare's sonnets character by character, and then writes on its own.
+"""A network reads Shakespeare's sonnets character by character, and then
+writes on its own.
 
-    python examples/sonnets.py --temperature 0.7
+    python examples/sonnets.py --temperature 0.5
 
-At every step the network sees one character and says how likely each character is to be the next. Its state has to know what
-came before. To write, it gets one character at a time, one is drawn from what it answers, and that one comes next.
+At every step the network sees one character and says how likely each character
+is to be the next. Its state has to know what came before. To write, it gets
+one character at a time, one is drawn from what it answers, and that one comes
+next.
 """
 
 import argparse
@@ -17,8 +20,8 @@ STEPS = 64  # characters of one training sequence
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--quick", action="store_true", help="train for one epoch only")
-parser.add_argument("--temperature", type=float, default=0.7, metavar="T",
-                    help="below 1 the likely characters come more often, above 1 less often (default 0.7)")
+parser.add_argument("--temperature", type=float, default=0.5, metavar="T",
+                    help="below 1 the likely characters come more often, above 1 less often (default 0.5)")
 parser.add_argument("--length", type=int, default=600, metavar="N", help="characters to write (default 600)")
 options = parser.parse_args()
 if options.temperature <= 0:
@@ -52,7 +55,7 @@ net = cbp.Network(STEPS, layers, loss="cross_entropy", seed=0)
 X, y = sequences(learnt, apart=8)
 validation = sequences(held_out, apart=STEPS)
 print(f"{len(learnt):,} characters to learn from, {len(alphabet)} different ones; the last {len(held_out):,} are held out")
-history = net.fit(X, y, epochs=1 if options.quick else 16, optimizer=cbp.Adam(3e-3), validation_data=validation, threads=2)
+history = net.fit(X, y, epochs=1 if options.quick else 16, optimizer=cbp.Adam(3e-3), validation_data=validation, threads="auto")
 
 share = np.bincount(learnt, minlength=len(alphabet)) / len(learnt)
 scores = net.evaluate(*validation)
