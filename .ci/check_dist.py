@@ -26,7 +26,8 @@ assert not [name for name in names if name.endswith((".c", ".pyx", ".pxd"))]
 with tarfile.open(sdist) as archive:
     inside = {"/".join(name.split("/")[1:]) for name in archive.getnames()}
 print(f"{sdist.name}: {sdist.stat().st_size / 1e6:.2f} MB, {len(inside)} files")
-tracked = subprocess.run(["git", "ls-files", "cbp", "tests", "docs", "bench", "examples"], capture_output=True, text=True, check=True)
+listing = ["git", "ls-files", "cbp", "tests", "docs", "bench", "examples"]
+tracked = subprocess.run(listing, capture_output=True, text=True, check=True)
 missing = set(tracked.stdout.split()) - inside
 assert not missing, f"not in the sdist: {sorted(missing)}"
 assert not [name for name in inside if name.endswith((".c", ".so"))]

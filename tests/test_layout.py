@@ -29,7 +29,8 @@ LAYERS = {
     "from specifications to numbers": ["_arrays", "_plan", "_lower", "_lower.*", "_team", "_runner", "_fit", "_online",
                                        "_stream"],
     "the network": ["network"],
-    "beside the network": ["_profile", "check", "datasets", "modelfile", "modelfile.*", "pytorch", "pytorch.*", "trace", "trace.*"],
+    "beside the network": ["_profile", "check", "datasets", "modelfile", "modelfile.*", "pytorch", "pytorch.*", "trace",
+                           "trace.*"],
     "the package": ["__init__"],
     "the command line": ["cli", "cli.*", "__main__"],
 }
