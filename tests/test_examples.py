@@ -59,7 +59,7 @@ def autoencoder(text):
     assert network < linear < mean
     digits, drawings = text.split("four digits\n\n")[1].split("\n\nthe network's drawings\n\n")
     for picture in (digits, drawings):
-        lines = picture.rstrip("\n").split("\n")
+        lines = picture.split("\n\n")[0].rstrip("\n").split("\n")
         assert len(lines) == 8
         assert any("@@" in line or "%%" in line for line in lines)
 
