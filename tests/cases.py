@@ -3,6 +3,7 @@
 import numpy as np
 
 import cbp
+from cbp import _plan
 from cbp.layers import ACTIVATIONS
 from cbp.losses import LOSSES
 
@@ -80,6 +81,21 @@ def close(actual, expected, tolerance):
     assert actual.shape == expected.shape
     scale = np.abs(expected).max(initial=0)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * scale)
+
+
+def assert_threads_and_pieces_change_no_bit(make, x, y, monkeypatch):
+    """Of 50 samples: weights that several threads find, and the gradient of a batch in pieces of 12."""
+    found = {}
+    for threads in (1, 2, 3, 5):
+        net = make()
+        net.fit(x, y, epochs=2, batch_size=23, optimizer=cbp.Adam(0.01), threads=threads)
+        found[threads] = net.get_vector()
+    for threads in (2, 3, 5):
+        np.testing.assert_array_equal(found[threads], found[1])
+    whole = net.gradient(x, y)[1]
+    monkeypatch.setattr(_plan, "PIECE", 1)
+    assert net._plan.piece(50) == 12
+    np.testing.assert_array_equal(net.gradient(x, y)[1], whole)
 
 
 def small_trained_classifier():

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from cases import close
+from cases import assert_threads_and_pieces_change_no_bit, close
 
 import cbp
-from cbp import _plan
 
 DTYPES = {"float32": 1e-5, "float64": 1e-12}
 
@@ -212,17 +211,7 @@ def test_gradients():
 def test_threads_and_pieces_give_the_same_bits(dtype, monkeypatch):
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(50, 11, 13, 2)).astype(dtype), rng.integers(3, size=50)
-    found = {}
-    for threads in (1, 2, 3, 5):
-        net = mixed(dtype=dtype)
-        net.fit(x, y, epochs=2, batch_size=23, optimizer=cbp.Adam(0.01), threads=threads)
-        found[threads] = net.get_vector()
-    for threads in (2, 3, 5):
-        np.testing.assert_array_equal(found[threads], found[1])
-    whole = net.gradient(x, y)[1]
-    monkeypatch.setattr(_plan, "PIECE", 1)
-    assert net._plan.piece(50) == 12
-    np.testing.assert_array_equal(net.gradient(x, y)[1], whole)
+    assert_threads_and_pieces_change_no_bit(lambda: mixed(dtype=dtype), x, y, monkeypatch)
 
 
 def test_a_sample_of_weight_0_has_no_gradient():

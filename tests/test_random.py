@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 from cases import OPTIMIZERS, inputs
+from random_oracle import philox
 
 import cbp
 from cbp._cpu import core
@@ -17,16 +18,6 @@ SEEDS = [0, 1, 2**31, 2**32, 2**63 - 1]
 
 
 # --- Philox4x32-10 ----------------------------------------------------------------------------------------------------
-
-
-def philox(key, counter):
-    """Four words from a counter of four and a key of two (Salmon et al., 2011)."""
-    (k0, k1), (c0, c1, c2, c3) = key, counter
-    for _ in range(10):
-        p0, p1 = 0xD2511F53 * c0, 0xCD9E8D57 * c2
-        c0, c1, c2, c3 = p1 >> 32 ^ c1 ^ k0, p1 & 0xFFFFFFFF, p0 >> 32 ^ c3 ^ k1, p0 & 0xFFFFFFFF
-        k0, k1 = k0 + 0x9E3779B9 & 0xFFFFFFFF, k1 + 0xBB67AE85 & 0xFFFFFFFF
-    return c0, c1, c2, c3
 
 
 def words(seed, stream, counter):

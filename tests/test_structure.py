@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from cases import close
+from cases import assert_threads_and_pieces_change_no_bit, close
 
 import cbp
-from cbp import _lower, _plan
+from cbp import _lower
 from cbp._cpu import core
 from cbp.layers.base import Layer
 
@@ -213,17 +213,7 @@ def test_threads_and_pieces_give_the_same_bits(dtype, monkeypatch):
     block = cbp.Residual([cbp.Dense(9, "tanh"), *BLOCKS["nested"], cbp.Dense(5)], activation="silu")
     layers = [block, cbp.Flatten(), cbp.Dense(3)]
     x, y = rng.normal(size=(50, 4, 5)).astype(dtype), rng.normal(size=(50, 3)).astype(dtype)
-    found = {}
-    for threads in (1, 2, 3, 5):
-        net = network((4, 5), layers, dtype)
-        net.fit(x, y, epochs=2, batch_size=23, optimizer=cbp.Adam(0.01), threads=threads)
-        found[threads] = net.get_vector()
-    for threads in (2, 3, 5):
-        np.testing.assert_array_equal(found[threads], found[1])
-    whole = net.gradient(x, y)[1]
-    monkeypatch.setattr(_plan, "PIECE", 1)
-    assert net._plan.piece(50) == 12
-    np.testing.assert_array_equal(net.gradient(x, y)[1], whole)
+    assert_threads_and_pieces_change_no_bit(lambda: network((4, 5), layers, dtype), x, y, monkeypatch)
 
 
 def test_a_sample_of_weight_0_has_no_gradient():

@@ -24,6 +24,15 @@ cdef inline void store(floating* row, const floating* lanes) noexcept nogil:
         row[k] = lanes[k]
 
 
+cdef inline void scale(floating* row, const floating* lanes) noexcept nogil:
+    cdef floating x[16]
+    cdef int k
+    load(row, x)
+    for k in range(16):
+        x[k] *= lanes[k]
+    store(row, x)
+
+
 # --- LSTM: c' = f c + i g, h' = o tanh(c') -----------------------------------------------------------------------------------
 
 cdef inline void lstm_forward(
@@ -113,22 +122,10 @@ cdef inline void lstm_lanes_backward(
     load(keep_h, x)
     for k in range(16):
         dc[k] += dh[k] * x[k]
-    load(zi, x)
-    for k in range(16):
-        x[k] *= dc[k]
-    store(zi, x)
-    load(zf, x)
-    for k in range(16):
-        x[k] *= dc[k]
-    store(zf, x)
-    load(zg, x)
-    for k in range(16):
-        x[k] *= dc[k]
-    store(zg, x)
-    load(zo, x)
-    for k in range(16):
-        x[k] *= dh[k]
-    store(zo, x)
+    scale(zi, dc)
+    scale(zf, dc)
+    scale(zg, dc)
+    scale(zo, dh)
     load(keep_c, x)
     for k in range(16):
         dc[k] *= x[k]
@@ -202,29 +199,13 @@ cdef inline void gru_lanes_backward(
 ) noexcept nogil:
     cdef floating dh[16]
     cdef floating dn[16]
-    cdef floating x[16]
-    cdef int k
     load(d_hidden, dh)
+    scale(zs, dh)
     load(zs, dn)
-    for k in range(16):
-        dn[k] *= dh[k]
-    store(zs, dn)
-    load(zr, x)
-    for k in range(16):
-        x[k] *= dn[k]
-    store(zr, x)
-    load(zm, x)
-    for k in range(16):
-        x[k] *= dn[k]
-    store(zm, x)
-    load(zz, x)
-    for k in range(16):
-        x[k] *= dh[k]
-    store(zz, x)
-    load(keep, x)
-    for k in range(16):
-        dh[k] *= x[k]
-    store(d_hidden, dh)
+    scale(zr, dn)
+    scale(zm, dn)
+    scale(zz, dh)
+    scale(d_hidden, keep)
 
 
 # --- RNN: h' = f(z) ----------------------------------------------------------------------------------------------------------
