@@ -59,8 +59,18 @@ class Separable:
         return prod(shape) * self.size**2, prod(shape) * self.filters
 
 
+class WithoutWeights:
+    """What multiplies nothing."""
+
+    def weights(self, shape: Shape) -> Shapes:
+        return {}
+
+    def multiplies(self, shape: Shape) -> tuple[int, int]:
+        return 0, 0
+
+
 @dataclass(frozen=True)
-class MaxPool:
+class MaxPool(WithoutWeights):
     """The largest of every `size` x `size`."""
 
     size: int
@@ -68,37 +78,19 @@ class MaxPool:
     def output(self, shape: Shape) -> Shape:
         return shape[0] // self.size, shape[1] // self.size, shape[2]
 
-    def weights(self, shape: Shape) -> Shapes:
-        return {}
-
-    def multiplies(self, shape: Shape) -> tuple[int, int]:
-        return 0, 0
-
 
 @dataclass(frozen=True)
-class GlobalAverage:
+class GlobalAverage(WithoutWeights):
     """The mean of every channel."""
 
     def output(self, shape: Shape) -> Shape:
         return shape[-1:]
 
-    def weights(self, shape: Shape) -> Shapes:
-        return {}
-
-    def multiplies(self, shape: Shape) -> tuple[int, int]:
-        return 0, 0
-
 
 @dataclass(frozen=True)
-class Flatten:
+class Flatten(WithoutWeights):
     def output(self, shape: Shape) -> Shape:
         return (prod(shape),)
-
-    def weights(self, shape: Shape) -> Shapes:
-        return {}
-
-    def multiplies(self, shape: Shape) -> tuple[int, int]:
-        return 0, 0
 
 
 @dataclass(frozen=True)

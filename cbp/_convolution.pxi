@@ -1,5 +1,5 @@
-# Convolutions of the op table: included by _core.pyx. The products are in kernels/conv.pxd, the loops over single channels in
-# kernels/depthwise.pxd; here is where the slots are found and what is copied, transposed and tabled first.
+# Convolutions of the op table: included by _core.pyx. The products are in kernels/conv.pxd; here is where the slots are found
+# and what is copied, transposed and tabled first. Convolutions in groups of channels: _grouped.pxi.
 #
 # A window stands at every position of the output; weight (kernel_h, kernel_w, channels, width), image and output lie with their
 # channels last. The scratch of a thread holds, in this order, the tables and then the numbers of one direction; its size is

@@ -11,7 +11,7 @@
 
 cdef enum Moments:
     MEAN           # of the batch ...
-    REMAINDER           # ... and what it is more than that
+    REMAINDER      # ... and what it is more than that
     INVERSE        # 1 / sqrt(variance + epsilon)
     VARIANCE       # divided by n - 1, for the running statistics
     FACTOR         # y = (x - mean) factor + offset

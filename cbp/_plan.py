@@ -233,9 +233,8 @@ class Plan:
     def add(
         self, kind: str, source: Value, output: Value, *, activation: str = "identity", weight: str = "", weight_rows: int = 0,
         weight_width: int = 0, bias: str = "", bias_width: int = 0, **fields: float,
-    ) -> dict[str, Any]:
-        """Add an op from one value to another; ``fields`` are those of ``Op`` that follow from neither. Its record, which may
-        still be changed."""
+    ) -> None:
+        """Add an op from one value to another; ``fields`` are those of ``Op`` that follow from neither."""
         size = output.positions * output.width
         record: dict[str, Any] = {
             "kind": _core.OPS[kind],
@@ -259,7 +258,6 @@ class Plan:
             "carry": -1,
         }
         self._ops.append(record | fields)
-        return self._ops[-1]
 
     # --- what running asks for ------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,13 @@
 #
 # A GRU's gates stand in the order n's share of the input, r, z, n's share of the state: both products then take neighbours.
 
+cdef enum:
+    MOST_WALKERS = 48        # samples that go through time together: their step stays in the first-level cache
+    FEW_WALKERS = 4          # fewer leave most of the tile empty
+    GATES_BLOCK = 131072     # numbers of gates, of some steps, that stay in the second-level cache ...
+    RECURRENT_BLOCK = 65536  # ... while so many numbers of a weight gradient are summed: long sequences twice as fast
+
+
 cdef inline bint is_recurrent(const Op* op) noexcept nogil:
     return op.kind == RNN or op.kind == LSTM or op.kind == GRU
 

@@ -108,5 +108,6 @@ def _of_one_step(layer: Layer) -> Layer:
         return replace(layer, layers=tuple(map(_of_one_step, layer.layers)))
     if isinstance(layer, _EACH_STEP_ALONE):
         return layer
-    raise ValueError(f"predict_step() cannot take {brief(layer)} step by step: it needs steps before or after the present one; "
-                     f"recurrent layers that read forward, and layers that act on each step alone, do not")
+    alone = ", ".join(kind.__name__ for kind in _EACH_STEP_ALONE)
+    raise ValueError(f"predict_step() cannot take {brief(layer)} step by step; it takes networks of recurrent layers that read "
+                     f"forward and of {alone}")

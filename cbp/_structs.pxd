@@ -59,7 +59,6 @@ cdef packed struct Op:
     int64_t sequences      # the output of every step, not of the last alone
     int64_t bptt           # no gradient crosses the boundaries of stretches of so many steps; 0: none
     int64_t carry          # place of the state that is carried from batch to batch, in a row's part of the carry; -1: none
-    int64_t carry_size
     int64_t state_activation   # of the state of an RNN
     # ... and numbers of a layer's own.
     int64_t stream         # of random numbers

@@ -39,7 +39,7 @@ _SECONDS_PER_UPDATE = 3e-10
 
 
 class Network:
-    """A feed-forward network: layers, a loss, and the numbers that training changes.
+    """A network: layers one after the other, a loss, and the numbers that training changes.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Network:
     dtype : str or dtype
         ``"float32"`` or ``"float64"``, of parameters, data and results.
     seed : int or None
-        Of the initial weights and the shuffles, from 0 to 2**63 - 1. None takes one from the operating system, which
+        Of the initial weights, the shuffles and the noise, from 0 to 2**63 - 1. None takes one from the operating system, which
         ``network.seed`` tells.
     l1, l2 : float
         Penalty on the weights (not on biases), part of the loss: ``l1 * sum(|w|) + l2 / 2 * sum(w²)``. It does not depend on
@@ -62,6 +62,9 @@ class Network:
     ----------
     layers, input_shape, output_shape, loss, dtype, seed, l1, l2
         As configured; not to be changed.
+    parameters, statistics : mapping of str to array
+        ``"0.weight"`` and so on, by the place of the layer: what is learned, and what :class:`BatchNorm` has seen. Views of the
+        network's numbers, which may be written to.
     optimizer : Optimizer or None
         The optimizer whose state the network holds; None before any training.
     step, epoch : int
@@ -298,12 +301,13 @@ class Network:
     # --- asking ---------------------------------------------------------------------------------------------------------------
 
     def predict(self, X: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None) -> Array:
-        """Outputs for X (samples, features), as (samples, outputs): class probabilities after a softmax.
+        """Outputs (samples, *output_shape) for X (samples, *input_shape): class probabilities after a softmax.
 
         ``lengths`` (samples,) tells how many steps of every sequence count. X may be larger than the memory, as in :meth:`fit`;
         the outputs are all that is allocated beyond some rows.
 
-        Safe to call from several threads at once. Raises ValueError or TypeError where X is wrong.
+        Safe to call from several threads at once, but for stateful layers: their state goes on from call to call, and a second
+        call at the same time raises RuntimeError. Raises ValueError or TypeError where X is wrong.
         """
         outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, X, 2, self._few)
         if outputs is None or lengths is not None:
@@ -312,7 +316,7 @@ class Network:
         return outputs
 
     def predict_one(self, x: npt.ArrayLike) -> Array:
-        """Outputs (outputs,) for one sample x (features,). Raises ValueError or TypeError where x is wrong."""
+        """Outputs (*output_shape) for one sample x (*input_shape). Raises ValueError or TypeError where x is wrong."""
         outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, x, 1, self._few)
         if outputs is None:
             row = _arrays.row("x", x, self.input_shape, self.dtype, vocabulary=self._plan.vocabulary)
@@ -383,9 +387,9 @@ class Network:
 
         Parameters
         ----------
-        X : array, (samples, features)
+        X : array, (samples, *input_shape)
             Inputs.
-        d_output : array, (samples, outputs)
+        d_output : array, (samples, *output_shape)
             Gradient with respect to ``predict(X)``.
         lengths : array of int, (samples,), optional
             As for :meth:`fit`.
@@ -550,7 +554,6 @@ def _checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
         if type(layer) not in _lower.KINDS:
             raise TypeError(f"layers[{index}] must be a layer such as cbp.Dense(8, 'relu'), got {layer!r}")
     return tuple(layers)
-
 
 
 def mlp(

@@ -8,64 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from cbp import layers
 from cbp._lower import convolution, dense, embedding, noise, normalization, pooling, recurrent, residual, shape
 from cbp._plan import Plan, Shape, Value
-from cbp.layers import (
-    GRU,
-    LSTM,
-    RNN,
-    AveragePool1D,
-    AveragePool2D,
-    BatchNorm,
-    Bidirectional,
-    Conv1D,
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    Dropout,
-    Embedding,
-    Flatten,
-    GaussianNoise,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    Layer,
-    LayerNorm,
-    MaxPool1D,
-    MaxPool2D,
-    Reshape,
-    Residual,
-    SeparableConv2D,
-)
+from cbp.layers import Layer
 
 __all__ = ["KINDS", "plan"]
 
 KINDS: Mapping[type[Layer], Callable[..., Value]] = {
-    Dense: dense.lower,
-    Conv1D: convolution.filters,
-    Conv2D: convolution.filters,
-    DepthwiseConv2D: convolution.depthwise,
-    SeparableConv2D: convolution.separable,
-    MaxPool1D: pooling.lower,
-    MaxPool2D: pooling.lower,
-    AveragePool1D: pooling.lower,
-    AveragePool2D: pooling.lower,
-    GlobalMaxPool: pooling.lower_global,
-    GlobalAveragePool: pooling.lower_global,
-    RNN: recurrent.lower,
-    LSTM: recurrent.lower,
-    GRU: recurrent.lower,
-    Bidirectional: recurrent.bidirectional,
-    Embedding: embedding.lower,
-    Flatten: shape.lower,
-    Reshape: shape.lower,
-    Residual: residual.lower,
-    BatchNorm: normalization.batch_norm,
-    LayerNorm: normalization.layer_norm,
-    Dropout: noise.dropout,
-    GaussianNoise: noise.gaussian_noise,
+    layers.Dense: dense.lower,
+    layers.Conv1D: convolution.filters,
+    layers.Conv2D: convolution.filters,
+    layers.DepthwiseConv2D: convolution.depthwise,
+    layers.SeparableConv2D: convolution.separable,
+    layers.MaxPool1D: pooling.lower,
+    layers.MaxPool2D: pooling.lower,
+    layers.AveragePool1D: pooling.lower,
+    layers.AveragePool2D: pooling.lower,
+    layers.GlobalMaxPool: pooling.lower_global,
+    layers.GlobalAveragePool: pooling.lower_global,
+    layers.RNN: recurrent.lower,
+    layers.LSTM: recurrent.lower,
+    layers.GRU: recurrent.lower,
+    layers.Bidirectional: recurrent.bidirectional,
+    layers.Embedding: embedding.lower,
+    layers.Flatten: shape.lower,
+    layers.Reshape: shape.lower,
+    layers.Residual: residual.lower,
+    layers.BatchNorm: normalization.batch_norm,
+    layers.LayerNorm: normalization.layer_norm,
+    layers.Dropout: noise.dropout,
+    layers.GaussianNoise: noise.gaussian_noise,
 }
 
 
-def plan(layers: tuple[Layer, ...], input_shape: Shape) -> Plan:
+def plan(stack: tuple[Layer, ...], input_shape: Shape) -> Plan:
     """The plan of a stack of layers; raises ValueError where they do not fit each other."""
-    return Plan(layers, input_shape, KINDS)
+    return Plan(stack, input_shape, KINDS)

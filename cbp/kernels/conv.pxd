@@ -15,7 +15,7 @@
 
 from cython cimport floating
 
-from cbp.kernels.tile cimport TILE_ROWS, VECTOR_BYTES, ZEROS32, ZEROS64
+from cbp.kernels.tile cimport TILE_ROWS, VECTOR_BYTES, zeros
 
 cdef enum:
     MOST_SUMS = 12 * 2 * 16   # accumulators of the largest tile: rows x vectors x lanes
@@ -43,10 +43,7 @@ cdef inline void window_tile(
     cdef int g, i, j
     if start is NULL:
         start_group = start_row = 0
-        if floating is float:
-            start = ZEROS32
-        else:
-            start = ZEROS64
+        start = zeros(start)
     for g in range(groups):
         for i in range(rows):
             for j in range(width):

@@ -9,7 +9,7 @@
 
 from cython cimport floating
 
-from cbp.kernels.tile cimport VECTOR_BYTES, ZEROS32, ZEROS64
+from cbp.kernels.tile cimport VECTOR_BYTES, zeros
 
 cdef enum:
     MOST_CHANNEL_SUMS = 12 * 16   # of a tile: windows or taps x lanes
@@ -29,10 +29,7 @@ cdef inline void channel_tile(
     cdef int i, k
     if start is NULL:
         start_step = 0
-        if floating is float:
-            start = ZEROS32
-        else:
-            start = ZEROS64
+        start = zeros(start)
     for i in range(windows):
         for k in range(lanes):
             sums[i * lanes + k] = start[i * start_step + k]
@@ -107,10 +104,7 @@ cdef inline void tap_tile(
         start, start_line, start_tap = g + j, g_line, g_tap
         if not accumulate:
             start_line = start_tap = 0
-            if floating is float:
-                start = ZEROS32
-            else:
-                start = ZEROS64
+            start = zeros(start)
         for y in range(lines):
             for t in range(taps):
                 for k in range(lanes):

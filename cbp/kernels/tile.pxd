@@ -34,6 +34,14 @@ cdef extern from *:
     const int TILE_ROWS "CBP_TILE_ROWS"
 
 
+cdef inline const floating* zeros(const floating* like) noexcept nogil:
+    """As many as the widest tile has columns."""
+    if floating is float:
+        return ZEROS32
+    else:
+        return ZEROS64
+
+
 cdef enum:
     MAX_TILE = 12 * 2 * 16   # accumulators of the largest tile: rows x vectors x lanes
 
@@ -52,10 +60,7 @@ cdef inline void tile(
     cdef int i, j
     if start is NULL:
         start_stride = 0
-        if floating is float:
-            start = ZEROS32
-        else:
-            start = ZEROS64
+        start = zeros(start)
     for i in range(rows):
         for j in range(width):
             acc[i * width + j] = start[i * start_stride + j]
