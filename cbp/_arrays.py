@@ -98,7 +98,8 @@ def features(
         raise ValueError(f"{argument} must have the shape {_wanted(shape)}, got {given.shape}; one row alone goes "
                          f"{f'to {one}, or ' if one else ''}into a batch as {argument}[None]")
     if given.shape[1:] != shape:
-        raise ValueError(f"{argument} must have the shape {_wanted(shape)}, got {given.shape}")
+        raise ValueError(f"{argument} must have the shape {_wanted(shape)}, got {given.shape}"
+                         f"{_remedy(argument, given.shape[1:], shape)}")
     if given.shape[0] == 0:
         raise ValueError(f"{argument} is empty: it has the shape {given.shape}, at least one sample is needed")
     if given.shape[0] >= 2**32:
@@ -118,6 +119,19 @@ def row(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[A
     if vocabulary:
         _check.row_numbers(argument, given, vocabulary)
     return rows
+
+
+def _remedy(argument: str, shape: Shape, wanted: Shape) -> str:
+    """How samples of this shape become those that are wanted, if that can be told."""
+    if (*shape, 1) == wanted:
+        return f"; {argument}[..., None] adds the axis of one channel"
+    if len(shape) == len(wanted) == 3 and (*shape[1:], shape[0]) == wanted:
+        return f"; np.moveaxis({argument}, 1, -1) puts the channels last"
+    if len(shape) == 1 and shape[0] == prod(wanted):
+        return f"; {argument}.reshape(-1, {', '.join(map(str, wanted))}) is that"
+    if len(shape) == len(wanted) == 2 and shape[1] == wanted[1]:
+        return f"; shorter sequences are padded to {wanted[0]} steps, and lengths= says how long each is"
+    return ""
 
 
 def _wanted(input_shape: tuple[int, ...]) -> str:
@@ -203,7 +217,12 @@ def _targets(name: str, given: Array, form: Form) -> Source:
         short = _wanted(tuple(places)) if places else "(samples,)"
         both = f"{short} with labels or {one}" if form.loss.traits.targets == "class" else f"{short} or {one}"
         wanted = both if outputs == 1 or form.loss.traits.targets == "class" else one
-        raise ValueError(f"{name} must have the shape {wanted} for {outputs} output(s) and {form.loss.name}, got {given.shape}")
+        remedy = ""
+        if places and given.shape[1:] in ((), (1,), (outputs,)):
+            remedy = ("; this network answers at every step or pixel: for one answer a sample it needs return_sequences=False, "
+                      "cbp.Flatten() or a global pool before its last layer")
+        raise ValueError(f"{name} must have the shape {wanted} for {outputs} output(s) and {form.loss.name}, got {given.shape}"
+                         f"{remedy}")
     targets = _source(name, given, (len(given), prod(form.outputs)), form.dtype)
     if form.loss.traits.targets in _RANGES:
         for first, block in _check.blocks(targets.array, form.dtype):

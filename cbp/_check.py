@@ -153,7 +153,9 @@ def rectangular(argument: str, values: Any) -> Array:
     try:
         return np.asarray(values)
     except ValueError as problem:
-        raise ValueError(f"{argument} must be a rectangular array of numbers ({problem})") from None
+        ragged = "; sequences of different lengths are padded with zeros, and lengths= says how long each is"
+        raise ValueError(f"{argument} must be a rectangular array of numbers ({problem})"
+                         f"{ragged if 'inhomogeneous' in str(problem) else ''}") from None
 
 
 def _from_objects(argument: str, given: Array) -> Array:

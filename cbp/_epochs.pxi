@@ -67,6 +67,7 @@ cdef void begin_batch(Run* run, Py_ssize_t rows, const floating* weights, const 
     cdef Py_ssize_t i
     run.batch_rows = rows
     run.batch_loss = 0
+    run.batch_metric = 0
     run.batch_weight = rows
     if weights is not NULL:
         run.batch_weight = 0
@@ -76,6 +77,7 @@ cdef void begin_batch(Run* run, Py_ssize_t rows, const floating* weights, const 
 
 cdef void end_batch(Run* run) noexcept nogil:
     run.epoch_loss += run.batch_loss
+    run.epoch_metric += run.batch_metric
     run.epoch_weight += run.batch_weight
     run.position += run.batch_rows
     run.row = 0

@@ -434,19 +434,25 @@ cdef void backward_alone(Pass* batch, floating* arena) noexcept nogil:
 
 
 cdef void add_losses(Pass* batch, const floating* like) noexcept nogil:
-    """The rows' losses and metrics to the run's, in the order of the rows whoever computed them; a row's are means over the
-    positions that count."""
+    """The rows' losses and metrics to the batch's, in the order of the rows whoever computed them; a row's are means over the
+    positions that count. All metrics 1 give the sum of the weights, whose numbers are added in the same order."""
     cdef Run* run = batch.run
     cdef const floating* weights = <const floating*>batch.weights
     cdef Py_ssize_t positions = batch.ops[batch.count - 1].positions
-    cdef double weight
-    cdef Py_ssize_t r, p
+    cdef double weight, loss, metric
+    cdef Py_ssize_t r, p, count
     for r in range(batch.rows):
         weight = weights[r] if weights is not NULL else 1
-        weight /= counted(batch, r, positions)
+        count = counted(batch, r, positions)
+        loss = metric = 0
         for p in range(r * positions, (r + 1) * positions):
-            run.batch_loss += weight * batch.row_loss[p]
-            run.epoch_metric += weight * batch.row_metric[p]
+            loss += batch.row_loss[p]
+            metric += batch.row_metric[p]
+        if count > 1:
+            loss /= count
+            metric /= count
+        run.batch_loss += weight * loss
+        run.batch_metric += weight * metric
 
 
 # --- the rows of the data -----------------------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ cdef packed struct Run:
     int64_t row            # rows of the current batch that are already in the gradient
     double batch_weight
     double batch_loss      # of the current batch, not yet divided by its weight
+    double batch_metric
     double epoch_weight
     double epoch_loss
     double epoch_metric

@@ -87,12 +87,13 @@ class Loss:
         """What the loss is defined for."""
         return LOSSES[self.name]
 
-    def check_output(self, activation: str, outputs: int) -> None:
-        """Raise ValueError unless the last activation gives what the loss takes the logarithm of."""
+    def check_output(self, layer: str, activation: str | None, outputs: int) -> None:
+        """Raise ValueError unless the activation of the last layer gives what the loss takes the logarithm of."""
         suitable = _SUITABLE.get(self.traits.outputs)
         if suitable and activation not in suitable:
+            got = f"got {activation!r}" if activation else f"but {layer}, which is last, has none"
             raise ValueError(f"loss {self.name!r} needs {' or '.join(map(repr, suitable))} as the activation of the last "
-                             f"layer, got {activation!r}")
+                             f"layer, {got}")
         if self.name == "cross_entropy" and outputs == 1:
             raise ValueError("loss 'cross_entropy' needs one output per class, at least 2; for a single output take "
                              "'sigmoid' and 'binary_cross_entropy'")

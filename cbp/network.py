@@ -85,6 +85,9 @@ class Network:
         seed: int | None = None, l1: float = 0.0, l2: float = 0.0,
     ):
         sizes = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+        if None in sizes:
+            raise TypeError(f"inputs must be whole numbers, got {inputs!r}; sequences of different lengths are padded to the "
+                            f"longest, and lengths= says how long each is")
         self.input_shape = tuple(_check.integer("inputs", size, below=2**48) for size in sizes)
         if not sizes:
             raise ValueError("inputs must be a number of features or the shape of one sample, got ()")
@@ -102,7 +105,7 @@ class Network:
         self.output_shape = self._plan.output_shape
         self._form = _arrays.Form(self.input_shape, self.output_shape, self.loss, self.dtype, self._plan.vocabulary)
         last = self.layers[-1]
-        self.loss.check_output(getattr(last, "activation", "identity"), self.output_shape[-1])
+        self.loss.check_output(brief(last), getattr(last, "activation", None), self.output_shape[-1])
         self.optimizer: Optimizer | None = None
         self.history: History | None = None
         self.metadata: dict[str, Any] = {}
@@ -171,9 +174,11 @@ class Network:
         sample_weight : array, (samples,), optional
             The loss is ``sum(w_i * l_i) / sum(w_i)``.
         lengths : array of int, (samples,), optional
-            How many steps of every sequence count, from 1 to time; what X holds after them is not looked at.
+            How many steps of every sequence count, from 1 to time. What X and y hold after them changes nothing, but must be
+            numbers and labels that would be right: zeros are. A network that answers at every step answers there too.
         validation_data : tuple, optional
-            (X, y), (X, y, sample_weight) or (X, y, sample_weight, lengths), measured after every epoch.
+            (X, y), (X, y, sample_weight) or (X, y, sample_weight, lengths), measured after every epoch; sample_weight may be
+            None.
         shuffle : bool
             Take the samples of every epoch in a new order. With one batch per epoch the order never changes.
         threads : int or "auto"
@@ -201,7 +206,7 @@ class Network:
         """
         epochs = _check.integer("epochs", epochs, minimum=0)
         data = self._data(X, y, sample_weight, lengths)
-        validation = None if validation_data is None else self._validation(validation_data)
+        validation = None if validation_data is None else self._validation(validation_data, lengths is not None)
         shuffle = _check.boolean("shuffle", shuffle)
         progress = None if progress is None else _check.boolean("progress", progress)
         size = None if batch_size is None else _check.integer("batch_size", batch_size)
@@ -419,7 +424,7 @@ class Network:
     ) -> Trace:
         """Every weighted sum, activation, delta, gradient and update of one step, computed in plain Python.
 
-        The network is not changed; see :func:`cbp.trace.trace`.
+        The network is not changed. ``print`` shows it, a notebook too; ``help("cbp.trace")`` says what else it has.
         """
         from cbp.trace import trace
 
@@ -519,10 +524,13 @@ class Network:
         if self._plan.no_lengths:
             raise ValueError(f"lengths cannot be used with this network: {self._plan.no_lengths}")
 
-    def _validation(self, given: tuple[Any, ...]) -> _arrays.Data:
+    def _validation(self, given: tuple[Any, ...], with_lengths: bool) -> _arrays.Data:
         if not isinstance(given, (tuple, list)) or not 2 <= len(given) <= 4:
             raise TypeError("validation_data must be a tuple (X, y), (X, y, sample_weight) or (X, y, sample_weight, lengths), "
                             f"got {type(given).__name__}{f' of {len(given)}' if isinstance(given, (tuple, list)) else ''}")
+        if len(given) == 3 and with_lengths:
+            raise ValueError("validation_data (X, y, sample_weight) has no lengths, but fit got some: give "
+                             "(X, y, None, lengths), or (X, y, sample_weight, None) where all steps count")
         X, y, weight, lengths = (*given, None, None)[:4]
         return self._data(X, y, weight, lengths, names=tuple(f"validation_data[{index}]" for index in range(4)))
 

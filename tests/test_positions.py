@@ -198,3 +198,20 @@ def test_labels_out_of_range_are_named():
     probabilities[4, 1, 0] = 2
     with pytest.raises(ValueError, match=r"y holds 2\.0 for sample 4 at 1"):
         net.fit(X, probabilities)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("time", [3, 7, 10, 49])
+def test_all_steps_right_is_an_accuracy_of_1(time, dtype):
+    """Neither more nor less by the rounding of its sums; a single wrong step shows."""
+    net = cbp.Network((time, 1), [cbp.Dense(2, "softmax")], loss="cross_entropy", dtype=dtype, seed=0)
+    net.set_vector([0, 0, 9, 0])
+    X, y = np.zeros((300, time, 1)), np.zeros((300, time), int)
+    rng = np.random.default_rng(0)
+    weights, lengths = rng.random(300), rng.integers(1, time + 1, 300)
+    for given in ({}, {"sample_weight": weights}, {"lengths": lengths}, {"sample_weight": weights, "lengths": lengths}):
+        assert net.evaluate(X, y, **given)["accuracy"] == 1
+    history = net.fit(X, y, epochs=2, batch_size=16, optimizer=cbp.SGD(1e-3), sample_weight=weights, validation_data=(X, y))
+    assert [*history.accuracy, *history["val_accuracy"]] == [1, 1, 1, 1]
+    y[7, 0] = 1
+    assert net.evaluate(X, y)["accuracy"] == pytest.approx(1 - 1 / (300 * time), rel=1e-12)
