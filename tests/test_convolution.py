@@ -1,11 +1,14 @@
 """Convolutions: beside their definition in plain NumPy, beside PyTorch, and what they refuse."""
 
+import re
+
 import numpy as np
 import pytest
 from cases import close
 
 import cbp
 from cbp.layers import Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D
+from cbp.layers.base import brief
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 """Relative to the largest number: sums of some hundred products."""
@@ -121,7 +124,7 @@ def cases():
     yield (4, 150, 16), DepthwiseConv2D(3, dilation=(1, 4), padding="same")
 
 
-CASES = [pytest.param(shape, layer, id=cbp.layers.base.brief(layer) + str(shape)) for shape, layer in cases()]
+CASES = [pytest.param(shape, layer, id=brief(layer) + str(shape)) for shape, layer in cases()]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -351,11 +354,11 @@ def test_torch_ten_steps(torch, name):
      r"least 3 for one window of 3 x 3, its input has the shape \(2, 2, 16\); padding='same' takes any size"),
     (Conv2D(4, (2, 5), padding=1, dilation=2), (9, 6, 1), "a height of at least 1 and a width of at least 7 for one window of "
      "3 x 9"),
-    (Conv2D(4, 3), (28, 28), r"takes \(height, width, channels\), its input has the shape \(28, 28\)"),
+    (Conv2D(4, 3), (28, 28), r"takes \(height, width, channels\), its input has the shape \(28, 28\); put a Reshape before it"),
     (Conv1D(4, 3), (2, 7), r"needs a time of at least 3 for one window of 3, its input has the shape \(2, 7\)"),
     (Conv1D(4, 3), (7,), r"takes \(time, channels\), its input has the shape \(7,\)"),
     (Conv2D(6, 3, groups=3), (8, 8, 4), r"needs channels that 3 groups can share evenly, its input has the shape \(8, 8, 4\)"),
-    (DepthwiseConv2D(5), (4, 9, 2), r"DepthwiseConv2D\(5\) needs a height of at least 5"),
+    (DepthwiseConv2D(5), (4, 9, 2), r"DepthwiseConv2D\(5, 'identity'\) needs a height of at least 5"),
     (SeparableConv2D(8, 3), (9, 2, 2), r"SeparableConv2D\(8, 3, 'identity'\) needs .* a width of at least 3"),
 ])
 def test_misfits(layer, shape, message):
@@ -365,14 +368,17 @@ def test_misfits(layer, shape, message):
 
 @pytest.mark.parametrize(("make", "error", "message"), [
     (lambda: Conv2D(0, 3), ValueError, "filters must be a whole number of at least 1, got 0"),
-    (lambda: Conv2D(4, 0), ValueError, "kernel_size must be a whole number of at least 1, got 0"),
-    (lambda: Conv2D(4, (3, 0)), ValueError, r"kernel_size\[1\] must be a whole number of at least 1, got 0"),
-    (lambda: Conv2D(4, (3, 3, 3)), ValueError, r"kernel_size must be a whole number or a pair of them, got \(3, 3, 3\)"),
-    (lambda: Conv1D(4, (3, 3)), TypeError, r"kernel_size must be a whole number of at least 1, got \(3, 3\)"),
+    (lambda: Conv2D(4, 0), ValueError, "Conv2D: kernel_size must be a whole number of at least 1, got 0"),
+    (lambda: Conv2D(4, (3, 0)), ValueError, r"Conv2D: kernel_size\[1\] must be a whole number of at least 1, got 0"),
+    (lambda: Conv2D(4, (3, 3, 3)), ValueError,
+     r"Conv2D: kernel_size must be a whole number or 2 of them, got \(3, 3, 3\)"),
+    (lambda: Conv1D(4, (3, 3)), ValueError, r"Conv1D: kernel_size must be a whole number, got \(3, 3\)"),
+    (lambda: Conv2D(4, "3"), TypeError, r"Conv2D: kernel_size must be a whole number of at least 1, got '3'"),
     (lambda: Conv2D(4, 3, stride=0), ValueError, "stride must be"),
     (lambda: Conv2D(4, 3, stride=1.5), TypeError, "stride must be a whole number"),
     (lambda: Conv2D(4, 3, dilation=-1), ValueError, "dilation must be"),
-    (lambda: Conv2D(4, 3, padding="full"), ValueError, "padding must be 'valid', 'same' or a whole number, got 'full'"),
+    (lambda: Conv2D(4, 3, padding="full"), ValueError,
+     "Conv2D: padding must be 'valid', 'same' or a whole number, got 'full'"),
     (lambda: Conv2D(4, 3, padding=-1), ValueError, "padding must be a whole number of at least 0, got -1"),
     (lambda: Conv2D(4, 3, groups=3), ValueError, "groups must divide filters, got 3 groups for 4 filters"),
     (lambda: Conv2D(4, 3, "rleu"), ValueError, "did you mean 'relu'"),
@@ -388,6 +394,14 @@ def test_refused(make, error, message):
 def test_same_however_it_is_written():
     assert Conv2D(4, (3, 3), stride=[2, 2], padding=(0, 0)) == Conv2D(4, 3, stride=2)
     assert Conv2D(4, [3, 1]).kernel_size == (3, 1)
+    assert Conv1D(4, (3,), stride=[2], padding=(1,), dilation=(2,)) == Conv1D(4, 3, stride=2, padding=1, dilation=2)
+
+
+@pytest.mark.parametrize(("layer", "arguments"), [
+    (Conv1D, (4, 3)), (Conv2D, (4, 3)), (DepthwiseConv2D, (3,)), (SeparableConv2D, (4, 3)),
+])
+def test_activation_comes_right_behind_the_window(layer, arguments):
+    assert layer(*arguments, "relu") == layer(*arguments, activation="relu")
 
 
 @pytest.mark.parametrize("size", range(1, 8))
@@ -417,7 +431,15 @@ def test_files(tmp_path):
     np.testing.assert_array_equal(again.predict(x), net.predict(x))
 
 
-def test_lengths_do_not_pass_a_window():
-    net = network((9, 2), [Conv1D(3, 2)])
-    with pytest.raises(ValueError, match=r"Conv1D\(3, 2, 'identity'\) takes all steps of a sample"):
-        net.predict(np.zeros((1, 9, 2)), lengths=[4])
+@pytest.mark.parametrize(("shape", "layer"), [
+    ((8,), Conv1D(3, 2)), ((8,), cbp.MaxPool1D(2)), ((8,), cbp.AveragePool1D(2)),
+    ((8, 4), Conv2D(3, 2)), ((8, 4), Conv2D(4, 2, groups=2)), ((8, 4), Conv2D(3, 1, stride=2)),
+    ((8, 4), DepthwiseConv2D(3, padding="same")), ((8, 4), SeparableConv2D(3, 3, padding="same")),
+    ((8, 4), cbp.MaxPool2D(2)), ((8, 4), cbp.AveragePool2D(2)),
+    ((8, 4), cbp.GlobalMaxPool()), ((8, 4), cbp.GlobalAveragePool()),
+], ids=repr)
+def test_lengths_do_not_pass_a_window(shape, layer):
+    """Neither along time nor over an image that a Reshape made of steps."""
+    net = network((8, 16), [cbp.Reshape((*shape, -1)), layer, cbp.Flatten(), cbp.Dense(1)])
+    with pytest.raises(ValueError, match=rf"{re.escape(brief(layer))} takes all steps of a sample"):
+        net.predict(np.zeros((1, 8, 16)), lengths=[4])
