@@ -1,11 +1,18 @@
 """Convolutions: beside their definition in plain NumPy, beside PyTorch, and what they refuse."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cases import close
 
 import cbp
 from cbp.layers import Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D
+from cbp.layers.base import brief
+
+# PyTorch says once that "same" of even kernels takes a copy.
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 """Relative to the largest number: sums of some hundred products."""
@@ -13,20 +20,42 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 # --- the definition -----------------------------------------------------------------------------------------------------------
 
+def each(value, axes):
+    return value if isinstance(value, tuple) else (value,) * axes
+
+
+def pads_of_same(inputs, kernel, stride, dilation):
+    """Zeros before and after an axis that give it ceil(inputs / stride) windows."""
+    missing = max((-(-inputs // stride) - 1) * stride + (kernel - 1) * dilation + 1 - inputs, 0)
+    return missing // 2, missing - missing // 2
+
+
+def starts(layer, shape):
+    """Along every axis: where the windows start, which is negative in the zeros before it."""
+    axes = len(shape) - 1
+    arguments = (each(value, axes) for value in (layer.kernel_size, layer.stride, layer.dilation, layer.padding))
+    for inputs, kernel, stride, dilation, padding in zip(shape, *arguments, strict=False):
+        if padding == "same":
+            before, after = pads_of_same(inputs, kernel, stride, dilation)
+        else:
+            before = after = 0 if padding == "valid" else padding
+        yield range(-before, inputs + after - (kernel - 1) * dilation, stride)
+
+
 def taps(layer, shape):
     """Every window and tap: (position of the output), (tap), (position of the input), those outside of the image left out."""
-    window = layer.window(shape)
-    for place in np.ndindex(*window.output):
-        for tap in np.ndindex(*window.kernel):
-            at = tuple(p * s + t * d - b for p, s, t, d, b in
-                       zip(place, window.stride, tap, window.dilation, window.before, strict=True))
-            if all(0 <= a < n for a, n in zip(at, window.input, strict=True)):
+    axes, along = len(shape) - 1, list(starts(layer, shape))
+    dilation = each(layer.dilation, axes)
+    for place in np.ndindex(*map(len, along)):
+        for tap in np.ndindex(*each(layer.kernel_size, axes)):
+            at = tuple(start[p] + t * d for start, p, t, d in zip(along, place, tap, dilation, strict=True))
+            if all(0 <= a < n for a, n in zip(at, shape[:-1], strict=True)):
                 yield place, tap, at
 
 
 def full_weight(layer, weight, shape):
     """The weights as (*kernel, channels, filters), 0 where a filter does not read a channel."""
-    kernel, channels = layer.window(shape).kernel, shape[-1]
+    kernel, channels = each(layer.kernel_size, len(shape) - 1), shape[-1]
     groups = channels if isinstance(layer, DepthwiseConv2D) else layer.groups
     weight = weight.reshape(*kernel, channels // groups, -1)
     read, filters = weight.shape[-2:]
@@ -49,7 +78,7 @@ def own_weight(layer, full, like):
 def forward(layer, weight, bias, x):
     """z of one layer without activation, x (samples, ..., channels)."""
     full = full_weight(layer, weight, x.shape[1:])
-    z = np.zeros((len(x), *layer.output_shape(x.shape[1:]))) + bias
+    z = np.zeros((len(x), *map(len, starts(layer, x.shape[1:])), full.shape[-1])) + bias
     for place, tap, at in taps(layer, x.shape[1:]):
         z[:, *place] += x[:, *at] @ full[tap]
     return z
@@ -121,7 +150,7 @@ def cases():
     yield (4, 150, 16), DepthwiseConv2D(3, dilation=(1, 4), padding="same")
 
 
-CASES = [pytest.param(shape, layer, id=cbp.layers.base.brief(layer) + str(shape)) for shape, layer in cases()]
+CASES = [pytest.param(shape, layer, id=brief(layer) + str(shape)) for shape, layer in cases()]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -243,105 +272,141 @@ WINDOWS = [  # kernel, stride, padding, dilation
 ]
 
 
-class Twin:
-    """The convolutions of a network in PyTorch, float64, with the same weights."""
-
-    def __init__(self, torch, net):
-        self.torch, self.net = torch, net
-        self.parameters = {name: torch.tensor(np.array(view), requires_grad=True) for name, view in net.parameters.items()}
-
-    def convolve(self, layer, x, weight, bias, groups):
-        """x with its channels first; weights as torch has them, (filters, channels / groups, *kernel)."""
-        window = layer.window((*x.shape[2:], x.shape[1]))
-        functional, contiguous = self.torch.nn.functional, self.torch.contiguous_format  # torch refuses other weights
-        around = []
-        axes = (window.input, window.output, window.kernel, window.stride, window.dilation, window.before)
-        for n, out, k, s, d, before in zip(*axes, strict=True):
-            around = [before, max((out - 1) * s + (k - 1) * d + 1 - n - before, 0), *around]
-        order = (len(window.kernel) + 1, len(window.kernel), *range(len(window.kernel)))
-        convolution = functional.conv1d if len(window.kernel) == 1 else functional.conv2d
-        weight = weight.permute(order).clone(memory_format=contiguous)
-        return convolution(functional.pad(x, around), weight, bias, window.stride, 0, window.dilation, groups)
-
-    def __call__(self, x):
-        x = self.torch.movedim(x, -1, 1)
-        for index, layer in enumerate(self.net.layers):
-            own = {name.split(".")[1]: value for name, value in self.parameters.items() if name.startswith(f"{index}.")}
-            if isinstance(layer, (DepthwiseConv2D, SeparableConv2D)):
-                single = own["weight"] if "weight" in own else own["depthwise"]
-                bias = own.get("bias") if "weight" in own else None
-                x = self.convolve(layer, x, single.unsqueeze(2), bias, x.shape[1])
-                if "pointwise" in own:
-                    x = self.torch.einsum("nchw,cf->nfhw", x, own["pointwise"])
-                    x = x if "bias" not in own else x + own["bias"][:, None, None]
-            else:
-                x = self.convolve(layer, x, own["weight"], own.get("bias"), layer.groups)
-            x = {"identity": lambda z: z, "tanh": self.torch.tanh, "relu": self.torch.relu}[layer.activation](x)
-        return self.torch.movedim(x, 1, -1)
-
-
 @pytest.fixture
 def torch():
     torch = pytest.importorskip("torch", reason="needs the extra 'oracle' (PyTorch)")
     torch.set_num_threads(1)
+    torch.manual_seed(5)
     return torch
 
 
-def compare(torch, net, samples):
-    """Outputs, the gradient of the input, and of all parameters."""
+def compare(torch, modules, shape, rows, *, change=None, reference=None):
+    """The network that from_torch makes beside the modules: outputs, all gradients, ten steps, and where they lead.
+
+    Where PyTorch has no such module, ``change`` makes the layers that are meant of those that from_torch found, with the same
+    parameters, and ``reference`` are PyTorch's modules for the same.
+    """
+    shape = tuple(shape)
+    run = torch.nn.Sequential(*(modules if reference is None else reference)).double()
+
+    def made():
+        net = cbp.from_torch(modules, shape)
+        if change is None:
+            return net
+        changed = cbp.Network(net.input_shape, change(list(net.layers)), loss="mean_squared_error", dtype="float64")
+        changed.set_vector(net.get_vector())
+        return changed
+
+    def in_cbp(values):
+        """PyTorch's numbers for its parameters in the order of the network: they go the way of the parameters."""
+        kept = [parameter.detach().clone() for parameter in run.parameters()]
+        with torch.no_grad():
+            for parameter, value in zip(run.parameters(), values, strict=True):
+                parameter.copy_(value)
+            vector = made().get_vector()
+            for parameter, value in zip(run.parameters(), kept, strict=True):
+                parameter.copy_(value)
+        return vector
+
     rng = np.random.default_rng(4)
-    twin = Twin(torch, net)
-    x = torch.tensor(rng.normal(size=(samples, *net.input_shape)), requires_grad=True)
-    output = twin(x)
-    close(net.predict(x.detach().numpy()), output.detach().numpy(), 1e-12)
-    d_output = rng.normal(size=output.shape)
-    output.backward(torch.tensor(d_output))
-    d_input, gradient = net.backward(x.detach().numpy(), d_output)
-    close(d_input, x.grad.numpy(), 1e-12)
-    close(gradient, flat([parameter.grad.numpy() for parameter in twin.parameters.values()]), 1e-12)
+    net = made()
+    X = rng.normal(size=(rows, *net.input_shape))
+    Y, d_output = rng.normal(size=(2, rows, *net.output_shape))
+    x, y, d = (torch.tensor(np.moveaxis(values, -1, 1).copy()) for values in (X, Y, d_output))
+    x.requires_grad_()
+    output = run(x)
+    close(net.predict(X), np.moveaxis(output.detach().numpy(), 1, -1), 1e-9)
+    output.backward(d)
+    d_input, gradient = net.backward(X, d_output)
+    close(d_input, np.moveaxis(x.grad.numpy(), 1, -1), 1e-9)
+    close(gradient, in_cbp([parameter.grad for parameter in run.parameters()]), 1e-9)
+
+    rule = torch.optim.Adam(run.parameters(), lr=0.01)
+    for _ in range(10):
+        rule.zero_grad()
+        loss = torch.nn.functional.mse_loss(run(x.detach()), y)
+        loss.backward()
+        rule.step()
+        assert net.train_on_batch(X, Y, optimizer=cbp.Adam(0.01)) == pytest.approx(loss.item(), rel=1e-9)
+    close(net.get_vector(), made().get_vector(), 1e-9)
+
+
+def convolution(torch, shape, filters, window, **options):
+    """The module, what PyTorch runs, and whether these differ: PyTorch has no "same" with a stride, so there the module has no
+    padding, PyTorch reads zeros that are counted here, and the layer still has to get its padding."""
+    kernel, stride, padding, dilation = window
+    channels, *sizes = shape
+    axes = len(sizes)
+    kind = torch.nn.Conv1d if axes == 1 else torch.nn.Conv2d
+    strided = padding == "same" and set(each(stride, axes)) != {1}
+    module = kind(channels, filters, kernel, stride=stride, padding=0 if strided else padding, dilation=dilation, **options)
+    if not strided:
+        return module, [module], False
+    arguments = zip(sizes, *(each(value, axes) for value in (kernel, stride, dilation)), strict=True)
+    around = [n for axis in arguments for n in pads_of_same(*axis)[::-1]][::-1]
+    zeros = (torch.nn.ZeroPad1d if axes == 1 else torch.nn.ZeroPad2d)(tuple(around))
+    return module, [zeros, module], True
+
+
+def check(torch, shape, filters, window, rows, before=(), after=(), **options):
+    """One convolution of this shape, with modules around it."""
+    inside = torch.nn.Sequential(*before)(torch.zeros(1, *shape)).shape[1:]
+    module, reference, strided = convolution(torch, inside, filters, window, **options)
+
+    def change(layers):
+        place = sum(bool(list(one.parameters())) for one in before)
+        return [*layers[:place], replace(layers[place], padding="same"), *layers[place + 1 :]]
+
+    compare(torch, [*before, module, *after], shape, rows, change=change if strided else None,
+            reference=[*before, *reference, *after])
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize(("channels", "filters", "groups"), [(1, 6, 1), (6, 20, 1), (16, 32, 1), (6, 9, 3), (4, 4, 4)])
-@pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), WINDOWS)
-def test_torch_images(torch, kernel, stride, padding, dilation, channels, filters, groups):
+@pytest.mark.parametrize(("channels", "filters", "groups"), [(1, 6, 1), (6, 20, 1), (16, 32, 1), (6, 9, 3), (4, 12, 2)])
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+def test_torch_images(torch, window, channels, filters, groups):
     """As the first and as the second layer."""
-    window = {"stride": stride, "padding": padding, "dilation": dilation}
-    layers = [Conv2D(channels, 2, "tanh"), Conv2D(filters, kernel, groups=groups, **window)]
-    compare(torch, network((12, 15, channels), layers[1:]), 1)
-    compare(torch, network((13, 14, 3), layers), 5)
+    nn = torch.nn
+    check(torch, (channels, 12, 15), filters, window, 1, groups=groups)
+    check(torch, (3, 13, 11), filters, window, 5, [nn.Conv2d(3, channels, 2), nn.Tanh()], [nn.Tanh()], groups=groups)
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("multiplier", [1, 2])
-@pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), WINDOWS)
-def test_torch_single_channels(torch, kernel, stride, padding, dilation, multiplier):
-    window = {"stride": stride, "padding": padding, "dilation": dilation, "multiplier": multiplier}
-    compare(torch, network((13, 12, 16), [DepthwiseConv2D(kernel, activation="tanh", **window)]), 3)
-    compare(torch, network((11, 14, 3), [Conv2D(5, 2, "relu"), SeparableConv2D(6, kernel, "tanh", **window)]), 2)
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+def test_torch_single_channels(torch, window, multiplier):
+    nn = torch.nn
+    check(torch, (16, 13, 12), 16 * multiplier, window, 3, after=[nn.Tanh()], groups=16)
+    check(torch, (3, 11, 14), 5 * multiplier, window, 2, [nn.Conv2d(3, 5, 2), nn.ReLU()], groups=5, bias=False)
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), [w for w in WINDOWS if np.ndim(w[0]) == 0])
-def test_torch_sequences(torch, kernel, stride, padding, dilation, groups):
-    window = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    compare(torch, network((27, 4), [Conv1D(6, kernel, **window), Conv1D(2, 2, "tanh")]), 3)
+@pytest.mark.parametrize("multiplier", [1, 2])
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+def test_torch_separable(torch, window, multiplier):
+    """PyTorch has two modules for it, and so has from_torch two layers."""
+    nn = torch.nn
+    single, reference, strided = convolution(torch, (5, 11, 13), 5 * multiplier, window, groups=5, bias=False)
+    rest = [nn.Conv2d(5 * multiplier, 7, 1), nn.Tanh()]
+
+    def change(layers):
+        depthwise, pointwise = layers[1:]
+        options = {name: getattr(depthwise, name) for name in ("multiplier", "stride", "dilation")}
+        whole = SeparableConv2D(pointwise.filters, depthwise.kernel_size, pointwise.activation, **options,
+                                padding="same" if strided else depthwise.padding)
+        return [layers[0], whole]
+
+    before = [nn.Conv2d(3, 5, 2), nn.ReLU()]
+    compare(torch, [*before, single, *rest], (3, 12, 14), 2, change=change, reference=[*before, *reference, *rest])
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("name", [name for name in STACKS if name not in ("valid", "same, strides")])
-def test_torch_ten_steps(torch, name):
-    net, x, y = stack(name, "float64")
-    twin = Twin(torch, net)
-    optimizer = torch.optim.Adam(list(twin.parameters.values()), lr=0.01)
-    for _ in range(10):
-        optimizer.zero_grad()
-        loss = torch.nn.functional.mse_loss(twin(torch.tensor(x)), torch.tensor(y))
-        loss.backward()
-        optimizer.step()
-        assert net.train_on_batch(x, y, optimizer=cbp.Adam(0.01)) == pytest.approx(loss.item(), rel=1e-9)
-    close(net.get_vector(), flat([parameter.detach().numpy() for parameter in twin.parameters.values()]), 1e-9)
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("window", [w for w in WINDOWS if np.ndim(w[0]) == 0], ids=str)
+def test_torch_sequences(torch, window, groups):
+    nn = torch.nn
+    check(torch, (4, 27), 8, window, 3, [nn.Identity()], [nn.Conv1d(8, 2, 2), nn.Tanh()], groups=groups)
+    check(torch, (3, 20), 8, window, 2, [nn.Conv1d(3, 4, 2), nn.Tanh()], groups=groups)
 
 
 # --- what is refused, and how it is described ---------------------------------------------------------------------------------
@@ -351,11 +416,11 @@ def test_torch_ten_steps(torch, name):
      r"least 3 for one window of 3 x 3, its input has the shape \(2, 2, 16\); padding='same' takes any size"),
     (Conv2D(4, (2, 5), padding=1, dilation=2), (9, 6, 1), "a height of at least 1 and a width of at least 7 for one window of "
      "3 x 9"),
-    (Conv2D(4, 3), (28, 28), r"takes \(height, width, channels\), its input has the shape \(28, 28\)"),
+    (Conv2D(4, 3), (28, 28), r"takes \(height, width, channels\), its input has the shape \(28, 28\); put a Reshape before it"),
     (Conv1D(4, 3), (2, 7), r"needs a time of at least 3 for one window of 3, its input has the shape \(2, 7\)"),
     (Conv1D(4, 3), (7,), r"takes \(time, channels\), its input has the shape \(7,\)"),
     (Conv2D(6, 3, groups=3), (8, 8, 4), r"needs channels that 3 groups can share evenly, its input has the shape \(8, 8, 4\)"),
-    (DepthwiseConv2D(5), (4, 9, 2), r"DepthwiseConv2D\(5\) needs a height of at least 5"),
+    (DepthwiseConv2D(5), (4, 9, 2), r"DepthwiseConv2D\(5, 'identity'\) needs a height of at least 5"),
     (SeparableConv2D(8, 3), (9, 2, 2), r"SeparableConv2D\(8, 3, 'identity'\) needs .* a width of at least 3"),
 ])
 def test_misfits(layer, shape, message):
@@ -365,14 +430,17 @@ def test_misfits(layer, shape, message):
 
 @pytest.mark.parametrize(("make", "error", "message"), [
     (lambda: Conv2D(0, 3), ValueError, "filters must be a whole number of at least 1, got 0"),
-    (lambda: Conv2D(4, 0), ValueError, "kernel_size must be a whole number of at least 1, got 0"),
-    (lambda: Conv2D(4, (3, 0)), ValueError, r"kernel_size\[1\] must be a whole number of at least 1, got 0"),
-    (lambda: Conv2D(4, (3, 3, 3)), ValueError, r"kernel_size must be a whole number or a pair of them, got \(3, 3, 3\)"),
-    (lambda: Conv1D(4, (3, 3)), TypeError, r"kernel_size must be a whole number of at least 1, got \(3, 3\)"),
+    (lambda: Conv2D(4, 0), ValueError, "Conv2D: kernel_size must be a whole number of at least 1, got 0"),
+    (lambda: Conv2D(4, (3, 0)), ValueError, r"Conv2D: kernel_size\[1\] must be a whole number of at least 1, got 0"),
+    (lambda: Conv2D(4, (3, 3, 3)), ValueError,
+     r"Conv2D: kernel_size must be a whole number or 2 of them, got \(3, 3, 3\)"),
+    (lambda: Conv1D(4, (3, 3)), ValueError, r"Conv1D: kernel_size must be a whole number, got \(3, 3\)"),
+    (lambda: Conv2D(4, "3"), TypeError, r"Conv2D: kernel_size must be a whole number of at least 1, got '3'"),
     (lambda: Conv2D(4, 3, stride=0), ValueError, "stride must be"),
     (lambda: Conv2D(4, 3, stride=1.5), TypeError, "stride must be a whole number"),
     (lambda: Conv2D(4, 3, dilation=-1), ValueError, "dilation must be"),
-    (lambda: Conv2D(4, 3, padding="full"), ValueError, "padding must be 'valid', 'same' or a whole number, got 'full'"),
+    (lambda: Conv2D(4, 3, padding="full"), ValueError,
+     "Conv2D: padding must be 'valid', 'same' or a whole number, got 'full'"),
     (lambda: Conv2D(4, 3, padding=-1), ValueError, "padding must be a whole number of at least 0, got -1"),
     (lambda: Conv2D(4, 3, groups=3), ValueError, "groups must divide filters, got 3 groups for 4 filters"),
     (lambda: Conv2D(4, 3, "rleu"), ValueError, "did you mean 'relu'"),
@@ -388,6 +456,14 @@ def test_refused(make, error, message):
 def test_same_however_it_is_written():
     assert Conv2D(4, (3, 3), stride=[2, 2], padding=(0, 0)) == Conv2D(4, 3, stride=2)
     assert Conv2D(4, [3, 1]).kernel_size == (3, 1)
+    assert Conv1D(4, (3,), stride=[2], padding=(1,), dilation=(2,)) == Conv1D(4, 3, stride=2, padding=1, dilation=2)
+
+
+@pytest.mark.parametrize(("layer", "arguments"), [
+    (Conv1D, (4, 3)), (Conv2D, (4, 3)), (DepthwiseConv2D, (3,)), (SeparableConv2D, (4, 3)),
+])
+def test_activation_comes_right_behind_the_window(layer, arguments):
+    assert layer(*arguments, "relu") == layer(*arguments, activation="relu")
 
 
 @pytest.mark.parametrize("size", range(1, 8))
@@ -417,7 +493,15 @@ def test_files(tmp_path):
     np.testing.assert_array_equal(again.predict(x), net.predict(x))
 
 
-def test_lengths_do_not_pass_a_window():
-    net = network((9, 2), [Conv1D(3, 2)])
-    with pytest.raises(ValueError, match=r"Conv1D\(3, 2, 'identity'\) takes all steps of a sample"):
-        net.predict(np.zeros((1, 9, 2)), lengths=[4])
+@pytest.mark.parametrize(("shape", "layer"), [
+    ((8,), Conv1D(3, 2)), ((8,), cbp.MaxPool1D(2)), ((8,), cbp.AveragePool1D(2)),
+    ((8, 4), Conv2D(3, 2)), ((8, 4), Conv2D(4, 2, groups=2)), ((8, 4), Conv2D(3, 1, stride=2)),
+    ((8, 4), DepthwiseConv2D(3, padding="same")), ((8, 4), SeparableConv2D(3, 3, padding="same")),
+    ((8, 4), cbp.MaxPool2D(2)), ((8, 4), cbp.AveragePool2D(2)),
+    ((8, 4), cbp.GlobalMaxPool()), ((8, 4), cbp.GlobalAveragePool()),
+], ids=repr)
+def test_lengths_do_not_pass_a_window(shape, layer):
+    """Neither along time nor over an image that a Reshape made of steps."""
+    net = network((8, 16), [cbp.Reshape((*shape, -1)), layer, cbp.Flatten(), cbp.Dense(1)])
+    with pytest.raises(ValueError, match=rf"{re.escape(brief(layer))} takes all steps of a sample"):
+        net.predict(np.zeros((1, 8, 16)), lengths=[4])

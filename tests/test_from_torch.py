@@ -485,18 +485,47 @@ def test_one_module_is_no_list():
         cbp.from_torch(nn.Linear(2, 2), 2)
 
 
-def test_shared_weights_are_refused_and_shared_activations_are_not():
-    linear, relu = nn.Linear(3, 3), nn.ReLU()
-    with pytest.raises(ValueError, match=r"modules\[2\] is the same module as modules\[0\]"):
-        cbp.from_torch([linear, relu, linear], 3)
-    assert kinds(cbp.from_torch([linear, relu, nn.Linear(3, 3), relu], 3)) == ["Dense", "Dense"]
+CONTAINERS = {"list": list, "Sequential": lambda modules: nn.Sequential(*modules),
+              "nested": lambda modules: nn.Sequential(nn.Sequential(*modules))}
 
 
-def test_hooks_are_refused():
-    linear = nn.Linear(3, 3)
-    linear.register_forward_hook(lambda *_: None)
-    with pytest.raises(ValueError, match=r"modules\[0\] \(Linear\): it has forward hooks"):
-        cbp.from_torch([linear], 3)
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_shared_weights_are_refused_and_shared_activations_are_not(container):
+    linear, relu, within = nn.Linear(3, 3), nn.ReLU(), CONTAINERS[container]
+    with pytest.raises(ValueError, match=r"modules\S*2\]? is the same module as modules\S*0\]?; cbp's layers do not share"):
+        cbp.from_torch(within([linear, relu, linear]), 3)
+    modules = [linear, relu, nn.Linear(3, 3), relu]
+    net = cbp.from_torch(within(modules), 3)
+    assert [layer.activation for layer in net.layers] == ["relu", "relu"]
+    agree(modules, (3,), first=False)
+
+
+class Doubled(nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(("wrapped", "place"), [
+    (lambda inner: inner, "modules"), (lambda inner: [inner], r"modules\[0\]"), (nn.Sequential, r"modules\.0"),
+])
+def test_a_sequential_with_a_forward_of_its_own_is_refused(wrapped, place):
+    with pytest.raises(TypeError, match=rf"^{place} is a Doubled, .* pass them as a list"):
+        cbp.from_torch(wrapped(Doubled(nn.Linear(3, 3))), 3)
+
+
+@pytest.mark.parametrize("kind", ["register_forward_hook", "register_forward_pre_hook"])
+@pytest.mark.parametrize(("module", "wrapped", "place"), [
+    (nn.Linear(3, 3), lambda inner: [inner], r"modules\[0\] \(Linear\)"),
+    (nn.Sequential(nn.Linear(3, 3)), lambda inner: inner, r"modules \(Sequential\)"),
+    (nn.Sequential(nn.Linear(3, 3)), lambda inner: [inner], r"modules\[0\] \(Sequential\)"),
+    (nn.Sequential(nn.Linear(3, 3)), nn.Sequential, r"modules\.0 \(Sequential\)"),
+])
+def test_hooks_are_refused(module, wrapped, place, kind):
+    hook = getattr(module, kind)(lambda *_: None)
+    with pytest.raises(ValueError, match=rf"^{place}: it has forward hooks"):
+        cbp.from_torch(wrapped(module), 3)
+    hook.remove()
+    assert kinds(cbp.from_torch(wrapped(module), 3)) == ["Dense"]
 
 
 @pytest.mark.parametrize("shape", [0, (3, -1), 2.5, "3"])

@@ -24,15 +24,17 @@ CASES_1D = [
 CHANNELS = (1, 3, 16, 21)
 
 
+def pads_of_same(inputs, size, stride):
+    """Pads before and after an axis that give it ceil(inputs / stride) windows."""
+    missing = max((-(-inputs // stride) - 1) * stride + size - inputs, 0)
+    return missing // 2, missing - missing // 2
+
+
 def windows(inputs, size, stride, padding):
     """First and last row of every window along one axis, cut at the border."""
-    if padding == "same":
-        outputs = -(-inputs // stride)
-        before = max((outputs - 1) * stride + size - inputs, 0) // 2
-    else:
-        before = 0 if padding == "valid" else padding
-        outputs = (inputs + 2 * before - size) // stride + 1
-    return [(max(i * stride - before, 0), min(i * stride - before + size, inputs)) for i in range(outputs)]
+    before, after = pads_of_same(inputs, size, stride) if padding == "same" else (0 if padding == "valid" else padding,) * 2
+    starts = range(-before, inputs + after - size + 1, stride)
+    return [(max(start, 0), min(start + size, inputs)) for start in starts]
 
 
 def pair(value, axes):
@@ -104,7 +106,7 @@ def test_against_the_naive_pool(layer, positions):
         d = rng.normal(size=(3, *layer.output_shape(shape)))
         y, dx = expected(layer, x, d)
         for net in (alone(layer, shape, dtype), behind(layer, shape, dtype)):
-            assert net.output_shape == layer.output_shape(shape)
+            assert net.output_shape == y.shape[1:]
             close(net.predict(x), y, tolerance)
             close(net.backward(x, d)[0], dx, tolerance)
             assert net.predict_one(x[0]).shape == net.output_shape
@@ -121,18 +123,18 @@ def test_against_pytorch(layer, positions):
     x = with_ties(rng, (4, *shape))
     d = rng.normal(size=(4, *layer.output_shape(shape)))
     given = torch.tensor(np.moveaxis(x, -1, 1).copy(), requires_grad=True)
-    pads = []
-    for extent, place in zip(positions, layer.windows(shape), strict=True):
-        pads.append((place.before, max((place.outputs - 1) * place.stride + place.size - place.before - extent, 0)))
-    flat = [number for before, after in reversed(pads) for number in (before, after)]
-    size = pair(layer.size, axes)
+    size, padding = pair(layer.size, axes), layer.padding
     stride = size if layer.stride is None else pair(layer.stride, axes)
-    if largest:
-        pool = F.max_pool1d if axes == 1 else F.max_pool2d
-        out = pool(F.pad(given, flat, value=-np.inf), size, stride)
+    pool = getattr(F, f"{'max' if largest else 'avg'}_pool{axes}d")
+    if padding == "same":  # PyTorch's pools have none
+        around = [n for places in zip(positions, size, stride, strict=True) for n in pads_of_same(*places)[::-1]][::-1]
+        if largest:
+            out = pool(F.pad(given, around, value=-np.inf), size, stride)
+        else:
+            out = pool(F.pad(given, around), size, stride) / pool(F.pad(torch.ones_like(given), around), size, stride)
     else:
-        pool = F.avg_pool1d if axes == 1 else F.avg_pool2d
-        out = pool(F.pad(given, flat), size, stride) / pool(F.pad(torch.ones_like(given), flat), size, stride)
+        pads = pair(0 if padding == "valid" else padding, axes)
+        out = pool(given, size, stride, pads, **({} if largest else {"count_include_pad": False}))
     out.backward(torch.tensor(np.moveaxis(d, -1, 1).copy()))
     net = behind(layer, shape)
     close(net.predict(x), np.moveaxis(out.detach().numpy(), 1, -1), 1e-13)
@@ -174,7 +176,7 @@ def test_global_pools_see_only_the_steps_that_count(layer):
 
 def test_windows_over_time_refuse_lengths():
     net = cbp.Network((6, 3), [cbp.MaxPool1D(2), cbp.GlobalMaxPool()], loss="mean_squared_error")
-    with pytest.raises(ValueError, match="lengths cannot be used with this network: MaxPool1D takes all steps"):
+    with pytest.raises(ValueError, match=r"lengths cannot be used with this network: MaxPool1D\(\) takes all steps"):
         net.predict(np.zeros((2, 6, 3)), lengths=[3, 4])
 
 
@@ -243,12 +245,13 @@ def test_equal_ways_to_write_a_pool():
 
 
 @pytest.mark.parametrize(("arguments", "options", "error", "message"), [
-    ((0,), {}, ValueError, "size must be a whole number of at least 1, got 0"),
+    ((0,), {}, ValueError, "MaxPool2D: size must be a whole number of at least 1, got 0"),
     ((2.0,), {}, TypeError, "size must be a whole number of at least 1, got 2.0"),
     (("2",), {}, TypeError, "size must be"),
     (((2, 2, 2),), {}, ValueError, r"size must be a whole number or 2 of them, got \(2, 2, 2\)"),
+    (((2, 0),), {}, ValueError, r"MaxPool2D: size\[1\] must be a whole number of at least 1, got 0"),
     ((2,), {"stride": 0}, ValueError, "stride must be a whole number of at least 1, got 0"),
-    ((2,), {"padding": "full"}, ValueError, "padding must be 'valid', 'same' or a number of pads, got 'full'"),
+    ((2,), {"padding": "full"}, ValueError, "MaxPool2D: padding must be 'valid', 'same' or a whole number, got 'full'"),
     ((2,), {"padding": -1}, ValueError, "padding must be a whole number of at least 0, got -1"),
     ((2,), {"padding": 2}, ValueError, "padding must be at most half the size 2, or a window could lie in pads alone, got 2"),
     (((2, 4),), {"padding": 2}, ValueError, r"at most half the size \(2, 4\)"),
@@ -260,12 +263,13 @@ def test_wrong_arguments(arguments, options, error, message):
 
 @pytest.mark.parametrize(("shape", "layer", "message"), [
     ((2, 2, 1), cbp.MaxPool2D(3),
-     r"layers\[0\]: MaxPool2D\(size=3\) needs a height of at least 3, its input has the shape \(2, 2, 1\)"),
-    ((4, 2, 1), cbp.AveragePool2D(3), r"AveragePool2D\(size=3\) needs a width of at least 3, .* \(4, 2, 1\)"),
-    ((2, 4), cbp.MaxPool1D(5, padding=1), r"needs a time of at least 3, its input has the shape \(2, 4\)"),
-    ((8, 8), cbp.MaxPool2D(), r"MaxPool2D\(\) needs inputs \(height, width, channels\), its input has the shape \(8, 8\)"),
-    ((8, 8, 1), cbp.AveragePool1D(), r"AveragePool1D\(\) needs inputs \(time, channels\), its input has the shape \(8, 8, 1\)"),
-    (8, cbp.GlobalMaxPool(), r"GlobalMaxPool\(\) needs positions and channels, .* its input has the shape \(8,\)"),
+     r"layers\[0\]: MaxPool2D\(size=3\) needs a height of at least 3 and a width of at least 3 for one window of 3 x 3, its "
+     r"input has the shape \(2, 2, 1\); padding='same' takes any size"),
+    ((4, 2, 1), cbp.AveragePool2D(3), r"AveragePool2D\(size=3\) needs .* a width of at least 3 .* \(4, 2, 1\)"),
+    ((2, 4), cbp.MaxPool1D(5, padding=1), r"needs a time of at least 3 for .*, its input has the shape \(2, 4\)"),
+    ((8, 8), cbp.MaxPool2D(), r"MaxPool2D\(\) takes \(height, width, channels\), its input has the shape \(8, 8\)"),
+    ((8, 8, 1), cbp.AveragePool1D(), r"AveragePool1D\(\) takes \(time, channels\), its input has the shape \(8, 8, 1\)"),
+    (8, cbp.GlobalMaxPool(), r"GlobalMaxPool\(\) takes positions and channels, .* its input has the shape \(8,\)"),
 ])
 def test_wrong_shapes(shape, layer, message):
     with pytest.raises(ValueError, match=message):

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from cbp._lower.convolution import add_window
 from cbp._plan import Plan, Value, padded
-from cbp.layers import AveragePool1D, AveragePool2D, GlobalAveragePool, GlobalMaxPool, MaxPool1D, MaxPool2D
-from cbp.layers.pooling import Windows
+from cbp.layers import AveragePool1D, AveragePool2D, GlobalAveragePool, GlobalMaxPool, Layer, MaxPool1D, MaxPool2D
+from cbp.layers.window import Window
 
 __all__ = ["lower", "lower_global"]
 
 
 def lower(plan: Plan, name: str, layer: MaxPool1D | MaxPool2D | AveragePool1D | AveragePool2D, value: Value) -> Value:
-    """Windows along one or two axes; a sequence is a picture of one row."""
-    plan.mixes_time(type(layer).__name__, value)
-    windows = layer.windows(value.shape)
-    output = plan.value(layer.output_shape(value.shape))
-    _add(plan, isinstance(layer, MaxPool1D | MaxPool2D), value, output, windows)
-    return output
+    """Windows along one or two axes."""
+    return _add(plan, layer, value, layer.window(value.shape))
 
 
 def lower_global(plan: Plan, name: str, layer: GlobalMaxPool | GlobalAveragePool, value: Value) -> Value:
-    """One window over all positions."""
-    positions = value.positions
+    """One window over all positions; of a sequence, over the steps that count."""
+    all_of_it = (value.positions,)
+    window = Window(input=all_of_it, output=(1,), kernel=all_of_it, stride=all_of_it, dilation=(1,), before=(0,))
+    return _add(plan, layer, value, window, timed=value.timed and len(value.shape) == 2)
+
+
+def _add(plan: Plan, layer: Layer, value: Value, window: Window, *, timed: bool = False) -> Value:
     output = plan.value(layer.output_shape(value.shape))
-    timed = value.timed and len(value.shape) == 2
-    if not timed:
-        plan.mixes_time(type(layer).__name__, value)
-    _add(plan, isinstance(layer, GlobalMaxPool), value, output, [Windows(positions, 1, positions, 1, 0)], timed=timed)
-    return output
-
-
-def _add(plan: Plan, largest: bool, value: Value, output: Value, windows: list[Windows], *, timed: bool = False) -> None:
-    rows, columns = windows if len(windows) == 2 else (Windows(1, 1, 1, 1, 0), windows[0])
-    fields: dict[str, Any] = {
-        "in_h": rows.inputs, "out_h": rows.outputs, "kernel_h": rows.size, "stride_h": rows.stride, "pad_h": rows.before,
-        "in_w": columns.inputs, "out_w": columns.outputs, "kernel_w": columns.size, "stride_w": columns.stride,
-        "pad_w": columns.before, "timed": timed,
-    }
-    if largest:
+    if isinstance(layer, MaxPool1D | MaxPool2D | GlobalMaxPool):
         size = output.positions * padded(output.shape[-1])
-        fields |= {"extra": plan.slot(size), "extra_size": size}
-    plan.add("max_pool" if largest else "average_pool", value, output, **fields)
+        add_window(plan, "max_pool", layer, value, output, window, timed=timed, extra=plan.slot(size), extra_size=size)
+    else:
+        add_window(plan, "average_pool", layer, value, output, window, timed=timed)
+    return output

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, TypeVar
 
-from cbp import _check
 from cbp.layers.base import Layer, Shape, brief
+from cbp.layers.window import Window, checked_padding, checked_sizes, each_axis
 
 __all__ = ["AveragePool1D", "AveragePool2D", "GlobalAveragePool", "GlobalMaxPool", "MaxPool1D", "MaxPool2D"]
-
-
-class Windows(NamedTuple):
-    """How the windows lie along one axis."""
-
-    inputs: int
-    outputs: int
-    size: int
-    stride: int
-    before: int
 
 
 @dataclass(frozen=True)
@@ -34,60 +24,28 @@ class _Pool(Layer):
 
     def __post_init__(self) -> None:
         axes = len(self._axes)
-        size = _each_axis("size", self.size, axes, minimum=1)
-        stride = size if self.stride is None else _each_axis("stride", self.stride, axes, minimum=1)
-        object.__setattr__(self, "size", _short(size))
-        object.__setattr__(self, "stride", None if stride == size else _short(stride))
-        if isinstance(self.padding, str):
-            if self.padding not in ("valid", "same"):
-                raise ValueError(f"padding must be 'valid', 'same' or a number of pads, got {self.padding!r}")
-            return
-        padding = _each_axis("padding", self.padding, axes, minimum=0)
-        if any(2 * pads > extent for pads, extent in zip(padding, size, strict=True)):
-            raise ValueError(f"padding must be at most half the size {_short(size)}, or a window could lie in pads alone, got "
-                             f"{_short(padding)}")
-        object.__setattr__(self, "padding", _short(padding))
+        size = checked_sizes(self, "size", self.size, axes)
+        stride = size if self.stride is None else checked_sizes(self, "stride", self.stride, axes)
+        padding = checked_padding(self, self.padding, axes)
+        pads = (0,) * axes if isinstance(padding, str) else each_axis(padding, axes)
+        if any(2 * before > extent for before, extent in zip(pads, each_axis(size, axes), strict=True)):
+            raise ValueError(f"{type(self).__name__}: padding must be at most half the size {size}, or a window could lie in "
+                             f"pads alone, got {padding}")
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "stride", None if stride == size else stride)
+        object.__setattr__(self, "padding", padding)
 
-    def windows(self, input_shape: Shape) -> list[Windows]:
-        """The windows along every axis but that of the channels."""
-        axes = self._axes
-        if len(input_shape) != len(axes) + 1:
-            raise ValueError(f"{brief(self)} needs inputs ({', '.join(axes)}, channels), its input has the shape {input_shape}")
-        sizes = _each_axis("size", self.size, len(axes), minimum=1)
-        strides = sizes if self.stride is None else _each_axis("stride", self.stride, len(axes), minimum=1)
-        found = []
-        for axis, (name, inputs, size, stride) in enumerate(zip(axes, input_shape, sizes, strides, strict=False)):
-            if self.padding == "same":
-                outputs = -(-inputs // stride)
-                found.append(Windows(inputs, outputs, size, stride, max((outputs - 1) * stride + size - inputs, 0) // 2))
-                continue
-            pads = 0 if isinstance(self.padding, str) else _each_axis("padding", self.padding, len(axes), minimum=0)[axis]
-            if inputs + 2 * pads < size:
-                raise ValueError(f"{brief(self)} needs a {name} of at least {size - 2 * pads}, its input has the shape "
-                                 f"{input_shape}")
-            found.append(Windows(inputs, (inputs + 2 * pads - size) // stride + 1, size, stride, pads))
-        return found
+    def window(self, input_shape: Shape) -> Window:
+        """Where the windows stand on an input; raises ValueError if it has other axes or no room for one window."""
+        return Window.of(self, self._axes, input_shape, self.size, self.stride or self.size, self.padding)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return (*(windows.outputs for windows in self.windows(input_shape)), input_shape[-1])
-
-
-def _each_axis(argument: str, value: object, axes: int, *, minimum: int) -> tuple[int, ...]:
-    """A number for every axis: one for all, or a sequence."""
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return (_check.integer(argument, value, minimum=minimum, below=2**31),) * axes
-    if len(value) != axes:
-        wanted = "a whole number" if axes == 1 else f"a whole number or {axes} of them"
-        raise ValueError(f"{argument} must be {wanted}, got {value!r}")
-    return tuple(_check.integer(argument, number, minimum=minimum, below=2**31) for number in value)
-
-
-def _short(numbers: tuple[int, ...]) -> int | tuple[int, ...]:
-    """One number where all are the same."""
-    return numbers[0] if len(set(numbers)) == 1 else numbers
+        return (*self.window(input_shape).output, input_shape[-1])
 
 
 _ARGUMENTS = """
+
+    Takes ({axes}, channels), gives ({outputs}, channels).
 
     Parameters
     ----------
@@ -112,16 +70,17 @@ _Kind = TypeVar("_Kind", bound=type[_Pool])
 
 def _documented(cls: _Kind) -> _Kind:
     """The arguments are the same for all."""
+    axes, outputs = ", ".join(cls._axes), ", ".join(f"{axis}'" for axis in cls._axes)
     pair = "" if len(cls._axes) == 1 else " or pair of int"
     pads = "Pads are never the largest." if "Max" in cls.__name__ else "The mean does not count pads."
-    cls.__doc__ = (cls.__doc__ or "") + _ARGUMENTS.format(pair=pair, pads=pads)
+    cls.__doc__ = (cls.__doc__ or "") + _ARGUMENTS.format(axes=axes, outputs=outputs, pair=pair, pads=pads)
     return cls
 
 
 @_documented
 @dataclass(frozen=True)
 class MaxPool1D(_Pool):
-    """The largest number of every channel in windows of a sequence (time, channels).
+    """The largest number of every channel in windows of a sequence.
 
     Its gradient goes to that number, and to the first where several are equal."""
 
@@ -131,7 +90,7 @@ class MaxPool1D(_Pool):
 @_documented
 @dataclass(frozen=True)
 class MaxPool2D(_Pool):
-    """The largest number of every channel in windows of a picture (height, width, channels).
+    """The largest number of every channel in windows of a picture.
 
     Its gradient goes to that number, and to the first, row by row, where several are equal."""
 
@@ -141,7 +100,7 @@ class MaxPool2D(_Pool):
 @_documented
 @dataclass(frozen=True)
 class AveragePool1D(_Pool):
-    """The mean of every channel in windows of a sequence (time, channels)."""
+    """The mean of every channel in windows of a sequence."""
 
     _axes = ("time",)
 
@@ -149,7 +108,7 @@ class AveragePool1D(_Pool):
 @_documented
 @dataclass(frozen=True)
 class AveragePool2D(_Pool):
-    """The mean of every channel in windows of a picture (height, width, channels)."""
+    """The mean of every channel in windows of a picture."""
 
     _axes = ("height", "width")
 
@@ -158,16 +117,32 @@ class AveragePool2D(_Pool):
 class _GlobalPool(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) < 2:
-            raise ValueError(f"{brief(self)} needs positions and channels, such as (time, channels) or (height, width, "
-                             f"channels), its input has the shape {input_shape}")
+            raise ValueError(f"{brief(self)} takes positions and channels, such as (time, channels) or (height, width, "
+                             f"channels), its input has the shape {input_shape}; put a Reshape before it")
         return input_shape[-1:]
 
 
 @dataclass(frozen=True)
 class GlobalMaxPool(_GlobalPool):
-    """The largest number of every channel, over all axes but the last; of a sample with a length, over its steps."""
+    """The largest number of every channel, over all axes but the last; of a sample with a length, over its steps.
+
+    Takes (time, channels), (height, width, channels) or more axes before the channels, gives (channels,).
+
+    Raises
+    ------
+    ValueError
+        In a network where the input has no axis before the channels.
+    """
 
 
 @dataclass(frozen=True)
 class GlobalAveragePool(_GlobalPool):
-    """The mean of every channel, over all axes but the last; of a sample with a length, over its steps."""
+    """The mean of every channel, over all axes but the last; of a sample with a length, over its steps.
+
+    Takes (time, channels), (height, width, channels) or more axes before the channels, gives (channels,).
+
+    Raises
+    ------
+    ValueError
+        In a network where the input has no axis before the channels.
+    """

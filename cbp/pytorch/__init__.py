@@ -55,14 +55,16 @@ def from_torch(
     of a bidirectional one, the last state of both directions (PyTorch's ``h_n``). A recurrence behind a Conv1d takes its
     positions as steps, and a Conv1d behind a recurrence takes the steps as positions.
 
-    The gates of LSTM and GRU have two biases in PyTorch where one does the same. cbp has their sum, and so learns it half as
-    fast, or with Adam about half as fast.
+    RNN, LSTM and GRU have two biases in PyTorch where one does the same (but for the candidate of a GRU, whose two cbp has as
+    well). cbp has their sum, and so learns it half as fast, or with Adam about half as fast.
     """
     try:
         import torch
     except ImportError:
         raise ImportError("cbp.from_torch needs PyTorch: pip install torch") from None
     placed = list(_flattened(modules, torch))
+    if not placed:
+        raise ValueError("modules is empty; a network needs at least one, for example torch.nn.Linear(4, 1)")
     sizes = input_shape if isinstance(input_shape, Sequence) else (input_shape,)
     shape = tuple(_check.integer("input_shape", size) for size in sizes)
     dtype = _dtype(placed, torch)
@@ -85,21 +87,25 @@ def from_torch(
 def _flattened(modules: Module | Sequence[Module], torch: Any) -> Iterator[Placed]:
     """Every module with its place, those of nested Sequentials too."""
     if isinstance(modules, torch.nn.Sequential):
-        found = [(f"modules.{name}", module) for name, module in modules.named_children()]
+        pending = [("modules", modules)]
     elif isinstance(modules, Sequence) and not isinstance(modules, str):
-        found = [(f"modules[{index}]", module) for index, module in enumerate(modules)]
+        pending = [(f"modules[{index}]", module) for index, module in enumerate(modules)][::-1]
     else:
         raise TypeError(f"modules must be a torch.nn.Sequential or a list of modules, got {type(modules).__name__}; put a "
                         "single module into a list")
     seen: dict[int, str] = {}
-    pending = found[::-1]
-    if not pending:
-        raise ValueError("modules is empty; a network needs at least one, for example torch.nn.Linear(4, 1)")
     while pending:
         place, module = pending.pop()
         if not isinstance(module, torch.nn.Module):
             raise TypeError(f"{place} must be a torch.nn.Module, got {type(module).__name__}")
-        if type(module) is torch.nn.Sequential:
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise ValueError(f"{place} ({type(module).__name__}): it has forward hooks (those of weight_norm, for example), "
+                             "which cbp cannot take over; remove them")
+        if isinstance(module, torch.nn.Sequential):
+            if type(module) is not torch.nn.Sequential:
+                raise TypeError(f"{place} is a {type(module).__name__}, whose forward cbp cannot read; if it only calls "
+                                "its modules one after another, pass them as a list")
+            # not named_children(), which leaves out a module that stands there a second time
             pending += [(f"{place}.{name}", inner) for name, inner in reversed(module._modules.items())]
             continue
         if any(True for _ in module.parameters()) and seen.setdefault(id(module), place) != place:

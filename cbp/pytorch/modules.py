@@ -289,6 +289,4 @@ def convert(way: Way, module: Module, torch: Any) -> None:
     name = type(module).__name__
     if name not in KNOWN or type(module) is not getattr(torch.nn, name):
         raise ValueError(f"this module has no counterpart in cbp, which knows {', '.join(KNOWN)}")
-    if module._forward_hooks or module._forward_pre_hooks:
-        raise ValueError("it has forward hooks (those of weight_norm, for example), which cbp cannot take over; remove them")
     KNOWN[name](way, module)
