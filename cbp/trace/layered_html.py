@@ -83,8 +83,8 @@ def gradients(trace: Trace, k: int, limits: Limits) -> str:
     parameters, left = shared_parameters(trace, k, limits)
     if not parameters:
         return ""
-    rows = [
-        [escape(parameter.symbol), "".join(map(equation, layered.gradient(trace, parameter, limits)))]
-        for parameter in parameters
-    ]
+    rows = []
+    for parameter in parameters:
+        lines = map(equation, layered.gradient(trace, parameter, limits))
+        rows.append([escape(parameter.symbol), "".join(f"<div>{line}</div>" for line in lines)])
     return table([], rows) + "".join(map(quiet, more(left, "parameters")))
