@@ -220,6 +220,7 @@ def test_batch_norm_shows_its_moments_and_what_it_remembers():
     traced = net.trace([[1.0, 0.0], [3.0, 4.0]], [1.0, 2.0])
     assert (traced.unit("μ[1]").value, traced.unit("v[1]").value) == (2.0, 1.0)
     assert traced.unit("μ[2]").formula == "(x2⁽¹⁾ + x2⁽²⁾) / 2"
+    assert traced.unit("v[1]").back_symbols == ("-x̂1⁽¹⁾/(2·(v[1] + ε))", "-x̂1⁽²⁾/(2·(v[1] + ε))")
     assert traced.unit("x̂1", row=1).value == pytest.approx(1 / np.sqrt(1 + 1e-5))
     assert traced.coupled
     remembered = {(statistic.name, statistic.index): statistic for statistic in traced.statistics}

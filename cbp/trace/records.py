@@ -116,7 +116,9 @@ class Unit:
     def back_symbols(self) -> tuple[str, ...]:
         """How those of ``back_terms`` are written."""
         graph, own = self._graph, self._number
-        return tuple(_symbol(graph, reader, graph.nodes[reader].sources.index(own)) for reader in graph.nodes[own].readers)
+        node = graph.nodes[own]
+        viewer = node if node.row < 0 else None
+        return tuple(_symbol(graph, reader, graph.nodes[reader].sources.index(own), viewer) for reader in node.readers)
 
     @property
     def own_derivative(self) -> float:
@@ -179,19 +181,21 @@ def _name(graph: Graph, viewer: Node, number: int) -> str:
     return f"{node.name}⁽{str(node.row + 1).translate(SUPERSCRIPTS)}⁾"
 
 
-def _known_names(graph: Graph, number: int) -> dict[str, str]:
+def _known_names(graph: Graph, number: int, viewer: Node | None = None) -> dict[str, str]:
+    """What the keys of a node's formula stand for where the viewer, or the node itself, says them."""
     node = graph.nodes[number]
-    names = {key: key for key in node.known} | {"self": node.name}
+    viewer = viewer or node
+    names = {key: key for key in node.known} | {"self": _name(graph, viewer, number)}
     keys = node.formula.keys if node.formula else ()
-    return names | {key: _name(graph, node, source) for key, source in zip(keys, node.sources, strict=True)}
+    return names | {key: _name(graph, viewer, source) for key, source in zip(keys, node.sources, strict=True)}
 
 
-def _symbol(graph: Graph, number: int, i: int) -> str:
+def _symbol(graph: Graph, number: int, i: int, viewer: Node | None = None) -> str:
     """How factor i of a node is written."""
     node = graph.nodes[number]
     if node.formula is None:
         return graph.symbol(node.parameters[i])
-    return node.formula.slopes[i].format_map(_known_names(graph, number))
+    return node.formula.slopes[i].format_map(_known_names(graph, number, viewer))
 
 
 @dataclass(frozen=True, slots=True)
