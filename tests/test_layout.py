@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import cbp
-from cbp import _core, _cpu
+from cbp import _core, _cpu, modelfile
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cbp"
@@ -257,8 +257,20 @@ def loaded(module):
     return importlib.import_module(f"cbp.{module}")
 
 
-def is_from(thing, module):
-    return (inspect.isclass(thing) or inspect.isfunction(thing)) and thing.__module__ == f"cbp.{module}"
+def offered_by(module):
+    """Classes and functions, name -> thing, that a module defines; of a package that defines nothing itself, what its files
+    define and it imports; and what it lists."""
+    content, own = loaded(module), f"cbp.{module}"
+    things = {name: thing for name, thing in vars(content).items()
+              if not name.startswith("_") and (inspect.isclass(thing) or inspect.isfunction(thing))}
+    only_imports = all(thing.__module__ != own for thing in things.values())
+    return {name: thing for name, thing in things.items()
+            if thing.__module__ == own or name in getattr(content, "__all__", ())
+            or (only_imports and thing.__module__.startswith(f"{own}."))}
+
+
+LAYER_CLASSES = [thing for thing in offered_by("layers").values() if inspect.isclass(thing)
+                 and issubclass(thing, cbp.layers.Layer) and thing is not cbp.layers.Layer]
 
 
 def test_all_is_all():
@@ -293,8 +305,12 @@ def test_lists_of_names_are_true(module):
     assert len(set(listed)) == len(listed)
     for name in listed:
         assert hasattr(content, name), name
-    defined = {name for name, value in vars(content).items() if not name.startswith("_") and is_from(value, module)}
-    assert defined <= set(listed)
+    assert set(offered_by(module)) <= set(listed)
+
+
+def test_no_layer_is_checked_by_nobody():
+    """The checks of what is public see the layers, wherever in the package they are defined."""
+    assert set(LAYER_CLASSES) == set(modelfile.description.LAYERS.values())
 
 
 def test_the_version_is_the_projects():
@@ -314,12 +330,9 @@ def test_every_package_is_shipped():
 
 def undescribed(module):
     """Public things without a docstring of their own or an inherited one."""
-    content = loaded(module)
-    if not inspect.getdoc(content):
+    if not inspect.getdoc(loaded(module)):
         yield module
-    for name, thing in vars(content).items():
-        if name.startswith("_") or not is_from(thing, module):
-            continue
+    for name, thing in offered_by(module).items():
         if not thing.__doc__ or thing.__doc__.startswith(f"{name}("):  # the second: what a dataclass makes up
             yield f"{module}.{name}"
         if not inspect.isclass(thing):
@@ -359,6 +372,13 @@ def test_parameters_are_described():
                 if argument != "self" and parameter.kind is not parameter.VAR_KEYWORD:
                     missing += [] if re.search(rf"\b{argument}\b", text) else [f"{label}({argument})"]
     assert missing == []
+
+
+@pytest.mark.parametrize("layer", LAYER_CLASSES, ids=lambda layer: layer.__name__)
+def test_layers_say_what_they_refuse(layer):
+    """Those without arguments refuse none."""
+    described = re.search(r"\nRaises\n------\n(ValueError, TypeError|TypeError, ValueError)\n    \w", inspect.getdoc(layer))
+    assert described or not inspect.signature(layer).parameters
 
 
 # --- the stub of the core -----------------------------------------------------------------------------------------

@@ -4,12 +4,16 @@ import copy
 import json
 import os
 import pickle
+import re
 import struct
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+from cases import LAYERS as LAYER_CASES
 
 import cbp
 from cbp import initializers, layers, losses, modelfile
@@ -256,6 +260,14 @@ def test_a_negative_variance_is_refused():
         modelfile.dumps(net)
 
 
+def test_a_negative_running_variance_is_refused(tmp_path):
+    net = cbp.Network(2, [cbp.BatchNorm()], loss="mean_squared_error")
+    net.statistics["0.variance"][1] = -1
+    with pytest.raises(ValueError, match=r"0\.variance holds a value below 0; network\.statistics\['0\.variance'\] can be set"):
+        net.save(tmp_path / "net.cbp")
+    assert not os.listdir(tmp_path)
+
+
 def nested(levels):
     return [nested(levels - 1)] if levels else []
 
@@ -306,3 +318,86 @@ def test_a_layer_of_another_kind_is_refused(monkeypatch):
     monkeypatch.setattr("cbp.modelfile.description.LAYERS", {})
     with pytest.raises(TypeError, match="layer 0 cannot be saved: Dense is none of cbp's layers"):
         modelfile.dumps(net)
+
+
+# The page that describes the format
+
+
+def tables_of_layers():
+    """Of docs/model-file.md: kind -> (keys, arrays) of the table of kinds, and the keys that the table after it explains."""
+    page = (Path(__file__).parents[1] / "docs" / "model-file.md").read_text(encoding="utf-8")
+    section = page[page.index("A layer is `kind`") : page.index("**JSON, strictly.**")]
+    kinds, keys = (table.splitlines() for table in re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in kinds[2:]]
+    explained = [name for line in keys[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
+    return {kind.strip("`"): (re.findall(r"`(\w+)`", names), arrays) for kind, names, arrays in rows}, explained
+
+
+DOCUMENTED, EXPLAINED = tables_of_layers()
+
+
+def promised(layer, shape):
+    """The arrays, name -> shape, that the page promises for a layer: its parameters, and its statistics."""
+    kind = next(name for name, kind in LAYERS.items() if type(layer) is kind)
+    written = DOCUMENTED[kind][1]
+    if kind == "bidirectional":
+        assert re.findall(r"`(.*?)`", written) == ["forward.", "backward.", "layer"]
+        inner = promised(layer.layer, shape)[0]
+        return {f"{side}.{name}": size for side in ("forward", "backward") for name, size in inner.items()}, {}
+    if kind == "residual":
+        assert re.findall(r"`(.*?)`", written) == ["0.", "1.", "layers", "skip.weight"]
+        return promised_inside(layer, shape)
+    sizes = {name: getattr(layer, name, None) for name in EXPLAINED} | {"inputs": shape[-1]}
+    kernel = sizes["kernel_size"]
+    sizes["height"], sizes["width"] = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    sizes["kernel"] = kernel
+    found = [
+        (name, star, tuple(int(eval(axis, {}, sizes)) for axis in axes.split(",")))
+        for name, star, axes in re.findall(r"`(\w+)`(\*?) \((.*?)\)", written)
+        if name != "bias" or layer.bias
+    ]
+    return {name: size for name, star, size in found if not star}, {name: size for name, star, size in found if star}
+
+
+def promised_inside(layer, shape):
+    """The same of a residual block."""
+    parameters, statistics, inner_shape = {}, {}, shape
+    for k, inner in enumerate(layer.layers):
+        for arrays, own in zip((parameters, statistics), promised(inner, inner_shape), strict=True):
+            arrays |= {f"{k}.{name}": size for name, size in own.items()}
+        inner_shape = inner.output_shape(inner_shape)
+    if inner_shape != shape:
+        ones = (1,) * (len(shape) - 1 if inner_shape[:-1] != shape[:-1] else 0)
+        parameters["skip.weight"] = (*ones, shape[-1], inner_shape[-1])
+    return parameters, statistics
+
+
+def test_the_page_lists_every_kind_of_layer_with_its_keys():
+    assert {kind: names for kind, (names, _) in DOCUMENTED.items()} == {
+        kind: [field.name for field in sorted(fields(layer), key=lambda field: bool(field.kw_only))]
+        for kind, layer in LAYERS.items()
+    }
+    assert sorted(EXPLAINED) == sorted({name for names, _ in DOCUMENTED.values() for name in names})
+
+
+RESIDUALS = {
+    "residual, changed features": (cbp.Residual([cbp.Dense(3, bias=False)]), (4, 2)),
+    "residual, shorter sequence": (cbp.Residual([cbp.Conv1D(3, 3, stride=2, padding="same")]), (6, 2)),
+    "residual in residual": (cbp.Residual([cbp.Residual([cbp.Dense(3), cbp.BatchNorm()]), cbp.Dense(2)]), (2,)),
+}
+
+
+@pytest.mark.parametrize("case", [*LAYER_CASES, *RESIDUALS])
+def test_the_page_promises_the_arrays_that_there_are(case):
+    layer, shape = (LAYER_CASES | RESIDUALS)[case]
+    net = cbp.Network(shape, [layer, cbp.BatchNorm()], loss="mean_squared_error", seed=0)
+    net.set_optimizer(cbp.SGD(0.1, momentum=0.9))
+    parameters, statistics = promised(layer, shape)
+    size = net.output_shape[-1:]
+    expected = {f"0.{name}": axes for name, axes in parameters.items()} | {"1.scale": size, "1.shift": size}
+    states = {f"optimizer.velocity.{name}": axes for name, axes in expected.items()}
+    expected |= {f"0.{name}": axes for name, axes in statistics.items()} | {"1.mean": size, "1.variance": size} | states
+    data = modelfile.dumps(net)
+    header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
+    del header["__metadata__"]
+    assert [(name, tuple(entry["shape"])) for name, entry in header.items()] == list(expected.items())

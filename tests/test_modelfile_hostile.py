@@ -244,6 +244,18 @@ WRONG = {
 }
 
 
+def test_a_running_variance_below_0_is_refused():
+    net = cbp.Network(3, [cbp.Residual([cbp.BatchNorm()]), cbp.BatchNorm()], loss="mean_squared_error")
+    for name in ("0.0.variance", "1.variance"):
+        edited = parts(modelfile.dumps(net))
+        state(name, -1)(edited)
+        refused(assembled(edited), f"{name} holds a value below 0")
+    edited = parts(modelfile.dumps(net))
+    state("1.mean", -1)(edited)
+    state("1.variance", 0)(edited)
+    assert np.isfinite(modelfile.loads(assembled(edited)).predict(np.ones((1, 3)))).all()
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_one_wrong_value_is_refused_with_its_reason(case):
     edit, message = WRONG[case]

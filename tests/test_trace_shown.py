@@ -220,6 +220,7 @@ def test_batch_norm_shows_its_moments_and_what_it_remembers():
     traced = net.trace([[1.0, 0.0], [3.0, 4.0]], [1.0, 2.0])
     assert (traced.unit("μ[1]").value, traced.unit("v[1]").value) == (2.0, 1.0)
     assert traced.unit("μ[2]").formula == "(x2⁽¹⁾ + x2⁽²⁾) / 2"
+    assert traced.unit("v[1]").back_symbols == ("-x̂1⁽¹⁾/(2·(v[1] + ε))", "-x̂1⁽²⁾/(2·(v[1] + ε))")
     assert traced.unit("x̂1", row=1).value == pytest.approx(1 / np.sqrt(1 + 1e-5))
     assert traced.coupled
     remembered = {(statistic.name, statistic.index): statistic for statistic in traced.statistics}
@@ -329,3 +330,33 @@ def test_long_sequences_and_large_layers_are_cut_short():
     assert "h1[t=30].12" in traced.to_text(steps=30, units=100)
     with pytest.raises(ValueError, match="steps must be a whole number of at least 1, got 0"):
         traced.to_text(steps=0)
+
+
+def mixed(rows=1):
+    """A layer with connections, whose weights are called after them, and with parameters that have names of their own."""
+    net = network((3,), [cbp.Residual([dense(3, "tanh"), cbp.BatchNorm()]), dense(1)])
+    return net.trace(*data(net, rows=rows), optimizer=cbp.SGD(0.1))
+
+
+@pytest.mark.parametrize("connections", [20, 4])
+def test_gradients_of_a_layer_with_connections_and_shared_parameters(connections):
+    trace = mixed(rows=2)
+    lines = trace.to_text(connections=connections).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("  For example"))
+    start = next(i for i, line in enumerate(lines) if i > start and line.startswith("  Layer 1, Residual"))
+    head = next(i for i, line in enumerate(lines) if i > start and line.startswith("    parameter "))
+    equations = lines[start + 1 : head]
+    assert {line.split()[0] for line in equations if re.match(" {4}[^ ]", line)} == {
+        f"{letter}b[{c}]" for letter in "γβ" for c in (1, 2, 3)
+    }
+    assert lines[start].endswith(", the largest gradients") == (connections == 4)
+    page = trace._repr_html_()
+    assert "<tr><th></th>" not in page
+    assert re.search(r"<th>γb\[1\]</th><td><div><span>row 1</span>.*?</div><div>(<div>)?<span>row 2</span>", page)
+
+
+def test_a_table_that_shows_all_connections_does_not_speak_of_the_largest():
+    net = network((12,), [cbp.LayerNorm(), dense(1)])
+    trace = net.trace(*data(net, rows=1), optimizer=cbp.SGD(0.1))
+    assert "  Layer 2, Dense, identity, output 1\n    connection" in trace.to_text(units=10, connections=13)
+    assert "  Layer 2, Dense, identity, output 1, the largest gradients\n    connection" in trace.to_text(connections=12)

@@ -66,6 +66,13 @@ class Layer:
         return {}
 
 
+def checked_axis(layer: Layer, input_shape: Shape, axis: str = "features") -> Shape:
+    """The shape of an input; raises ValueError unless it has a last axis, on which the layer acts."""
+    if not input_shape:
+        raise ValueError(f"{type(layer).__name__} needs an axis of {axis}, its input has the shape ()")
+    return input_shape
+
+
 def checked_activation(name: object) -> str:
     """The name of an activation; raises TypeError or ValueError."""
     if not isinstance(name, str):

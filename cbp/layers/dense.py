@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from cbp import _check
 from cbp.initializers import Initializer
-from cbp.layers.base import ZEROS, Layer, Parameter, Shape, checked_activation, chosen_init
+from cbp.layers.base import ZEROS, Layer, Parameter, Shape, checked_activation, checked_axis, chosen_init
 
 __all__ = ["Dense"]
 
@@ -17,7 +17,8 @@ __all__ = ["Dense"]
 class Dense(Layer):
     """A fully connected layer: ``output = activation(input @ weight + bias)``.
 
-    It acts on the last axis: of a sequence (time, features) on every step, of an image on every pixel.
+    Takes (..., inputs), gives (..., units): it acts on the last axis, of a sequence (time, features) on every step, of an image
+    on every pixel.
 
     Parameters
     ----------
@@ -49,9 +50,7 @@ class Dense(Layer):
         object.__setattr__(self, "init", chosen_init(self.init, self.activation))
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        if not input_shape:
-            raise ValueError(f"Dense({self.units}) needs an axis of features, its input has the shape ()")
-        return (*input_shape[:-1], self.units)
+        return (*checked_axis(self, input_shape)[:-1], self.units)
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
         assert isinstance(self.init, Initializer)

@@ -16,10 +16,11 @@ __all__ = ["Embedding"]
 
 @dataclass(frozen=True)
 class Embedding(Layer):
-    """A table of which every input picks a row: ``output[t] = weight[input[t]]``, from (time,) to (time, units).
+    """A table of which every input picks a row: ``output[t] = weight[input[t]]``.
 
-    It is the first layer of a network, and the inputs are whole numbers from 0 to ``vocabulary - 1`` in an array of any dtype.
-    A float32 network holds whole numbers up to 2**24, so a larger vocabulary needs float64.
+    Takes (time,), gives (time, units). It is the first layer of a network, and the inputs are whole numbers from 0 to
+    ``vocabulary - 1`` in an array of any dtype. A float32 network holds whole numbers up to 2**24, so a larger vocabulary needs
+    float64.
 
     Parameters
     ----------

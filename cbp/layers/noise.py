@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cbp import _check
-from cbp.layers.base import Layer, Shape
+from cbp.layers.base import Layer, Shape, checked_axis
 
 __all__ = ["Dropout", "GaussianNoise"]
 
@@ -19,9 +19,7 @@ class _Noise(Layer):
     """What the two have in common: the shape stays."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        if not input_shape:
-            raise ValueError(f"{type(self).__name__} needs an axis of features, its input has the shape ()")
-        return input_shape
+        return checked_axis(self, input_shape)
 
 
 @dataclass(frozen=True)
@@ -29,10 +27,17 @@ class Dropout(_Noise):
     """While training, every number becomes 0 with the probability ``rate`` and else is divided by ``1 - rate``, so that its
     mean stays; at prediction nothing happens.
 
+    Takes (..., features), gives the same shape.
+
     Parameters
     ----------
     rate : float
         From 0 to below 1. The probability is a multiple of 2^-32.
+
+    Raises
+    ------
+    ValueError, TypeError
+        The rate is out of range or no number.
 
     Notes
     -----
@@ -50,12 +55,18 @@ class Dropout(_Noise):
 class GaussianNoise(_Noise):
     """While training, a normal number of mean 0 and this deviation is added to every number; at prediction nothing happens.
 
-    The numbers come from 32 random bits each (Box & Muller, 1958), so none is more than 6.7 deviations from 0.
+    Takes (..., features), gives the same shape. The normal numbers come from 32 random bits each (Box & Muller, 1958), so none
+    is more than 6.7 deviations from 0.
 
     Parameters
     ----------
     deviation : float
         Not below 0, in the unit of the numbers.
+
+    Raises
+    ------
+    ValueError, TypeError
+        The deviation is below 0, not finite or no number.
     """
 
     deviation: float

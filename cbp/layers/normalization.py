@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cbp import _check
-from cbp.layers.base import ONES, ZEROS, Layer, Parameter, Shape, checked_activation
+from cbp.layers.base import ONES, ZEROS, Layer, Parameter, Shape, checked_activation, checked_axis
 
 __all__ = ["BatchNorm", "LayerNorm"]
 
@@ -14,9 +14,7 @@ class _Normalization(Layer):
     """What the two have in common: the shape stays, and every channel (number of the last axis) has a scale and a shift."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        if not input_shape:
-            raise ValueError(f"{type(self).__name__} needs an axis of channels, its input has the shape ()")
-        return input_shape
+        return checked_axis(self, input_shape, "channels")
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
         return {"scale": Parameter(input_shape[-1:], ONES), "shift": Parameter(input_shape[-1:], ZEROS)}
@@ -25,6 +23,8 @@ class _Normalization(Layer):
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm(_Normalization):
     """Batch normalization: ``activation((x - mean) / sqrt(variance + epsilon) * scale + shift)`` for every channel.
+
+    Takes (..., channels), gives the same shape.
 
     While training, mean and variance are those of the batch: over its samples and over all positions of a sample (pixels, time
     steps). So the outputs of a sample depend on the others in the batch. At prediction, in ``evaluate`` and in gradients on
@@ -44,6 +44,11 @@ class BatchNorm(_Normalization):
         How far a step moves the running statistics, above 0 and at most 1 (PyTorch's meaning; in Keras 1 - momentum).
     epsilon : float
         Added to the variance, at least 1e-12.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of range, of the wrong kind, or an unknown name.
 
     Notes
     -----
@@ -68,12 +73,19 @@ class LayerNorm(_Normalization):
     """Layer normalization: ``activation((x - mean) / sqrt(variance + epsilon) * scale + shift)``, the mean and the (biased)
     variance being those of the last axis, for every position of every sample by itself.
 
+    Takes (..., channels), gives the same shape.
+
     Parameters
     ----------
     activation : str
         One of ``cbp.layers.ACTIVATIONS``, applied last.
     epsilon : float
         Added to the variance, at least 1e-12.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of range, of the wrong kind, or an unknown name.
 
     Notes
     -----

@@ -102,8 +102,10 @@ def _gatewise(init: Initializer) -> Initializer:
 class RNN(Recurrent):
     """The simple recurrent layer of Elman (1990), *Finding structure in time*.
 
+    Takes (time, inputs), gives (units,) or, with ``return_sequences``, (time, units).
+
     ``h_t = f(x_t @ weight + h_{t-1} @ recurrent + bias)``, with weight (inputs, units), recurrent (units, units) and bias
-    (units,).
+    (units,). PyTorch's ``nn.RNN`` has two biases, whose sum this one is.
 
     Parameters
     ----------
@@ -149,6 +151,8 @@ class RNN(Recurrent):
 class LSTM(Recurrent):
     """Long short-term memory (Hochreiter & Schmidhuber, 1997) with a forget gate (Gers et al., 2000), as in PyTorch.
 
+    Takes (time, inputs), gives (units,) or, with ``return_sequences``, (time, units).
+
     With four sums (i, f, g, o) = ``x_t @ weight + h_{t-1} @ recurrent + bias`` a number of the state, σ the logistic function::
 
         c_t = σ(f) c_{t-1} + σ(i) tanh(g)
@@ -163,6 +167,11 @@ class LSTM(Recurrent):
         Numbers of the state, at least 1.
     return_sequences, reverse, bptt, stateful, bias, init, recurrent_init
         As of :class:`RNN`; every gate starts as a matrix of its own.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of range, of the wrong kind, or an unknown name.
     """
 
     GATES: ClassVar[int] = 4
@@ -178,7 +187,7 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """The gated recurrent unit (Cho et al., 2014) in the form that cuDNN and PyTorch compute.
 
-    ::
+    Takes (time, inputs), gives (units,) or, with ``return_sequences``, (time, units)::
 
         r = σ(x_t W_r + h_{t-1} U_r + b_r)
         z = σ(x_t W_z + h_{t-1} U_z + b_z)
@@ -195,6 +204,11 @@ class GRU(Recurrent):
         Numbers of the state, at least 1.
     return_sequences, reverse, bptt, stateful, bias, init, recurrent_init
         As of :class:`RNN`; every gate starts as a matrix of its own.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of range, of the wrong kind, or an unknown name.
     """
 
     GATES: ClassVar[int] = 3
@@ -205,8 +219,9 @@ class GRU(Recurrent):
 class Bidirectional(Layer):
     """A recurrent layer and its copy that reads time from the end (Schuster & Paliwal, 1997), side by side.
 
-    The outputs (…, 2 units) are those of the layer, then those of the copy: of every step, or the last state of both, which for
-    the copy is the one after the first step. The parameters are called ``forward.weight``, ..., ``backward.weight``, ...
+    Takes (time, inputs), gives (2 units,) or, if the layer has ``return_sequences``, (time, 2 units). The outputs are those of
+    the layer, then those of the copy: of every step, or the last state of both, which for the copy is the one after the first
+    step. The parameters are called ``forward.weight``, ..., ``backward.weight``, ...
 
     Parameters
     ----------

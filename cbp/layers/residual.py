@@ -16,6 +16,8 @@ __all__ = ["Residual"]
 class Residual(Layer):
     """Layers and a way around them: ``output = activation(layers(x) + skip(x))``.
 
+    Takes what the first of the layers takes, gives what the last gives.
+
     Where the layers keep the shape, ``skip(x)`` is x. Where they change the last axis, it is ``x @ skip.weight``, a product on
     every position. Where they also divide the other axes of a sequence or a picture by whole numbers (rounded up), it is that
     product on every second, third, ... position: a convolution of kernel size 1 with a stride. Source: He et al. (2016), "Deep

@@ -14,7 +14,10 @@ __all__ = ["Flatten", "Reshape"]
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """All numbers of a sample on one axis, the last axis running fastest."""
+    """All numbers of a sample on one axis, the last axis running fastest.
+
+    Takes any shape, gives (numbers,).
+    """
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (prod(input_shape),)
@@ -23,6 +26,8 @@ class Flatten(Layer):
 @dataclass(frozen=True)
 class Reshape(Layer):
     """The numbers of a sample in another shape, the last axis running fastest.
+
+    Takes any shape of as many numbers, gives ``shape``.
 
     Parameters
     ----------

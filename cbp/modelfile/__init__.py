@@ -25,7 +25,7 @@ from cbp.network import Network
 
 __all__ = ["dumps", "load", "loads", "save"]
 
-_NOT_NEGATIVE = ("optimizer.variance.", "optimizer.squares.")  # means and sums of squares
+_NOT_NEGATIVE = ("optimizer.variance.", "optimizer.squares.")  # means and sums of squares; and ".variance" of a layer
 _LONGEST_MESSAGE = 400
 
 Array = npt.NDArray[Any]
@@ -47,7 +47,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ValueError, TypeError
-        A weight or the optimizer's state is not finite, or ``metadata`` holds what JSON cannot. The file is untouched.
+        A weight, a running statistic or the optimizer's state is not finite, a variance is below 0, or ``metadata`` holds
+        what JSON cannot. The file is untouched.
     OSError
         The file cannot be written (no such folder, no permission, disk full). What was there before is still there.
     """
@@ -101,8 +102,7 @@ def _encode(network: Network) -> tuple[bytes, bytearray]:
     description = Description.of(network)
     arrays = _arrays_of(network)
     if problem := _wrong_value(arrays):
-        advice = "; set_optimizer gives a fresh state" if problem.startswith("optimizer.") else ""
-        raise ValueError(f"the network cannot be saved: {problem}{advice}")
+        raise ValueError(f"the network cannot be saved: {problem}{_remedy(network, problem.split()[0])}")
     text = description.to_json()
     data = container.pack(arrays, description.dtype)
     metadata = {"cbp": text, "crc32": _checksum(text, [data])}
@@ -127,9 +127,16 @@ def _wrong_value(arrays: Mapping[str, Array]) -> str:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             return f"{name} holds a value that is not finite"
-        if name.startswith(_NOT_NEGATIVE) and array.min() < 0:
+        if (name.startswith(_NOT_NEGATIVE) or name.endswith(".variance")) and array.min() < 0:
             return f"{name} holds a value below 0"
     return ""
+
+
+def _remedy(network: Network, name: str) -> str:
+    """How a network gets rid of what is wrong with an array; nothing is said of weights, which are the user's."""
+    if name in network.statistics:
+        return f"; network.statistics[{name!r}] can be set"
+    return "; set_optimizer gives a fresh state" if name.startswith("optimizer.") else ""
 
 
 def _decode(file: BinaryIO, size: int) -> Network:

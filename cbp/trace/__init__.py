@@ -3,13 +3,21 @@
 ``network.trace(x, y)`` computes what ``network.train_on_batch(x, y)`` would do, one unit after the other, with nothing
 but ``math`` and lists: a teaching tool, and an independent oracle for the compiled core.
 
-rules.py     activations, losses and optimizers, each with its derivative and its formula
+reading.py   what the step needs of the network and of the data, as plain numbers
+graph.py     the numbers as nodes: what each is computed from, and its derivatives
+rules/       activations, losses and optimizers, each with its derivative and its formula
+layers/      how the nodes of every kind of layer arise; philox.py draws the noise of a step
 step.py      the step: forward, loss, backward, update
 records.py   what is kept of it: terms, units, layers, rows, parameters
-formulas.py  the formulas with their numbers; text.py and html.py lay them out
+names.py     what the numbers are called
+formulas.py  the formulas with their numbers, of dense layers on rows of features; layered.py those of all other networks
+text.py      lays them out, with layered_text.py, in the lines of lines.py
+html.py      the same with layered_html.py, in the elements of elements.py, and with the drawing of svg.py
 
 Names: inputs x1, x2, ...; hidden units h1, h2, ..., or h1.1, h1.2, ..., h2.1, ... (layer.unit) where there are several
-hidden layers; outputs ŷ, or ŷ1, ŷ2, ...; the constant 1 that a bias is the weight of is called "bias".
+hidden layers; outputs ŷ, or ŷ1, ŷ2, ...; the constant 1 that a bias is the weight of is called "bias". Of a sequence h[t=2].3
+is feature 3 at time step 2, of an image h[1,2,3] is row 1, column 2, channel 3. A weight is called after what it connects,
+x1 → h1; one that is shared between places has a name of its own, such as the tap w[1,2]. names.py has them all.
 """
 
 from __future__ import annotations
@@ -172,9 +180,11 @@ def trace(
     ----------
     network : Network
     x : array_like
-        One row (features,) or a batch (rows, features).
+        One row, of the shape ``network.input_shape`` such as (features,), (time, features) or (height, width, channels), or a
+        batch (rows, *input_shape).
     y : array_like
-        Its target, a number, a label or a row as the network's loss takes it, or one for every row of the batch.
+        Its target, of the shape ``network.output_shape``, or where the loss takes labels the label of every position,
+        ``output_shape[:-1]``; a single number needs no axis. Or one for every row of the batch.
     optimizer : Optimizer or str, optional
         The rule of the step. Without one, or with one equal to ``network.optimizer``, the step goes on from the
         network's optimizer state; any other starts afresh. A network that was never trained takes ``Adam(1e-3)``.
@@ -190,7 +200,7 @@ def trace(
     Raises
     ------
     ValueError, TypeError
-        ``x``, ``y``, ``optimizer`` or ``sample_weight`` do not fit the network.
+        ``x``, ``y``, ``optimizer``, ``sample_weight`` or ``lengths`` do not fit the network.
     DivergedError
         A number of the step is not finite.
     """
@@ -206,7 +216,7 @@ def trace(
     after, goals_after = _passed(net, values, samples, read=False)
     passes, ends = (made, after), zip(goals, goals_after, strict=True)
     rows = [
-        row_of(net, r, sample, share, passes, pair, layers_of(net, made, r))
+        row_of(r, sample, share, passes, pair, layers_of(net, made, r))
         for r, (sample, share, pair) in enumerate(zip(samples, shares, ends, strict=True))
     ]
     penalty_before, penalty_after = penalty_of(net, net.values), penalty_of(net, values)

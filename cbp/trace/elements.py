@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
 
-CLASSES = {"↑": "up", "↓": "down", "=": "quiet"}
-WORDS = {"↑": "↑ should rise", "↓": "↓ should fall", "=": "= stays"}
+from cbp.trace.lines import DIRECTIONS
 
+CLASSES = {"↑": "up", "↓": "down", "=": "quiet"}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Collection[int] = ()) -> str:
@@ -25,6 +25,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Collectio
     return f'<div class="wide"><table>{start}<tbody>{"".join(map(line, rows))}</tbody></table></div>'
 
 
+def even(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows of equally many cells, so that the lines below them are equally long."""
+    width = max(map(len, rows), default=0)
+    return [[*row, *[""] * (width - len(row))] for row in rows]
+
+
 def quiet(text: str) -> str:
     return f'<p class="quiet">{escape(text)}</p>'
 
@@ -39,4 +45,4 @@ def code(text: str) -> str:
 
 
 def direction(arrow: str) -> str:
-    return f'<span class="{CLASSES[arrow]}">{WORDS[arrow]}</span>' if arrow else ""
+    return f'<span class="{CLASSES[arrow]}">{DIRECTIONS[arrow]}</span>' if arrow else ""

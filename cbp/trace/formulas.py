@@ -287,8 +287,21 @@ def change(parameter: Parameter) -> str:
 
 def shown_parameters(trace: Trace, k: int, limits: Limits) -> tuple[list[Parameter], int]:
     """The parameters of layer k, if they are many those with the largest gradients; and how many are left out."""
-    own = [parameter for parameter in trace.parameters if parameter.name.startswith(f"{k}.")]
-    if len(own) <= limits.connections:
-        return own, 0
-    own.sort(key=lambda parameter: -abs(parameter.gradient))
-    return own[: limits.connections], len(own) - limits.connections
+    return _largest([parameter for parameter in trace.parameters if parameter.name.startswith(f"{k}.")], limits.connections)
+
+
+def shared_parameters(trace: Trace, k: int, limits: Limits) -> tuple[list[Parameter], int]:
+    """Those of them whose gradients are written out place by place: as many as units, and the others serve one connection."""
+    own = (parameter for parameter in trace.parameters if parameter.name.startswith(f"{k}."))
+    return _largest([parameter for parameter in own if parameter.symbol], limits.units)
+
+
+def _largest(parameters: list[Parameter], most: int) -> tuple[list[Parameter], int]:
+    if len(parameters) <= most:
+        return parameters, 0
+    return sorted(parameters, key=lambda parameter: -abs(parameter.gradient))[:most], len(parameters) - most
+
+
+def noun(parameters: Sequence[Parameter]) -> str:
+    """What they are together."""
+    return "parameter" if any(parameter.symbol for parameter in parameters) else "connection"

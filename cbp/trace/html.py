@@ -173,7 +173,7 @@ def _parameters(trace: Trace, k: int, limits: Limits) -> str:
     if not parameters:
         return ""
     slots = [f"{slot} {formulas.SYMBOLS[slot]}" for slot in trace.optimizer.slots]
-    noun = "parameter" if parameters[0].symbol else "connection"
+    noun = formulas.noun(parameters)
     rows = []
     for p in parameters:
         total = number(p.gradient, limits.digits)

@@ -7,8 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from cbp.trace import layered
-from cbp.trace.elements import code, direction, formula, quiet, table
-from cbp.trace.formulas import Limits, more, number, shown_parameters
+from cbp.trace.elements import code, direction, even, formula, quiet, table
+from cbp.trace.formulas import Limits, more, number, shared_parameters
 from cbp.trace.layered import Equation
 from cbp.trace.layered_text import COLUMNS
 from cbp.trace.records import Row, Unit
@@ -71,7 +71,7 @@ def backward(trace: Trace, row: Row, k: int, limits: Limits) -> str:
 def _groups(groups: Sequence[tuple[str, list[Unit], int]], cells: Callable[[Unit], list[str]]) -> str:
     parts = []
     for heading, units, left in groups:
-        rows = [[escape(unit.name), *cells(unit)] for unit in units]
+        rows = even([[escape(unit.name), *cells(unit)] for unit in units])
         title = f"<p><b>{escape(heading)}</b></p>" if heading and units else ""
         parts.append(title + (table([], rows) if rows else ""))
         parts += map(quiet, more(left, "units" if units else "steps"))
@@ -80,11 +80,11 @@ def _groups(groups: Sequence[tuple[str, list[Unit], int]], cells: Callable[[Unit
 
 def gradients(trace: Trace, k: int, limits: Limits) -> str:
     """The gradients of layer k's shared parameters, place by place."""
-    parameters, left = shown_parameters(trace, k, limits._replace(connections=limits.units))
-    if not parameters or not parameters[0].symbol:
+    parameters, left = shared_parameters(trace, k, limits)
+    if not parameters:
         return ""
-    rows = [
-        [escape(parameter.symbol), "".join(map(equation, layered.gradient(trace, parameter, limits)))]
-        for parameter in parameters
-    ]
+    rows = []
+    for parameter in parameters:
+        lines = map(equation, layered.gradient(trace, parameter, limits))
+        rows.append([escape(parameter.symbol), "".join(f"<div>{line}</div>" for line in lines)])
     return table([], rows) + "".join(map(quiet, more(left, "parameters")))

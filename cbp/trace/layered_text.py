@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cbp.trace import layered
-from cbp.trace.formulas import Limits, more, number, shown_parameters, values_text
+from cbp.trace.formulas import Limits, more, number, shared_parameters, shown_parameters, values_text
 from cbp.trace.layered import Equation
 from cbp.trace.lines import DIRECTIONS, LABEL, WIDTH, columns, padded, title, wrapped
 from cbp.trace.records import Layer, Row, Unit
@@ -109,14 +109,15 @@ def _said(trace: Trace, row: Row, unit: Unit, limits: Limits) -> list[Equation]:
 
 
 def gradients(trace: Trace, k: int, limits: Limits) -> list[str]:
-    """The gradients of layer k's shared parameters, place by place."""
-    parameters, left = shown_parameters(trace, k, limits._replace(connections=limits.units))
+    """The heading of layer k's parameters, and the gradients of those that are shared, place by place."""
+    parameters, left_out = shown_parameters(trace, k, limits)
     if not parameters:
         return []
-    lines = ["", f"  {layered.layer_title(trace.rows[0], k)}{', the largest gradients' if left else ''}"]
-    if not parameters[0].symbol:
+    shared, left = shared_parameters(trace, k, limits)
+    lines = ["", f"  {layered.layer_title(trace.rows[0], k)}{', the largest gradients' if left_out or left else ''}"]
+    if not shared:
         return lines
-    width = max(LABEL, *(len(parameter.symbol) + 6 for parameter in parameters))
-    for parameter in parameters:
+    width = max(LABEL, *(columns(parameter.symbol) + 6 for parameter in shared))
+    for parameter in shared:
         lines += equations(f"    {parameter.symbol}", width, layered.gradient(trace, parameter, limits))
-    return [*lines, ""]
+    return [*lines, *("    " + line for line in more(left, "parameters")), ""]

@@ -47,8 +47,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], indent: str) -> li
     lines = []
     for row in cells:
         sized = enumerate(zip(row, widths, strict=True))
-        padded = [cell.ljust(width) if c < 2 else cell.rjust(width) for c, (cell, width) in sized]
-        lines.append((indent + "   ".join(padded)).rstrip())
+        aligned = [cell.ljust(width) if c < 2 else cell.rjust(width) for c, (cell, width) in sized]
+        lines.append((indent + "   ".join(aligned)).rstrip())
     return lines
 
 

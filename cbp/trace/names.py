@@ -32,7 +32,7 @@ class Symbols:
     """Names of the numbers of one array of parameters.
 
     The first ``kept`` axes are always named, the others unless all of them have the size 1. Along axis ``gate`` lie the gates,
-    which are named by letters; along ``rows`` numbers begin with 0, as they do in the data.
+    which are named by letters. ``from_zero``: the first axis is counted from 0, as the data that pick its rows do.
     """
 
     letter: str

@@ -22,6 +22,7 @@ class Term(NamedTuple):
 
     @property
     def product(self) -> float:
+        """What it adds to the sum."""
         return self.weight * self.value
 
 
@@ -36,6 +37,7 @@ class Use(NamedTuple):
 
     @property
     def product(self) -> float:
+        """What it adds to the gradient of the row."""
         return self.delta * self.value
 
 
@@ -87,18 +89,21 @@ class Unit:
 
     @property
     def terms(self) -> tuple[Term, ...]:
+        """What the unit is computed from."""
         nodes, node = self._graph.nodes, self._graph.nodes[self._number]
         pairs = zip(node.sources, node.factors, strict=True)
         return tuple(Term(_name(self._graph, node, source), factor, nodes[source].a) for source, factor in pairs)
 
     @property
     def back_terms(self) -> tuple[Term, ...]:
+        """The units that read it, each with ∂s/∂a and its δ: the addends of ∂L/∂a."""
         nodes, node = self._graph.nodes, self._graph.nodes[self._number]
         pairs = zip(node.readers, node.reader_factors, strict=True)
         return tuple(Term(_name(self._graph, node, reader), factor, nodes[reader].delta) for reader, factor in pairs)
 
     @property
     def symbols(self) -> tuple[str, ...]:
+        """How the weights of ``terms`` are written."""
         return tuple(_symbol(self._graph, self._number, i) for i in range(len(self._graph.nodes[self._number].sources)))
 
     @property
@@ -109,8 +114,11 @@ class Unit:
 
     @property
     def back_symbols(self) -> tuple[str, ...]:
+        """How those of ``back_terms`` are written."""
         graph, own = self._graph, self._number
-        return tuple(_symbol(graph, reader, graph.nodes[reader].sources.index(own)) for reader in graph.nodes[own].readers)
+        node = graph.nodes[own]
+        viewer = node if node.row < 0 else None
+        return tuple(_symbol(graph, reader, graph.nodes[reader].sources.index(own), viewer) for reader in node.readers)
 
     @property
     def own_derivative(self) -> float:
@@ -136,14 +144,17 @@ class Unit:
 
     @property
     def note(self) -> str:
+        """A remark, such as where the largest number came from."""
         return self._graph.nodes[self._number].note
 
     @property
     def formula(self) -> str:
+        """How s is computed, in names; empty for a weighted sum."""
         return self.template.text.format_map(self.known_names) if self.template else ""
 
     @property
     def template(self) -> Formula | None:
+        """The formula with keys in the place of names; None for a weighted sum."""
         return self._graph.nodes[self._number].formula
 
     @property
@@ -170,19 +181,21 @@ def _name(graph: Graph, viewer: Node, number: int) -> str:
     return f"{node.name}⁽{str(node.row + 1).translate(SUPERSCRIPTS)}⁾"
 
 
-def _known_names(graph: Graph, number: int) -> dict[str, str]:
+def _known_names(graph: Graph, number: int, viewer: Node | None = None) -> dict[str, str]:
+    """What the keys of a node's formula stand for where the viewer, or the node itself, says them."""
     node = graph.nodes[number]
-    names = {key: key for key in node.known} | {"self": node.name}
+    viewer = viewer or node
+    names = {key: key for key in node.known} | {"self": _name(graph, viewer, number)}
     keys = node.formula.keys if node.formula else ()
-    return names | {key: _name(graph, node, source) for key, source in zip(keys, node.sources, strict=True)}
+    return names | {key: _name(graph, viewer, source) for key, source in zip(keys, node.sources, strict=True)}
 
 
-def _symbol(graph: Graph, number: int, i: int) -> str:
+def _symbol(graph: Graph, number: int, i: int, viewer: Node | None = None) -> str:
     """How factor i of a node is written."""
     node = graph.nodes[number]
     if node.formula is None:
         return graph.symbol(node.parameters[i])
-    return node.formula.slopes[i].format_map(_known_names(graph, number))
+    return node.formula.slopes[i].format_map(_known_names(graph, number, viewer))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,11 +62,11 @@ def forward(net: Plain, parameters: Numbers, samples: Sequence[Sample], *, read:
         batch = compute(scope, layer, batch)
         made.values.append(batch)
         made.noted.append(scope.noted)
-    made.values[-1] = [_named_outputs(inputs, row, values) for row, values in enumerate(batch)]
+    made.values[-1] = [_named_outputs(inputs, values) for values in batch]
     return made
 
 
-def _named_outputs(scope: Scope, row: int, values: Values) -> Values:
+def _named_outputs(scope: Scope, values: Values) -> Values:
     """The outputs, under names of their own."""
     for position, nodes in values.positions():
         for c, node in enumerate(nodes):
@@ -155,7 +155,7 @@ def statistics_of(net: Plain, graph: Graph) -> list[Statistic]:
 
 
 def row_of(
-    net: Plain, r: int, sample: Sample, share: float, passes: tuple[Made, Made], goals: tuple[Goal, Goal],
+    r: int, sample: Sample, share: float, passes: tuple[Made, Made], goals: tuple[Goal, Goal],
     layers: tuple[tuple[Layer, ...], tuple[Unit, ...]],
 ) -> Row:  # fmt: skip
     """The record of row r, before and after the step."""

@@ -129,12 +129,13 @@ def _connections(trace: Trace, k: int, limits: Limits) -> list[str]:
         cells = [numbers[0], formulas.change(p), *numbers[1:]]
         rows.append([p.label, formula, *cells])
         short.append([p.label, gradient, *cells])
-    head = ["parameter" if parameters[0].symbol else "connection", "gradient", "before", "", "after", *slots]
+    noun = formulas.noun(parameters)
+    head = [noun, "gradient", "before", "", "after", *slots]
     lines = table(head, rows, "    ")
     if max(map(len, lines)) > WIDTH:
         lines = table(head, short, "    ")
     note = ", the largest gradients" if left_out else ""
-    tail = ["    " + line for line in more(left_out, "parameters" if parameters[0].symbol else "connections")]
+    tail = ["    " + line for line in more(left_out, f"{noun}s")]
     heading = [] if trace.layered else [f"  {formulas.layer_name(trace.rows[0], k)}{note}"]
     return [*heading, *lines, *tail]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from cbp.layers import Layer
 from cbp.trace.layers.scope import Scope, Values
@@ -12,13 +12,8 @@ OneRow = Callable[[Scope, Any, Values], Values]
 AllRows = Callable[[Scope, Any, list[Values]], list[Values]]
 
 
-class LayerRule(NamedTuple):
-    """``compute(scope, layer, batch)`` adds the layer's nodes for the values of all rows, and gives those of the outputs."""
-
-    compute: AllRows
-
-
-LAYER_RULES: dict[type[Layer], LayerRule] = {}
+LAYER_RULES: dict[type[Layer], AllRows] = {}
+"""Of every layer the function that adds its nodes for the values of all rows, and gives those of the outputs."""
 
 
 def rule(*kinds: type[Layer]) -> Callable[[OneRow], OneRow]:
@@ -33,7 +28,7 @@ def rule(*kinds: type[Layer]) -> Callable[[OneRow], OneRow]:
             return outputs
 
         for kind in kinds:
-            LAYER_RULES[kind] = LayerRule(row_by_row)
+            LAYER_RULES[kind] = row_by_row
         return compute
 
     return register
@@ -43,7 +38,7 @@ def batch_rule(kind: type[Layer]) -> Callable[[AllRows], AllRows]:
     """Registers a function that computes the layer on all rows."""
 
     def register(compute: AllRows) -> AllRows:
-        LAYER_RULES[kind] = LayerRule(compute)
+        LAYER_RULES[kind] = compute
         return compute
 
     return register
@@ -54,4 +49,4 @@ def compute(scope: Scope, layer: Layer, batch: list[Values]) -> list[Values]:
     found = LAYER_RULES.get(type(layer))
     if found is None:
         raise TypeError(f"a trace has no rule for the layer {layer!r}")
-    return found.compute(scope, layer, batch)
+    return found(scope, layer, batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import NamedTuple
@@ -152,7 +152,7 @@ class Scope:
         """Copies through which no gradient flows back."""
         return [self.constant(self.graph.nodes[node].name, self.value(node)) for node in nodes]
 
-    def say(self, lines: Callable[[], list[str]] | list[str]) -> None:
+    def say(self, lines: list[str]) -> None:
         """What the layer does, in symbols; said once, though computed on every row."""
         if not self.noted.lines:
-            self.noted.lines = lines if isinstance(lines, list) else lines()
+            self.noted.lines = lines
