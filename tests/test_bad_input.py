@@ -862,3 +862,52 @@ def test_the_first_mistake_is_found_before_anything_moves():
         (lambda net: net.train_on_batch(X, Y, **other, sample_weight=[1]), ValueError, "sample_weight"),
     ):
         refused(call, error, word, regressor(), trained(regressor()))
+
+
+# --- samples with axes: what nearly fits ------------------------------------------------------------------------------------
+
+IMAGES = cbp.Network((4, 6, 1), [cbp.Flatten(), cbp.Dense(2)], loss=MSE, seed=0)
+COLOURS = cbp.Network((4, 6, 3), [cbp.Flatten(), cbp.Dense(2)], loss=MSE, seed=0)
+STEPS = cbp.Network((5, 3), [cbp.Dense(2)], loss=MSE, seed=0)
+
+
+@pytest.mark.parametrize(("net", "shape", "remedy"), [
+    (IMAGES, (7, 4, 6), "X[..., None] adds the axis of one channel"),
+    (IMAGES, (7, 24), "X.reshape(-1, 4, 6, 1) is that"),
+    (COLOURS, (7, 3, 4, 6), "np.moveaxis(X, 1, -1) puts the channels last"),
+    (STEPS, (7, 2, 3), "shorter sequences are padded to 5 steps, and lengths= says how long each is"),
+    (STEPS, (7, 9, 3), "shorter sequences are padded to 5 steps"),
+])  # fmt: skip
+def test_shapes_that_nearly_fit(net, shape, remedy):
+    with pytest.raises(ValueError, match=re.escape(f"X must have the shape (samples, {', '.join(map(str, net.input_shape))}), "
+                                                   f"got {shape}; {remedy}")):
+        net.predict(np.zeros(shape))
+
+
+def test_sequences_of_different_lengths():
+    with pytest.raises(ValueError, match=r"^X must be a rectangular array .*; sequences of different lengths are padded"):
+        STEPS.predict([[[1, 2, 3]], [[1, 2, 3], [4, 5, 6]]])
+    with pytest.raises(TypeError, match=r"^inputs must be whole numbers, got \(None, 3\); sequences of different lengths"):
+        cbp.Network((None, 3), [cbp.LSTM(4)], loss=MSE)
+
+
+@pytest.mark.parametrize("y", [np.zeros(7), np.zeros((7, 2))], ids=["one a sample", "outputs of one step"])
+def test_one_target_for_a_network_that_answers_at_every_step(y):
+    with pytest.raises(ValueError, match=r"^y must have the shape \(samples, 5, 2\) .* answers at every step .*Flatten"):
+        STEPS.fit(np.zeros((7, 5, 3)), y, epochs=1)
+
+
+def test_the_last_layer_has_no_activation():
+    with pytest.raises(ValueError, match=r"needs 'softmax' as the activation of the last layer, but Flatten\(\), which is last"):
+        cbp.Network((2, 3), [cbp.Dense(3, "softmax"), cbp.Flatten()], loss="cross_entropy")
+
+
+def test_validation_weights_where_lengths_are_expected():
+    lengths = np.array([1, 5, 3, 2, 4, 5, 1])
+    x, y = np.zeros((7, 5, 3)), np.zeros((7, 5, 2))
+    before = STEPS.get_vector()
+    with pytest.raises(ValueError, match=r"^validation_data \(X, y, sample_weight\) has no lengths.* \(X, y, None, lengths\)"):
+        STEPS.fit(x, y, epochs=1, lengths=lengths, validation_data=(x, y, lengths))
+    np.testing.assert_array_equal(STEPS.get_vector(), before)
+    history = STEPS.fit(x, y, epochs=1, lengths=lengths, validation_data=(x, y, None, lengths))
+    assert history.epochs == 1

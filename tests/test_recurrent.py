@@ -429,7 +429,7 @@ def test_wrong_arguments(make, error, message):
 def test_inputs_without_a_time_axis(kind):
     for layer in (kind(4), Bidirectional(kind(4))):
         with pytest.raises(ValueError, match=rf"layers\[1\]: {kind.__name__}\(4\) takes sequences \(time, features\), its "
-                                             r"input has the shape \(5,\)"):
+                                             r"input has the shape \(5,\); .* return_sequences=True"):
             cbp.Network(3, [Dense(5), layer], loss="mean_squared_error")
 
 

@@ -70,8 +70,10 @@ class Recurrent(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2:
+            remedy = ("a recurrent layer before it needs return_sequences=True, features of one step a Reshape((time, features))"
+                      if len(input_shape) == 1 else "put a Reshape((time, features)) before it")
             raise ValueError(f"{type(self).__name__}({self.units}) takes sequences (time, features), its input has the shape "
-                             f"{input_shape}")
+                             f"{input_shape}; {remedy}")
         return (input_shape[0], self.units) if self.return_sequences else (self.units,)
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:

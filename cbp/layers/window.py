@@ -45,8 +45,10 @@ class Window:
         the smaller half before it (as TensorFlow and PyTorch do).
         """
         if len(input_shape) != len(axes) + 1:
-            raise ValueError(f"{brief(layer)} takes ({', '.join(axes)}, channels), its input has the shape {input_shape}; put "
-                             "a Reshape before it")
+            wanted = f"{brief(layer)} takes ({', '.join(axes)}, channels)"
+            remedy = (f"a single channel is the shape {(*input_shape, 1)}" if len(input_shape) == len(axes) > 1
+                      else "put a Reshape before it")
+            raise ValueError(f"{wanted}, its input has the shape {input_shape}; {remedy}")
         sizes = input_shape[:-1]
         kernels, strides, dilations = (each_axis(numbers, len(axes)) for numbers in (kernel, stride, dilation))
         spans = tuple(d * (k - 1) + 1 for d, k in zip(dilations, kernels, strict=True))
@@ -60,8 +62,8 @@ class Window:
             if min(output) < 1:
                 needed = (max(1, span - 2 * p) for span, p in zip(spans, before, strict=True))
                 needs = " and ".join(f"a {axis} of at least {n}" for axis, n in zip(axes, needed, strict=True))
-                raise ValueError(f"{brief(layer)} needs {needs} for one window of {' x '.join(map(str, spans))}, its input has "
-                                 f"the shape {input_shape}; padding='same' takes any size")
+                raise ValueError(f"{brief(layer)} needs {needs} for one window of {' x '.join(map(str, spans))}, its input "
+                                 f"({', '.join(axes)}, channels) has the shape {input_shape}; padding='same' takes any size")
         return cls(sizes, output, kernels, strides, dilations, before)
 
 
