@@ -4,7 +4,7 @@ Environment variables, read at build time:
 
 CBP_DEBUG=1
     Bounds checks, little optimisation, symbols.
-CBP_SANITIZE=address|thread|undefined
+CBP_SANITIZE=address|thread|undefined (or address,undefined)
     Compile and link with that sanitizer.
 CBP_LEVELS=v4 (or v2, v3, several with commas)
     Compile only these, while trying something: a package needs all of them.

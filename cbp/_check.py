@@ -36,6 +36,17 @@ def integer(argument: str, value: object, *, minimum: int = 1, below: int = 2**6
     return number
 
 
+MOST_AXES = 8
+"""Of one sample."""
+
+
+def shape(argument: str, sizes: Sequence[object], minimum: int = 1) -> tuple[int, ...]:
+    """The shape of one sample, at most MOST_AXES whole numbers of at least ``minimum``."""
+    if len(sizes) > MOST_AXES:
+        raise ValueError(f"{argument} must have at most {MOST_AXES} axes, got {len(sizes)}")
+    return tuple(integer(argument, size, minimum=minimum, below=2**48) for size in sizes)
+
+
 def real(
     argument: str,
     value: object,

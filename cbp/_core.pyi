@@ -52,6 +52,7 @@ def run_epochs(
     arena: _Numbers, workspace: _Numbers, scratch: _Numbers, row_results: _Doubles, row_labels: _Indices,
     row_lengths: _Indices, curves: _Doubles, last_epoch: int, patience: float, team: Team | None, laps: _Doubles,
 ) -> None: ...
+def products(ops: _Records) -> int: ...
 def predict(
     ops: _Records, parameters: _Numbers, statistics: _Numbers, x: bytes, lengths: _Indices, carry: _Numbers,
     out: _Numbers, arena: _Numbers, workspace: _Numbers, scratch: _Numbers, piece: int, first: int, patience: float,

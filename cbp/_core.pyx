@@ -309,7 +309,8 @@ cdef class Exclusive:
     def __enter__(self):
         """Take the lock, or raise RuntimeError."""
         if not self.lock.acquire(False):
-            raise RuntimeError("this network is being trained by another thread; train a copy.deepcopy() of it instead")
+            raise RuntimeError("this network is being trained by another thread, or carries its state on there; wait for it, or "
+                               "work with a copy.deepcopy() that was made before")
 
     def __exit__(self, *exception):
         """Release the lock."""
@@ -382,6 +383,11 @@ def run_epochs(
         for phase in range(laps.shape[0]):
             laps[phase] += watch.seconds[phase]
         restore_subnormals(mode)
+
+
+def products(const Op[::1] ops not None):
+    """Multiplications of a row on the way forward, roughly."""
+    return products_of(&ops[0], ops.shape[0])
 
 
 def predict(
@@ -473,15 +479,17 @@ def vector_jacobian(
 
 
 cdef void read_d_output(const Pass* batch, const Source* wanted, floating* arena) noexcept nogil:
-    """The gradient of the outputs of the piece's rows into the last delta slot, with pads of 0."""
+    """The gradient of the outputs of the piece's rows into the last delta slot, with pads of 0; after the end of a sequence it
+    is 0 too."""
     cdef const Op* last = &batch.ops[batch.count - 1]
     cdef floating* read = arena + batch.rows * batch.run.targets
     cdef floating* d = delta_of(batch, last, 0, arena)
-    cdef Py_ssize_t p
+    cdef Py_ssize_t r, p
     gather_rows(wanted, NULL, batch.first, batch.rows, read, wanted.columns)
     memset(d, 0, batch.rows * last.positions * last.width * sizeof(floating))
-    for p in range(batch.rows * last.positions):
-        memcpy(d + p * last.width, read + p * last.units, last.units * sizeof(floating))
+    for r in range(batch.rows):
+        for p in range(r * last.positions, r * last.positions + counted(batch, r, last.positions)):
+            memcpy(d + p * last.width, read + p * last.units, last.units * sizeof(floating))
 
 
 # --- random numbers and checks ------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ cdef void epochs_loop(
     cdef Run* run = batch.run
     cdef Py_ssize_t samples = batch.all_rows
     cdef Py_ssize_t unwatched = 0
+    cdef Py_ssize_t burden = row_burden(batch)
     cdef Py_ssize_t weight = size >> 14   # a step of a large network takes long even with one row
     cdef double clock = now()
     cdef double deadline = clock + patience
@@ -28,7 +29,7 @@ cdef void epochs_loop(
         if run.diverged:
             return
         run.row += batch.rows
-        unwatched += batch.rows + weight
+        unwatched += batch.rows * burden + weight
         if run.row == run.batch_rows:
             end_batch(run)
         if unwatched >= 64:
@@ -38,6 +39,28 @@ cdef void epochs_loop(
             end_epoch(run, clock, curves)
         if clock >= deadline:
             return
+
+
+cdef Py_ssize_t row_burden(const Pass* batch) noexcept nogil:
+    """How long a row takes, in units of some microseconds, and 1 at least."""
+    cdef const Op* op
+    cdef Py_ssize_t index, numbers = 0
+    for index in range(batch.count):
+        op = &batch.ops[index]
+        numbers += op.in_positions * op.in_width + op.positions * op.width + op.extra_size
+    return 1 + (products_of(batch.ops, batch.count) >> 15) + (numbers >> 13)
+
+
+cdef Py_ssize_t products_of(const Op* ops, Py_ssize_t count) noexcept nogil:
+    """Multiplications of a row on the way forward, roughly."""
+    cdef const Op* op
+    cdef Py_ssize_t index, steps, products = 0
+    for index in range(count):
+        op = &ops[index]
+        steps = op.in_positions if is_recurrent(op) else op.positions
+        if op.kind != EMBEDDING:
+            products += steps * op.weight_rows * op.weight_width
+    return products
 
 
 cdef void begin_epoch(Run* run) noexcept nogil:

@@ -31,7 +31,7 @@ cdef inline Py_ssize_t counting(const Pass* batch, const Op* op, Py_ssize_t r, c
     """How many positions of a row count in the statistics."""
     if batch.weights is not NULL and (<const floating*>batch.weights)[r] == 0:
         return 0
-    if batch.lengths is not NULL and op.sequences:
+    if batch.lengths is not NULL and op.timed:
         return min(batch.lengths[r], op.positions)
     return op.positions
 

@@ -17,9 +17,13 @@ import numpy.typing as npt
 
 from cbp._cpu import core as _core
 from cbp.layers import Layer, Parameter
+from cbp.layers.base import brief
 
 LANES = 16
 """Numbers that every row is padded to a multiple of: an AVX-512 register of float32."""
+
+MOST_NUMBERS = 2**40
+"""Of parameters, and of one sample on its way: more than any machine holds, and counts of numbers stay far from 2**63."""
 
 ALIGNMENT = 64
 """Bytes; a vector load that crosses a cache line costs twice."""
@@ -113,24 +117,31 @@ class Plan:
         value = Value(input_shape, slot=-1, delta=-1, width=input_shape[-1], timed=len(input_shape) == 2)
         for index, layer in enumerate(layers):
             try:
-                layer.output_shape(value.shape)
+                value = self._append(str(index), layer, value)
             except ValueError as problem:
                 raise ValueError(f"layers[{index}]: {problem}") from None
-            for name, parameter in layer.parameters(value.shape).items():
-                self._place(f"{index}.{name}", parameter, self.parameters)
-            for name, parameter in layer.statistics(value.shape).items():
-                self._place(f"{index}.{name}", parameter, self.statistics)
-            value = self.lower(str(index), layer, value)
         value = self._written(value)
         self.output_shape = value.shape
         self.ops = np.zeros(len(self._ops), dtype=_core.OP)
         for op, fields in zip(self.ops, self._ops, strict=True):
             for field, number in fields.items():
                 op[field] = number
-        self.timed = value.timed and len(value.shape) == 2
+        self.timed = value.timed
         self.targets = self.slot(prod(value.shape))
         self.weights = self.slot(1)
         self.shares = self.slot(self.outputs)
+
+    def _append(self, place: str, layer: Layer, value: Value) -> Value:
+        """Places for a layer's arrays, and its ops."""
+        layer.output_shape(value.shape)
+        for name, parameter in layer.parameters(value.shape).items():
+            self._place(f"{place}.{name}", parameter, self.parameters)
+        for name, parameter in layer.statistics(value.shape).items():
+            self._place(f"{place}.{name}", parameter, self.statistics)
+        value = self.lower(place, layer, value)
+        if max(self.arena, self.scratch, self.workspace) >= MOST_NUMBERS:
+            raise ValueError(f"{brief(layer)} would need more numbers for one sample than any machine holds")
+        return value
 
     def _place(self, name: str, parameter: Parameter, among: dict[str, Parameter]) -> None:
         among[name] = parameter
@@ -142,7 +153,7 @@ class Plan:
         else:
             self._offsets[name] = self.statistics_size
             self.statistics_size += taken
-        if self.size >= 2**48:
+        if max(self.size, self.statistics_size) >= MOST_NUMBERS:
             raise ValueError(f"{name} has the shape {shape}; the network would have {self.size:,} parameters, more than any "
                              f"machine holds")
 
@@ -165,7 +176,7 @@ class Plan:
 
     def reshaped(self, value: Value, shape: Shape) -> Value:
         """A value in another shape: the same slots, if there are pads neither before nor after, else a copy."""
-        timed = value.timed and shape[0] == value.shape[0] and len(shape) > 1
+        timed = value.timed and shape == value.shape
         bare = padded(value.shape[-1]) == value.shape[-1] and padded(shape[-1]) == shape[-1]
         if (value.slot < 0 or bare) and (value.delta < 0 or bare):
             return replace(value, shape=shape, width=shape[-1], timed=timed)
@@ -233,8 +244,8 @@ class Plan:
     def add(
         self, kind: str, source: Value, output: Value, *, activation: str = "identity", weight: str = "", weight_rows: int = 0,
         weight_width: int = 0, bias: str = "", bias_width: int = 0, **fields: float,
-    ) -> None:
-        """Add an op from one value to another; ``fields`` are those of ``Op`` that follow from neither."""
+    ) -> dict[str, Any]:
+        """Add an op from one value to another and return its record; ``fields`` are those that follow from neither."""
         size = output.positions * output.width
         record: dict[str, Any] = {
             "kind": _core.OPS[kind],
@@ -258,6 +269,7 @@ class Plan:
             "carry": -1,
         }
         self._ops.append(record | fields)
+        return self._ops[-1]
 
     # --- what running asks for ------------------------------------------------------------------------------------------------
 
@@ -274,7 +286,7 @@ class Plan:
     @property
     def work(self) -> int:
         """Multiplications of one sample on the way forward, roughly."""
-        return sum(int(op["positions"]) * int(op["weight_rows"]) * int(op["weight_width"]) for op in self.ops)
+        return int(_core.products(self.ops))
 
     def views(self, flat: Flat, arrays: dict[str, Parameter] | None = None) -> dict[str, Flat]:
         """The parameters by name, or the statistics, as views of a padded flat vector."""
@@ -305,8 +317,11 @@ class Plan:
             return rows
         if self.plain:
             return min(rows, max(128, min(1024, 2**28 // self.size)))
-        return min(rows, max(12, min(1020, PIECE // self.arena // 12 * 12)))
+        return min(rows, max(12, min(1020, PIECE // self.arena // 12 * 12)), max(1, PIECE_WORK // max(self.work, 1)))
 
 
 PIECE = 2**18
 """Numbers of the arena of a piece, where a sample has many: about a second-level cache."""
+
+PIECE_WORK = 2**30
+"""Multiplications of a piece on the way forward, at most: some hundredths of a second with the way back."""

@@ -59,9 +59,13 @@ cdef inline const floating* bias_of(const Pass* batch, const Op* op, Py_ssize_t 
     return <const floating*>batch.parameters + op.bias + place if op.bias >= 0 else NULL
 
 
-cdef inline bint counts(const Pass* batch, Py_ssize_t row, Py_ssize_t t) noexcept nogil:
-    """Whether step t of a row is before its length."""
-    return batch.lengths is NULL or t < batch.lengths[row]
+cdef inline Py_ssize_t length_of(const Pass* batch, const Op* op, Py_ssize_t row) noexcept nogil:
+    """How many steps of a row count."""
+    return batch.lengths[row] if batch.lengths is not NULL and op.timed else op.in_positions
+
+
+cdef inline bint counts(const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t t) noexcept nogil:
+    return t < length_of(batch, op, row)
 
 
 cdef inline Py_ssize_t time_of(const Op* op, Py_ssize_t step) noexcept nogil:
@@ -235,13 +239,13 @@ cdef void cells_of_step(
     if last:
         after = cells + MOST_WALKERS * op.width
     for r in range(rows):
-        if counts(batch, first + r, t):
+        if counts(batch, op, first + r, t):
             cell(op, learning, gates + r * steps * ldg, keep + r * steps * ldk, cells + r * op.width, before + r * steps * ld,
                  after + r * (op.width if last else steps * ld))
         else:
             clear_row(ldg, gates + r * steps * ldg)
             copy_row(op.width, before + r * steps * ld, after + r * (op.width if last else steps * ld))
-        if op.sequences and not counts(batch, first + r, t):
+        if op.sequences and not counts(batch, op, first + r, t):
             clear_row(op.width, output + r * ldo)
         elif last or op.sequences:
             copy_row(op.width, after + r * (op.width if last else steps * ld), output + r * ldo)
@@ -316,7 +320,7 @@ cdef void add_delta(
     cdef Py_ssize_t ld = op.positions * op.width
     cdef Py_ssize_t r, j
     for r in range(rows):
-        if not op.sequences or counts(batch, first + r, t):
+        if not op.sequences or counts(batch, op, first + r, t):
             for j in range(op.width):
                 dh[r * op.width + j] += delta[r * ld + j]
 
@@ -332,7 +336,7 @@ cdef void cells_back(
     cdef const floating* keep = keep_of(batch, op, first, arena) + t * ldk
     cdef Py_ssize_t r
     for r in range(rows):
-        if not counts(batch, first + r, t):
+        if not counts(batch, op, first + r, t):
             continue
         if op.kind == LSTM:
             recurrent.lstm_backward(width, gates + r * steps * ldg, keep + r * steps * ldk, dh + r * width, dc + r * width)
@@ -367,8 +371,9 @@ cdef void through_state(
 
 cdef inline bint begins_stretch(const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t step) noexcept nogil:
     """Whether no gradient goes from a step to the one before it, counted from the first that counts in the row."""
-    cdef Py_ssize_t skipped = op.in_positions - batch.lengths[row] if op.reverse and batch.lengths is not NULL else 0
-    return step > skipped and (step - skipped) % op.bptt == 0 and counts(batch, row, time_of(op, step))
+    cdef Py_ssize_t length = length_of(batch, op, row)
+    cdef Py_ssize_t skipped = op.in_positions - length if op.reverse else 0
+    return step > skipped and (step - skipped) % op.bptt == 0 and counts(batch, op, row, time_of(op, step))
 
 
 cdef void inputs_back(

@@ -262,6 +262,7 @@ def vector_jacobian(
     record = np.zeros(1, dtype=_core.RUN)
     record["mode"] = _core.MODES["gradient"]
     record["piece"], record["targets"], record["training"] = piece, plan.targets, training
+    record["timed"] = plan.timed
     record["seed"], record["epoch"], record["step"] = seed, numbers.epoch, numbers.step
     done = 0
     while done < samples:

@@ -53,8 +53,8 @@ cdef packed struct Op:
     int64_t dilation_h
     int64_t dilation_w
     int64_t groups
-    int64_t timed          # a global pool: the window ends where the sample ends
-    # ... recurrence ...
+    # ... time ...
+    int64_t timed          # the positions of the input are the steps of the sample, of which its length counts
     int64_t reverse        # time runs from the end
     int64_t sequences      # the output of every step, not of the last alone
     int64_t bptt           # no gradient crosses the boundaries of stretches of so many steps; 0: none

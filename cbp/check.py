@@ -71,9 +71,16 @@ def check_gradients(
     Returns
     -------
     GradientCheck
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is wrong, or the network has no parameters.
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a cbp.Network, got {network!r}")
+    if not network.parameters:
+        raise ValueError("network has no parameters, so there is no gradient to check")
     limit = _check.integer("limit", limit)
     double = Network(network.input_shape, network.layers, loss=network.loss, dtype="float64", seed=network.seed, l1=network.l1,
                      l2=network.l2)

@@ -22,7 +22,7 @@ from cbp._stream import Carried, Stream
 from cbp.errors import DivergedError
 from cbp.history import History
 from cbp.layers import Dense, Layer
-from cbp.layers.base import brief
+from cbp.layers.base import brief, parts
 from cbp.losses import Loss
 from cbp.optimizers import Adam, Optimizer
 
@@ -88,7 +88,7 @@ class Network:
         if None in sizes:
             raise TypeError(f"inputs must be whole numbers, got {inputs!r}; sequences of different lengths are padded to the "
                             f"longest, and lengths= says how long each is")
-        self.input_shape = tuple(_check.integer("inputs", size, below=2**48) for size in sizes)
+        self.input_shape = _check.shape("inputs", sizes)
         if not sizes:
             raise ValueError("inputs must be a number of features or the shape of one sample, got ()")
         self.layers = _checked_layers(layers)
@@ -150,10 +150,10 @@ class Network:
         Data may be larger than the memory (``np.memmap``): X, and targets that are not labels, are not copied if they are
         arrays of bools, integers or floats up to float64 in the byte order of the machine. Where they are not C-contiguous or
         not of the network's dtype, the rows of a batch are converted when it is their turn. Copied as a whole are lists,
-        objects, other dtypes, columns (Fortran order) in ordinary memory, labels that are not of dtype ``np.intp``, and
-        weights that are not of the network's dtype. Nothing is written to; while ``fit`` runs, nobody else may either. Numbers
-        are taken as they are: a network learns best from inputs around -1 to 1, so scale pixels of 0 to 255 before they are
-        stored (float16 takes two bytes).
+        objects, other dtypes, columns (Fortran order) in ordinary memory, samples of several axes that were transposed or
+        cropped, labels that are not of dtype ``np.intp``, and weights that are not of the network's dtype. Nothing is written
+        to; while ``fit`` runs, nobody else may either. Numbers are taken as they are: a network learns best from inputs around
+        -1 to 1, so scale pixels of 0 to 255 before they are stored (float16 takes two bytes).
 
         Parameters
         ----------
@@ -167,7 +167,9 @@ class Network:
         epochs : int
             Passes over the data.
         batch_size : int or None
-            Samples per update; None takes all of them (batch gradient descent).
+            Samples per update; None takes all of them (batch gradient descent). Large batches go through in pieces, so that
+            memory stays small and Ctrl-C is answered; with a :class:`BatchNorm` they cannot, because its rows depend on each
+            other.
         optimizer : str, Optimizer or None
             None goes on with the network's optimizer and its state; a new network takes ``Adam(1e-3)``. An optimizer equal to
             the network's goes on with the state too, a different one starts afresh.
@@ -299,9 +301,10 @@ class Network:
         self.optimizer = optimizer
 
     def _check_parameters(self) -> None:
-        if _core.first_not_finite(self._numbers.parameters) >= 0:
-            name = next(name for name, values in self.parameters.items() if not np.isfinite(values).all())
-            raise ValueError(f"parameters[{name!r}] holds a value that is not finite; training cannot mend that")
+        for what, flat in ("parameters", self._numbers.parameters), ("statistics", self._numbers.statistics):
+            if _core.first_not_finite(flat) >= 0:
+                name = next(name for name, values in getattr(self, what).items() if not np.isfinite(values).all())
+                raise ValueError(f"{what}[{name!r}] holds a value that is not finite; training cannot mend that")
 
     # --- asking ---------------------------------------------------------------------------------------------------------------
 
@@ -424,7 +427,10 @@ class Network:
     ) -> Trace:
         """Every weighted sum, activation, delta, gradient and update of one step, computed in plain Python.
 
-        The network is not changed. ``print`` shows it, a notebook too; ``help("cbp.trace")`` says what else it has.
+        ``x`` is one row of the shape ``input_shape`` or a batch (rows, *input_shape), ``y`` its target of the shape
+        ``output_shape`` (labels: ``output_shape[:-1]``) or one for every row; ``sample_weight`` and ``lengths`` as in
+        :meth:`train_on_batch`. The network is not changed. ``print`` shows the trace, a notebook too; its ``to_html()`` is a
+        page for a browser, its ``to_dict()`` has all numbers. ``help("cbp.trace")`` says how they are called.
         """
         from cbp.trace import trace
 
@@ -495,15 +501,20 @@ class Network:
     # --- files ----------------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network, its optimizer's state and the generator's position to one file; see :func:`cbp.load`."""
+        """Write the network, its optimizer's state and the generator's position to one file; see :func:`cbp.load`.
+
+        Raises RuntimeError while another thread is training the network; copying and pickling do too.
+        """
         from cbp import modelfile
 
-        modelfile.save(self, path)
+        with self._training:
+            modelfile.save(self, path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         from cbp import modelfile
 
-        return modelfile.loads, (modelfile.dumps(self),)
+        with self._training:
+            return modelfile.loads, (modelfile.dumps(self),)
 
     # --- helpers --------------------------------------------------------------------------------------------------------------
 
@@ -559,8 +570,10 @@ def _checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     if not layers:
         raise ValueError("layers is empty; a network needs at least one, for example cbp.Dense(1)")
     for index, layer in enumerate(layers):
-        if type(layer) not in _lower.KINDS:
-            raise TypeError(f"layers[{index}] must be a layer such as cbp.Dense(8, 'relu'), got {layer!r}")
+        for part in parts(layer) if isinstance(layer, Layer) else [layer]:
+            if type(part) not in _lower.KINDS:
+                raise TypeError(f"layers[{index}] must be a layer such as cbp.Dense(8, 'relu'), got {part!r}"
+                                f"{'' if part is layer else ' inside'}")
     return tuple(layers)
 
 

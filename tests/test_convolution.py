@@ -413,11 +413,12 @@ def test_torch_sequences(torch, window, groups):
 
 @pytest.mark.parametrize(("layer", "shape", "message"), [
     (Conv2D(32, 3, "relu"), (2, 2, 16), r"layers\[0\]: Conv2D\(32, 3, 'relu'\) needs a height of at least 3 and a width of at "
-     r"least 3 for one window of 3 x 3, its input \(height, width, channels\) has the shape \(2, 2, 16\); padding='same' takes any size"),
+     r"least 3 for one window of 3 x 3, its input \(height, width, channels\) has the shape \(2, 2, 16\); "
+     r"padding='same' takes any size"),
     (Conv2D(4, (2, 5), padding=1, dilation=2), (9, 6, 1), "a height of at least 1 and a width of at least 7 for one window of "
      "3 x 9"),
-    (Conv2D(4, 3), (28, 28), r"takes \(height, width, channels\), .* shape \(28, 28\); a single channel is the shape \(28, 28, 1\)"),
-    (Conv1D(4, 3), (2, 7), r"needs a time of at least 3 for one window of 3, its input \(time, channels\) has the shape \(2, 7\)"),
+    (Conv2D(4, 3), (28, 28), r"takes \(height, width, channels\), .*; a single channel is the shape \(28, 28, 1\)"),
+    (Conv1D(4, 3), (2, 7), r"needs a time of at least 3 for .* of 3, its input \(time, channels\) has the shape \(2, 7\)"),
     (Conv1D(4, 3), (7,), r"takes \(time, channels\), its input has the shape \(7,\)"),
     (Conv2D(6, 3, groups=3), (8, 8, 4), r"needs channels that 3 groups can share evenly, its input has the shape \(8, 8, 4\)"),
     (DepthwiseConv2D(5), (4, 9, 2), r"DepthwiseConv2D\(5, 'identity'\) needs a height of at least 5"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cbp._plan import Plan, Value
 from cbp.layers import Embedding
+from cbp.layers.base import brief
 
 __all__ = ["lower"]
 
@@ -11,8 +12,7 @@ __all__ = ["lower"]
 def lower(plan: Plan, name: str, layer: Embedding, value: Value) -> Value:
     """Rows of the weights, one for every step."""
     if value.slot >= 0 or value.delta >= 0:
-        raise ValueError(f"layers[{name.partition('.')[0]}]: Embedding({layer.vocabulary}, {layer.units}) must be the first "
-                         f"layer, because it takes whole numbers from the samples")
+        raise ValueError(f"{brief(layer)} must be the first layer, because it takes whole numbers from the samples")
     output = plan.value(layer.output_shape(value.shape), timed=True)
     plan.no_lengths = ""
     plan.vocabulary = layer.vocabulary

@@ -25,7 +25,7 @@ def gaussian_noise(plan: Plan, name: str, layer: GaussianNoise, value: Value) ->
 
 
 def _like(plan: Plan, value: Value) -> Value:
-    """A value whose gradient becomes the input's in its place, except among the samples."""
-    if value.delta < 0:
+    """A value whose gradient becomes the input's in its place, except among the samples, whose positions have no pads."""
+    if value.slot < 0:
         return plan.value(value.shape, timed=value.timed)
     return replace(value, slot=plan.slot(value.positions * value.width))

@@ -12,7 +12,7 @@ def batch_norm(plan: Plan, name: str, layer: BatchNorm, value: Value) -> Value:
     plan.add(
         "batch_norm", value, output, activation=layer.activation, weight=f"{name}.scale", weight_rows=1, bias=f"{name}.shift",
         unpenalised=1, statistics=plan.offset(f"{name}.mean"), shared=plan.shared(_core.BATCH_NORM_ROWS * output.width),
-        sequences=value.timed, epsilon=layer.epsilon, momentum=layer.momentum,
+        timed=value.timed, epsilon=layer.epsilon, momentum=layer.momentum,
     )
     plan.need_scratch(output.width)
     plan.whole_batch = True

@@ -19,7 +19,7 @@ def lower_global(plan: Plan, name: str, layer: GlobalMaxPool | GlobalAveragePool
     """One window over all positions; of a sequence, over the steps that count."""
     all_of_it = (value.positions,)
     window = Window(input=all_of_it, output=(1,), kernel=all_of_it, stride=all_of_it, dilation=(1,), before=(0,))
-    return _add(plan, layer, value, window, timed=value.timed and len(value.shape) == 2)
+    return _add(plan, layer, value, window, timed=value.timed)
 
 
 def _add(plan: Plan, layer: Layer, value: Value, window: Window, *, timed: bool = False) -> Value:

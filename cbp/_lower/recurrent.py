@@ -29,7 +29,7 @@ def lower(plan: Plan, name: str, layer: Recurrent, value: Value) -> Value:
     plan.add(
         KINDS[kind], value, output, weight=f"{name}.weight", weight_rows=inputs + layer.units, weight_width=columns,
         bias=f"{name}.bias", bias_width=layer.BIASES * width, extra=plan.slot(extra), sequences=layer.return_sequences,
-        reverse=layer.reverse, bptt=layer.bptt or 0, carry=carry,
+        timed=value.timed, reverse=layer.reverse, bptt=layer.bptt or 0, carry=carry,
         state_activation=_core.ACTIVATIONS[getattr(layer, "activation", "tanh")])
     plan.need_scratch(columns * (width + _core.STRIP) + 2 * _core.WALKERS * width)
     return output

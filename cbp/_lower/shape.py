@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from cbp._plan import Plan, Value
 from cbp.layers import Flatten, Reshape
+from cbp.layers.base import brief
 
 __all__ = ["lower"]
 
 
 def lower(plan: Plan, name: str, layer: Flatten | Reshape, value: Value) -> Value:
-    """The value in another shape; if its first axis stays, that is the same time."""
+    """The value in another shape, which is a sequence of the same steps only if all of its axes stay."""
     shape = layer.output_shape(value.shape)
-    if shape[0] != value.shape[0] or len(shape) == 1:
-        plan.mixes_time(type(layer).__name__, value)
+    if shape != value.shape:
+        plan.mixes_time(brief(layer), value)
     return plan.reshaped(value, shape)

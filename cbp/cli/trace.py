@@ -133,8 +133,7 @@ def _of_model(options: Namespace) -> tuple[Legend, Trace]:
 def _page(legend: Legend | None, result: Trace, *, everything: bool) -> str:
     title = f"{legend.place} - cbp trace" if legend else "xor - cbp trace"
     body = html.render(result, html.LIMITS._replace(**ALL) if everything else html.LIMITS)
-    head = f'<!doctype html>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
-    return f"{head}{legend.page() if legend else ''}\n{body}\n"
+    return html.page(title, f"{legend.page() if legend else ''}\n{body}")
 
 
 def _listed(names: dict[str, Any], noun: str, everything: bool) -> list[list[str]]:

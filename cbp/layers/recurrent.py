@@ -41,6 +41,15 @@ class _Gatewise(Initializer):
         return np.stack([super(_Gatewise, self).__call__((inputs, units), share, fans) for _ in range(gates)], axis=1)
 
 
+class _ForgetGateOpen(Initializer):
+    """0, and 1 for the second gate of an LSTM's."""
+
+    def __call__(self, shape: Shape, draw: Draw, fans: Fans | None = None) -> npt.NDArray[np.float64]:
+        start = np.zeros(shape)
+        start[1] = 1
+        return start
+
+
 @dataclass(frozen=True)
 class Recurrent(Layer):
     """What the recurrent layers have in common."""
@@ -70,8 +79,9 @@ class Recurrent(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 2:
-            remedy = ("a recurrent layer before it needs return_sequences=True, features of one step a Reshape((time, features))"
-                      if len(input_shape) == 1 else "put a Reshape((time, features)) before it")
+            remedy = "put a Reshape((time, features)) before it"
+            if len(input_shape) == 1:
+                remedy = f"a recurrent layer before it needs return_sequences=True; else {remedy}"
             raise ValueError(f"{type(self).__name__}({self.units}) takes sequences (time, features), its input has the shape "
                              f"{input_shape}; {remedy}")
         return (input_shape[0], self.units) if self.return_sequences else (self.units,)
@@ -180,9 +190,7 @@ class LSTM(Recurrent):
     BIASES: ClassVar[int] = 4
 
     def _bias_init(self) -> Initializer:
-        start = np.zeros((4, self.units))
-        start[1] = 1
-        return initializers.array(start)
+        return _ForgetGateOpen("zeros")
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,9 @@ class Residual(Layer):
 
     def projection(self, input_shape: Shape) -> Layer | None:
         """The layer on the way around; None: nothing is there."""
-        output_shape = self.shapes(input_shape)[-1]
+        return self._projection(input_shape, self.shapes(input_shape)[-1])
+
+    def _projection(self, input_shape: Shape, output_shape: Shape) -> Layer | None:
         if output_shape == input_shape:
             return None
         units = output_shape[-1]
@@ -78,8 +80,9 @@ class Residual(Layer):
                          f"of a sequence, the height and width of a picture")
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        self.projection(input_shape)
-        return self.shapes(input_shape)[-1]
+        output_shape = self.shapes(input_shape)[-1]
+        self._projection(input_shape, output_shape)
+        return output_shape
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
         return self._named("parameters", input_shape)
@@ -89,9 +92,9 @@ class Residual(Layer):
 
     def _named(self, what: str, input_shape: Shape) -> dict[str, Parameter]:
         """What the layers inside have, the layer's number or "skip" before the name."""
-        inside = [(str(index), layer, shape)
-                  for index, (layer, shape) in enumerate(zip(self.layers, self.shapes(input_shape), strict=False))]
-        projection = self.projection(input_shape)
+        shapes = self.shapes(input_shape)
+        inside = [(str(index), layer, shape) for index, (layer, shape) in enumerate(zip(self.layers, shapes, strict=False))]
+        projection = self._projection(input_shape, shapes[-1])
         if projection is not None:
             inside.append(("skip", projection, input_shape))
         return {f"{place}.{name}": array

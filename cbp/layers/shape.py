@@ -44,7 +44,7 @@ class Reshape(Layer):
 
     def __post_init__(self) -> None:
         given = self.shape if isinstance(self.shape, Sequence) and not isinstance(self.shape, str) else (self.shape,)
-        shape = tuple(_check.integer("shape", axis, minimum=-1, below=2**48) for axis in given)
+        shape = _check.shape("shape", given, minimum=-1)
         if not shape or 0 in shape or shape.count(-1) > 1:
             raise ValueError(f"shape must have axes of at least 1, of which one may be -1, got {self.shape!r}")
         object.__setattr__(self, "shape", shape)

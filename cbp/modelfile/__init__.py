@@ -183,8 +183,10 @@ def _build(description: Description, arrays: Mapping[str, Array]) -> Network:
             description.inputs, layers, loss=description.loss, dtype=description.dtype, seed=description.seed,
             l1=description.l1, l2=description.l2,
         )  # fmt: skip
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, OverflowError) as problem:
         raise ModelFileError(f"describes no network: {problem}") from None
+    except MemoryError as problem:
+        raise ModelFileError(f"describes a network that needs more memory than there is: {problem}") from None
     network.layers = description.layers
     network.metadata = description.metadata
     if description.optimizer is not None:

@@ -118,7 +118,7 @@ class Description:
         inputs, layers = _list(described["inputs"], "inputs"), _list(described["layers"], "layers")
         optimizer = described["optimizer"]
         description = cls(
-            inputs=tuple(_whole(size, "inputs", 1, 2**63) for size in inputs),
+            inputs=_check.shape("inputs", inputs),
             layers=tuple(_read_layer(item, f"layer {index}") for index, item in enumerate(layers)),
             loss=_make(Loss, _object(described["loss"], "loss"), "loss"),
             l1=_check.real("l1", described["l1"], minimum=0),

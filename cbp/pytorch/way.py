@@ -21,7 +21,9 @@ Placed = tuple[str, Module]
 
 
 def numbers_of(tensor: Any) -> Array:
-    """A parameter or a statistic as an array."""
+    """A parameter or a statistic as an array; raises ValueError where PyTorch has allocated no numbers."""
+    if tensor.is_meta:
+        raise ValueError("its parameters are on the device 'meta', where they have no numbers")
     values: Array = tensor.detach().cpu().numpy()
     return values
 

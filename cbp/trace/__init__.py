@@ -43,6 +43,9 @@ from cbp.trace.step import Goal, Made, forward, layers_of, loss_of, penalty_of, 
 
 __all__ = ["Layer", "Parameter", "Row", "Statistic", "Term", "Trace", "Unit", "Use", "trace", "worked_example"]
 
+MOST_TERMS = 2**21
+"""Products of a traced step, each an object: more take half a minute and gigabytes."""
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -149,10 +152,14 @@ class Trace:
             How many rows of the batch, units of a layer, terms of a sum, connections into a layer (or parameters of
             it) and time steps are shown; the others are counted. Of terms and connections the largest are shown.
         """
-        limits = Limits(digits, rows, units, terms, connections, steps)
-        for name, value in limits._asdict().items():
-            _check.integer(name, value)
-        return text.render(self, limits)
+        return text.render(self, _checked(Limits(digits, rows, units, terms, connections, steps)))
+
+    def to_html(
+        self, *, digits: int = 5, rows: int = 4, units: int = 10, terms: int = 8, connections: int = 40, steps: int = 6
+    ) -> str:  # fmt: skip
+        """The step as a page for a browser that needs nothing else; parameters as of :meth:`to_text`."""
+        limits = _checked(Limits(digits, rows, units, terms, connections, steps))
+        return html.page(f"step {self.step} - cbp trace", html.render(self, limits))
 
     def __str__(self) -> str:
         return self.to_text()
@@ -165,6 +172,12 @@ class Trace:
 
     def _repr_html_(self) -> str:
         return html.render(self)
+
+
+def _checked(limits: Limits) -> Limits:
+    for name, value in limits._asdict().items():
+        _check.integer(name, value)
+    return limits
 
 
 def trace(
@@ -200,11 +213,15 @@ def trace(
     Raises
     ------
     ValueError, TypeError
-        ``x``, ``y``, ``optimizer``, ``sample_weight`` or ``lengths`` do not fit the network.
+        ``x``, ``y``, ``optimizer``, ``sample_weight`` or ``lengths`` do not fit the network, or it is too large to be traced.
     DivergedError
         A number of the step is not finite.
     """
     samples = read_samples(network, x, y, sample_weight, lengths)
+    terms = network._plan.work * len(samples) + 2 * network._plan.count
+    if terms > MOST_TERMS:
+        raise ValueError(f"x: a trace keeps every product of a step, some {terms:,} for {len(samples)} row(s) of this network; at "
+                         f"most {MOST_TERMS:,} are possible. Trace fewer rows, or a smaller network of the same kind")
     spec, state, step = rule_of_step(network, optimizer)
     net = read_network(network, samples, step)
     total = sum(sample.weight for sample in samples)

@@ -55,6 +55,11 @@ def render(trace: Trace, limits: Limits = LIMITS) -> str:
     return f'<div class="cbp-trace"><style>{STYLE}</style>{"".join(parts)}{_step(trace, limits)}</div>'
 
 
+def page(title: str, body: str) -> str:
+    """A page for a browser."""
+    return f'<!doctype html>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n{body}\n'
+
+
 def _details(summary: str, content: str) -> str:
     return f"<details open><summary>{escape(summary)}</summary><div>{content}</div></details>"
 
