@@ -153,6 +153,19 @@ def _layers():
 LAYERS = _layers()
 
 
+def _in_a_block(name):
+    """The network, or None where the way around does not fit."""
+    layer, shape = LAYERS[name]
+    try:
+        return cbp.Network(shape, [cbp.Residual([layer]), cbp.Dense(2)], loss="mean_squared_error", dtype="float64", seed=3)
+    except ValueError:
+        return None
+
+
+BLOCKS = {name: net for name in LAYERS if (net := _in_a_block(name)) is not None}
+"""Networks that begin with a block around one of LAYERS, which reads the samples themselves."""
+
+
 def layer_network(name, before=False, after=False, dtype="float64", **settings):
     """A network around a case of LAYERS: alone, behind a dense layer that keeps the shape of its input (not one that reads
     whole numbers, which always comes first), or before another one."""

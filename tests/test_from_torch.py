@@ -500,6 +500,11 @@ def test_shared_weights_are_refused_and_shared_activations_are_not(container):
     agree(modules, (3,), first=False)
 
 
+def test_modules_without_numbers_are_named():
+    with pytest.raises(ValueError, match=r"^modules\[1\] \(Linear\): its parameters are on the device 'meta'"):
+        cbp.from_torch([nn.ReLU(), nn.Linear(3, 3, device="meta")], 3)
+
+
 class Doubled(nn.Sequential):
     def forward(self, x):
         return 2 * super().forward(x)

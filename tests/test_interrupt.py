@@ -436,3 +436,29 @@ def test_real_signals(script, tmp_path):
     assert result.returncode == 0, result.stderr
     assert result.stdout == "sound\n"
     assert result.stderr == ""
+
+
+HEAVY = {
+    "image": ((256, 256, 4), [cbp.Conv2D(8, 3, "relu"), cbp.GlobalAveragePool(), cbp.Dense(1)]),
+    "sequence": ((20_000, 4), [cbp.LSTM(16), cbp.Dense(1)]),
+    "pool": ((512, 512, 16), [cbp.MaxPool2D(2), cbp.GlobalMaxPool(), cbp.Dense(1)]),
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_samples_that_take_long_are_watched_one_by_one(name, monkeypatch):
+    """The clock is read after so much work, not after so many samples: with no patience the core returns after each."""
+    shape, layers = HEAVY[name]
+    net = cbp.Network(shape, layers, loss="mean_squared_error", seed=0)
+    monkeypatch.setattr(_runner, "PATIENCE", 0.0)
+    counted = Core(0, name="run_epochs")
+    monkeypatch.setattr(_runner, "_core", counted)
+    net.fit(np.zeros((6, *shape), np.float32), np.zeros(6), epochs=1, batch_size=1)
+    assert counted.calls >= 6
+
+
+def test_a_batch_of_samples_that_take_long_goes_through_one_by_one():
+    net = cbp.Network((200_000, 8), [cbp.LSTM(64), cbp.Dense(1)], loss="mean_squared_error", seed=0)
+    assert net._plan.piece(32) == 1
+    table = cbp.Network((100,), [cbp.Embedding(1_000_000, 8), cbp.GlobalAveragePool(), cbp.Dense(1)], loss="mean_squared_error")
+    assert table._plan.piece(32) == 32  # rows are looked up, not multiplied

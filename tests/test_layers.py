@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from cases import LAYERS, close, layer_data, layer_network
+from cases import BLOCKS, LAYERS, close, layer_data, layer_network
 
 import cbp
 from cbp._cpu import core
@@ -154,6 +154,32 @@ def test_training_lowers_the_loss(name):
     assert net.evaluate(x, y)["loss"] < 0.9 * before
 
 
+@pytest.mark.parametrize("name", BLOCKS)
+def test_first_in_a_block(name):
+    """What a block does with the samples, whose rows have no pads, it does with any other value."""
+    net = copy.deepcopy(BLOCKS[name])
+    features = net.input_shape[-1]
+    same_numbers = cbp.Dense(features, bias=False, init=np.eye(features))
+    behind = cbp.Network(net.input_shape, [same_numbers, *net.layers], loss=net.loss, dtype="float64", seed=net.seed)
+    behind.set_vector([*np.eye(features).ravel(), *net.get_vector()])
+    x, y, w = layer_data(net, 7)
+    np.testing.assert_array_equal(net.predict(x), [net.predict_one(row) for row in x])
+    close(net.predict(x), behind.predict(x), 1e-14)
+    for training in (True, False):
+        if name in exact:
+            assert cbp.check_gradients(net, x, y, sample_weight=w, training=training, limit=60).error < 1e-6
+        d_input, gradient = net.backward(x, y, training=training)
+        close(d_input, behind.backward(x, y, training=training)[0], 1e-12)
+        close(gradient, behind.backward(x, y, training=training)[1][features**2 :], 1e-12)
+    found = []
+    for threads in (1, 2, 3):
+        twin = copy.deepcopy(net)
+        twin.fit(x, y, epochs=3, batch_size=4, threads=threads)
+        found.append(twin.get_vector())
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
 # --- the same bits ------------------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +201,7 @@ def test_threads(name, dtype):
 def test_pieces(name, dtype, monkeypatch):
     """How many rows go through at once changes nothing; a training step of BatchNorm takes them all."""
     found = []
-    for piece in (40, 24, 13, 3):
+    for piece in (40, 24, 13, 3, 1):
         net = layer_network(name, True, True, dtype)
         x, y, w = layer_data(net, 40)
 

@@ -139,15 +139,15 @@ WRONG = {
     "unknown key": (put(1, D, "code"), "unknown key 'code'"),
     "list": (put([], D), "it must be a JSON object"),
     "no JSON": (put("import os", D), "not valid JSON"),
-    "inputs 0": (put([0], D, "inputs"), "inputs must be a whole number from 1"),
-    "inputs -1": (put([-1], D, "inputs"), "inputs must be a whole number from 1"),
-    "inputs 3.0": (put([3.0], D, "inputs"), "inputs must be a whole number from 1"),
-    "inputs true": (put([True], D, "inputs"), "inputs must be a whole number from 1"),
+    "inputs 0": (put([0], D, "inputs"), "inputs must be a whole number of at least 1"),
+    "inputs -1": (put([-1], D, "inputs"), "inputs must be a whole number of at least 1"),
+    "inputs 3.0": (put([3.0], D, "inputs"), "inputs must be a whole number of at least 1"),
+    "inputs true": (put([True], D, "inputs"), "inputs must be a whole number of at least 1"),
     "inputs 3": (put(3, D, "inputs"), "inputs must be a list"),
     "inputs []": (put([], D, "inputs"), "needs an axis"),
     "inputs 4": (put([4], D, "inputs"), "truncated: the arrays take"),
     "inputs 2": (put([2], D, "inputs"), "bytes too long"),
-    "inputs 2**60": (put([2**60], D, "inputs"), "truncated: the arrays take more than 2"),
+    "inputs 2**60": (put([2**60], D, "inputs"), "inputs must be a whole number below"),
     "no layers": (put([], D, "layers"), "bytes too long"),
     "layers object": (put({}, D, "layers"), "layers must be a list"),
     "layer list": (put([], *LAYER), "layer 1 must be a JSON object"),
@@ -370,6 +370,68 @@ def test_a_small_file_that_describes_a_huge_network_allocates_little():
     huge(edited)
     data = assembled(edited)
     assert peak(lambda: refused(data, "truncated: the arrays take 39,.* bytes, the file has")) < 2**20
+
+
+def described(layers, inputs, arrays=()):
+    """A file of a few bytes that claims to hold these layers, described, and arrays of these names and shapes."""
+    edited = parts()
+    edited.description |= {"inputs": inputs, "layers": layers, "optimizer": None, "step": 0}
+    edited.description["loss"]["name"] = "mean_squared_error"
+    edited.entries, edited.data, end = {}, bytearray(), 0
+    for name, shape in arrays:
+        start, end = end, end + 4 * math.prod(shape)
+        edited.entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+    return assembled(edited)
+
+
+def layer(made):
+    """The description of a layer."""
+    return modelfile.description._describe_layer(made)
+
+
+UNITS = 10**8
+CLAIMS = {
+    "LSTM": ([layer(cbp.LSTM(UNITS))], [5, 1], [
+        ("0.weight", [1, 4, UNITS]), ("0.recurrent", [UNITS, 4, UNITS]), ("0.bias", [4, UNITS])]),
+    "flatten": ([layer(cbp.Flatten())], [2**47, 2**47], []),
+    "dropout": ([layer(cbp.Dropout(0.1))], [2**47, 2**47], []),
+    "pool": ([layer(cbp.GlobalMaxPool())], [2**47, 2**47], []),
+    "padding": ([layer(cbp.DepthwiseConv2D(1, padding=2**31 - 1, bias=False))], [4, 4, 1], [("0.weight", [1, 1, 1])]),
+    "dilation": ([layer(cbp.DepthwiseConv2D(3, padding="same", dilation=2**30, bias=False))], [4, 4, 1],
+                 [("0.weight", [3, 3, 1])]),
+    "axes": ([layer(cbp.Flatten())], [2**47] * 100_000, []),
+    "axes of a layer": ([{"kind": "reshape", "shape": [2**47] * 100_000}], [4], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_sizes_that_no_machine_holds_are_refused_before_anything_is_allocated(claim):
+    data = described(*CLAIMS[claim])
+    assert peak(lambda: refused(data)) < 2**20 + 10 * len(data)
+
+
+def test_blocks_inside_blocks_cost_no_more_than_their_number():
+    """Twice as much for every level would be a day for the thirty that a description may nest."""
+    calls = 0
+
+    class Counted(cbp.Dropout):
+        def output_shape(self, input_shape):
+            nonlocal calls
+            calls += 1
+            return super().output_shape(input_shape)
+
+    block = Counted(0.1)
+    for _ in range(28):
+        block = cbp.Residual([block])
+    assert block.output_shape((3,)) == (3,)
+    assert calls == 1
+    block.parameters((3,))
+    assert calls < 40
+    nested = cbp.Dropout(0.1)
+    for _ in range(25):
+        nested = cbp.Residual([nested])
+    net = cbp.Network(3, [nested, cbp.Dense(2)], loss="mean_squared_error", seed=0)
+    assert modelfile.dumps(modelfile.loads(modelfile.dumps(net))) == modelfile.dumps(net)
 
 
 def test_a_header_length_beyond_the_file_allocates_little():

@@ -710,3 +710,30 @@ def test_threads_train_different_networks_at_once():
     expected = [train(seed) for seed in range(8)]
     results = together([lambda seed=seed: train(seed) for seed in range(8)])
     assert all(np.array_equal(a, b) for a, b in zip(results, expected, strict=True))
+
+
+def test_what_would_be_half_of_one_step_is_not_saved_or_copied(tmp_path):
+    net = cbp.mlp([3, 2], seed=0)
+    with net._busy:  # as while another thread trains it
+        for call in (lambda: net.save(tmp_path / "net.cbp"), lambda: copy.deepcopy(net), lambda: pickle.dumps(net)):
+            with pytest.raises(RuntimeError, match=r"being trained by another thread.* wait for it, or work with a copy"):
+                call()
+    assert not list(tmp_path.iterdir())
+    np.testing.assert_array_equal(copy.deepcopy(net).get_vector(), net.get_vector())
+
+
+def test_statistics_that_are_not_finite_are_named():
+    net = cbp.Network(3, [cbp.BatchNorm(), cbp.Dense(1)], loss="mean_squared_error", seed=0)
+    net.statistics["0.variance"][1] = np.nan
+    with pytest.raises(ValueError, match=r"^statistics\['0.variance'\] holds a value that is not finite"):
+        net.fit(np.ones((4, 3)), np.ones(4), epochs=1)
+
+
+@pytest.mark.parametrize("outside", [lambda inner: cbp.Residual([cbp.Dense(3), inner]),
+                                     lambda inner: cbp.Residual([cbp.Residual([inner])])])
+def test_layers_of_others_inside_a_layer(outside):
+    class Mine(cbp.Dense):
+        pass
+
+    with pytest.raises(TypeError, match=r"^layers\[1\] must be a layer such as .* inside$"):
+        cbp.Network(3, [cbp.Dense(3), outside(Mine(3))], loss="mean_squared_error")

@@ -264,7 +264,7 @@ def test_wrong_arguments(arguments, options, error, message):
 @pytest.mark.parametrize(("shape", "layer", "message"), [
     ((2, 2, 1), cbp.MaxPool2D(3),
      r"layers\[0\]: MaxPool2D\(size=3\) needs a height of at least 3 and a width of at least 3 for one window of 3 x 3, its "
-     r"input has the shape \(2, 2, 1\); padding='same' takes any size"),
+     r"input \(height, width, channels\) has the shape \(2, 2, 1\); padding='same' takes any size"),
     ((4, 2, 1), cbp.AveragePool2D(3), r"AveragePool2D\(size=3\) needs .* a width of at least 3 .* \(4, 2, 1\)"),
     ((2, 4), cbp.MaxPool1D(5, padding=1), r"needs a time of at least 3 for .*, its input \(time, channels\) .* \(2, 4\)"),
     ((8, 8), cbp.MaxPool2D(), r"MaxPool2D\(\) takes \(height, width, channels\), its input has the shape \(8, 8\)"),

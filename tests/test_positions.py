@@ -215,3 +215,51 @@ def test_all_steps_right_is_an_accuracy_of_1(time, dtype):
     assert [*history.accuracy, *history["val_accuracy"]] == [1, 1, 1, 1]
     y[7, 0] = 1
     assert net.evaluate(X, y)["accuracy"] == pytest.approx(1 - 1 / (300 * time), rel=1e-12)
+
+
+# --- lengths and layers that change what a position is -----------------------------------------------------------------------
+
+
+def test_lengths_end_with_the_sequence_they_belong_to():
+    """An encoder and a decoder: what the second recurrence walks through are not the steps of the samples."""
+    layers = [cbp.LSTM(8), cbp.Dense(9), cbp.Reshape((3, 3)), cbp.LSTM(4, reverse=True, bptt=2, return_sequences=True),
+              cbp.BatchNorm(), cbp.GlobalAveragePool(), cbp.Dense(1)]
+    net = cbp.Network((6, 2), layers, loss="half_squared_error", dtype="float64", seed=1)
+    rng = np.random.default_rng(0)
+    X, d, lengths = rng.normal(size=(6, 6, 2)), rng.normal(size=(6, 1)), np.arange(1, 7)
+    encoder = cbp.Network((6, 2), layers[:2], loss="half_squared_error", dtype="float64", seed=1)
+    decoder = cbp.Network((9,), layers[2:], loss="half_squared_error", dtype="float64", seed=1)
+    size = len(encoder.get_vector())
+    encoder.set_vector(net.get_vector()[:size])
+    decoder.set_vector(net.get_vector()[size:])
+    between = encoder.predict(X, lengths=lengths)
+    np.testing.assert_array_equal(net.predict(X, lengths=lengths), decoder.predict(between))
+    d_input, gradient = net.backward(X, d, lengths=lengths, training=True)
+    d_between, behind = decoder.backward(between, d, training=True)
+    d_expected, before = encoder.backward(X, d_between, lengths=lengths)
+    close(d_input, d_expected, 1e-12)
+    close(gradient, [*before, *behind], 1e-12)
+
+
+@pytest.mark.parametrize("layers", [
+    [cbp.Reshape((6, 2, 1)), cbp.Dense(1)],
+    [cbp.Reshape((6, 1, 2)), cbp.BatchNorm(), cbp.Flatten(), cbp.Dense(1)],
+    [cbp.Reshape((4, 3)), cbp.GRU(3), cbp.Dense(1)],
+    [cbp.Flatten(), cbp.Dense(1)],
+], ids=["images", "normalised", "other steps", "flat"])  # fmt: skip
+def test_lengths_are_refused_where_steps_are_mixed(layers):
+    net = cbp.Network((6, 2), layers, loss="half_squared_error", seed=1)
+    name = type(layers[0]).__name__
+    with pytest.raises(ValueError, match=rf"^lengths cannot be used with this network: {name}\(.* takes all steps of a sample"):
+        net.predict(np.zeros((2, 6, 2)), lengths=[1, 6])
+
+
+def test_a_gradient_after_the_end_of_a_sequence_counts_for_nothing():
+    rng = np.random.default_rng(0)
+    for layers in ([cbp.Dense(3)], [cbp.GRU(3, return_sequences=True)], [cbp.LayerNorm(), cbp.Dense(2, "tanh")]):
+        net = cbp.Network((5, 2), layers, loss="half_squared_error", dtype="float64", seed=1)
+        X, d, lengths = rng.normal(size=(4, 5, 2)), rng.normal(size=(4, *net.output_shape)), np.array([1, 5, 3, 2])
+        ended = np.where((np.arange(5) < lengths[:, None])[..., None], d, 0)
+        for found, expected in zip(net.backward(X, d, lengths=lengths), net.backward(X, ended, lengths=lengths), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        assert not net.backward(X, d, lengths=lengths)[0][0, 1:].any()

@@ -525,6 +525,26 @@ def test_html_is_well_formed_and_stands_alone():
         assert "url(" not in html
 
 
+def test_a_page_for_a_browser():
+    traced = worked_example()
+    page = traced.to_html(units=2, digits=3)
+    assert page.startswith("<!doctype html>")
+    assert "<title>step 1 - cbp trace</title>" in page
+    assert "more" in page
+    parser = Balance()
+    parser.feed(page.replace("<!doctype html>", "").replace('<meta charset="utf-8">', ""))
+    assert parser.open == []
+    for limit in ({"units": 0}, {"digits": 1.5}):
+        with pytest.raises((ValueError, TypeError), match=next(iter(limit))):
+            traced.to_html(**limit)
+
+
+def test_a_step_too_large_for_plain_python_is_refused():
+    net = cbp.mlp([500, 1000, 1000, 10], seed=0)
+    with pytest.raises(ValueError, match=r"^x: a trace keeps every product of a step, some [\d,]{9,} for 1 row.* fewer rows"):
+        net.trace(np.zeros(500), np.zeros(10))
+
+
 def test_html_of_the_worked_example():
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", worked_example()._repr_html_()))
     for words in ("1·1 + 1·1 + 1·1 + 1 = 4", "(4 - 0)² / 2 = 8", "δ = 4·1 = 4", "should fall", "0.6", "1.68", "1.4112"):

@@ -220,8 +220,8 @@ def trace(
     samples = read_samples(network, x, y, sample_weight, lengths)
     terms = network._plan.work * len(samples) + 2 * network._plan.count
     if terms > MOST_TERMS:
-        raise ValueError(f"x: a trace keeps every product of a step, some {terms:,} for {len(samples)} row(s) of this network; at "
-                         f"most {MOST_TERMS:,} are possible. Trace fewer rows, or a smaller network of the same kind")
+        raise ValueError(f"x: a trace keeps every product of a step, some {terms:,} for {len(samples)} row(s) of this network; "
+                         f"at most {MOST_TERMS:,} are possible. Trace fewer rows, or a smaller network of the same kind")
     spec, state, step = rule_of_step(network, optimizer)
     net = read_network(network, samples, step)
     total = sum(sample.weight for sample in samples)
