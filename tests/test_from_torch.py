@@ -502,7 +502,7 @@ def test_shared_weights_are_refused_and_shared_activations_are_not(container):
 
 def test_modules_without_numbers_are_named():
     with pytest.raises(ValueError, match=r"^modules\[1\] \(Linear\): its parameters are on the device 'meta'"):
-        cbp.from_torch([nn.ReLU(), nn.Linear(3, 3, device="meta")], 3)
+        cbp.from_torch([nn.Linear(3, 3), nn.Linear(3, 3, device="meta")], 3)
 
 
 class Doubled(nn.Sequential):
