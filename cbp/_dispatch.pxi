@@ -1,7 +1,7 @@
 # Which functions belong to a kind of op: included by _core.pyx. The four directions have one signature each for all kinds; what
 # they read and write is found through _pass.pxi.
 
-cdef bint needs_whole_batch(const Op* op) noexcept nogil:
+cdef inline bint needs_whole_batch(const Op* op) noexcept nogil:
     """Whether the rows of a batch depend on each other: moments of all of them come before the op."""
     return op.kind == BATCH_NORM
 
@@ -127,7 +127,7 @@ cdef void op_backward_moments(
         batch_norm_backward_moments(batch, op, first, n, arena)
 
 
-cdef void op_remember(const Pass* batch, const Op* op, floating* arena) noexcept nogil:
+cdef inline void op_remember(const Pass* batch, const Op* op, floating* arena) noexcept nogil:
     """What an op measures of a batch whose loss is finite and after which the weights change."""
     if op.kind == BATCH_NORM:
         batch_norm_remember(batch, op, arena)

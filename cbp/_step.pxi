@@ -317,7 +317,7 @@ cdef void backward_weights(
     cdef bint accumulate = batch.run.row > 0
     cdef bint whole = not accumulate and batch.updating
     cdef bint penalised = not op.unpenalised
-    cdef Py_ssize_t block
+    cdef Py_ssize_t block, most
     cdef Py_ssize_t row = first
     cdef Py_ssize_t n, offset
     cdef floating* gradient = <floating*>batch.gradient
@@ -328,10 +328,10 @@ cdef void backward_weights(
         sparse_backward_weight(batch, op, first, end, arena, scratch)
         lap(laps, UPDATE)
         return
-    block = RECURRENT_BLOCK if is_recurrent(op) else GRADIENT_BLOCK
-    block = max(1, block // op.weight_width // tile.TILE_ROWS) * tile.TILE_ROWS
-    if op.kind == EMBEDDING:
-        block = end - first    # every block would search all samples for its rows
+    block = end - first
+    most = RECURRENT_BLOCK if is_recurrent(op) else GRADIENT_BLOCK
+    if block * op.weight_width > most and op.kind != EMBEDDING:   # where every block would search all samples for its rows
+        block = max(1, most // op.weight_width // tile.TILE_ROWS) * tile.TILE_ROWS
     while row < end:
         n = min(block, end - row)
         offset = op.weight + row * op.weight_width
