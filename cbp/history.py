@@ -79,5 +79,5 @@ class History(Mapping[str, Curve]):
         if others:
             right.set_ylabel(others[0].removeprefix("val_").replace("_", " "), color="tab:orange")
         handles = axes.get_lines() + right.get_lines()
-        axes.legend(handles, [str(line.get_label()) for line in handles], loc="best")
+        axes.legend(handles, [str(line.get_label()) for line in handles], loc="center right")
         return axes

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cbp import _check, initializers
 from cbp.initializers import Draw, Fans, Initializer
-from cbp.layers.base import ZEROS, Layer, Parameter, Shape, checked_activation, chosen_init
+from cbp.layers.base import ZEROS, Layer, Parameter, Shape, brief, checked_activation, chosen_init
 
 __all__ = ["GRU", "LSTM", "RNN", "Bidirectional", "Recurrent"]
 
@@ -248,7 +248,8 @@ class Bidirectional(Layer):
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Recurrent):
-            raise TypeError(f"layer must be an RNN, LSTM or GRU, such as cbp.LSTM(8), got {self.layer!r}")
+            given = brief(self.layer) if isinstance(self.layer, Layer) else repr(self.layer)
+            raise TypeError(f"layer must be an RNN, LSTM or GRU, such as cbp.LSTM(8), got {given}")
         for name in ("reverse", "stateful"):
             if getattr(self.layer, name):
                 raise ValueError(f"the layer of Bidirectional must not be {name}=True")

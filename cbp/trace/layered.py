@@ -142,6 +142,7 @@ def forward(unit: Unit, limits: Limits) -> list[Equation]:
 # ------------------------------------------------------------------------------------------------------------ backward
 
 
+DELTA = "δ = ∂L/∂s, how fast the loss grows with the sum s"
 BACKWARD = "∂L/∂a = Σ ∂s/∂a·δ over the units that read a, δ = ∂L/∂a·a′ (a′ = 1 where a is a sum itself)"
 
 

@@ -84,7 +84,7 @@ def _inputs(trace: Trace, row: Row, limits: Limits) -> list[str]:
 
 def backward(trace: Trace, row: Row, limits: Limits) -> list[str]:
     """From the last layer to the first."""
-    lines = [title("BACKWARD: delta δ = ∂L/∂s, how fast the loss grows with the sum s")]
+    lines = [title(f"BACKWARD: delta {layered.DELTA}")]
     lines += wrapped("  ", layered.BACKWARD)
     for k in range(len(row.layers) - 1, -1, -1):
         layer = row.layers[k]
