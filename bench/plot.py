@@ -14,6 +14,7 @@ STYLES = {
     "numpy": ("#E69F00", "s"), "sklearn": ("#CC79A7", "D"), "torch": ("#D55E00", "o"), "torch-compile": ("#D55E00", "^"),
     "jax-step": ("#0072B2", "v"), "jax": ("#0072B2", "P"), "jax-tuned": ("#56B4E9", "X"),
 }
+GROUPS = ("training", "convolution", "recurrence")
 CBP, LIMIT = "#000000", "#009E73"
 LANE = 0.1
 
@@ -35,7 +36,7 @@ def draw(results: dict[str, Any], path: str) -> None:
     """A row for every net, cbp's line at 1; a point left of it would be faster."""
     from matplotlib.figure import Figure
 
-    found = [row for row in rows(results, "training") if "median_us" in row["series"].get("cbp", {})]
+    found = [row for group in GROUPS for row in rows(results, group) if "median_us" in row["series"].get("cbp", {})]
     figure = Figure(figsize=(9, 1.9 + 0.5 * max(1, len(found))), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     for key, pairs in points(found).items():
