@@ -129,8 +129,10 @@ def _remedy(argument: str, shape: Shape, wanted: Shape) -> str:
         return f"; np.moveaxis({argument}, 1, -1) puts the channels last"
     if len(shape) == 1 and shape[0] == prod(wanted):
         return f"; {argument}.reshape(-1, {', '.join(map(str, wanted))}) is that"
-    if len(shape) == len(wanted) == 2 and shape[1] == wanted[1]:
+    if len(shape) == len(wanted) == 2 and shape[1] == wanted[1] and shape[0] < wanted[0]:
         return f"; shorter sequences are padded to {wanted[0]} steps, and lengths= says how long each is"
+    if len(shape) == len(wanted) == 2 and shape[1] == wanted[1]:
+        return f"; longer sequences are cut, or the network is built for inputs of {shape}"
     return ""
 
 
@@ -219,8 +221,8 @@ def _targets(name: str, given: Array, form: Form) -> Source:
         wanted = both if outputs == 1 or form.loss.traits.targets == "class" else one
         remedy = ""
         if places and given.shape[1:] in ((), (1,), (outputs,)):
-            remedy = ("; this network answers at every step or pixel: for one answer a sample it needs return_sequences=False, "
-                      "cbp.Flatten() or a global pool before its last layer")
+            remedy = ("; this network answers at every step or pixel: for one answer a sample let a recurrent layer without "
+                      "return_sequences, cbp.Flatten() or a global pool come before its last layer")
         raise ValueError(f"{name} must have the shape {wanted} for {outputs} output(s) and {form.loss.name}, got {given.shape}"
                          f"{remedy}")
     targets = _source(name, given, (len(given), prod(form.outputs)), form.dtype)

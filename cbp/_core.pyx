@@ -309,8 +309,8 @@ cdef class Exclusive:
     def __enter__(self):
         """Take the lock, or raise RuntimeError."""
         if not self.lock.acquire(False):
-            raise RuntimeError("this network is being trained by another thread, or carries its state on there; wait for it, "
-                               "or work with a copy.deepcopy() that was made before")
+            raise RuntimeError("this network is being trained or saved by another thread, or carries its state on there; wait "
+                               "for it, or work with a copy.deepcopy() that was made before")
 
     def __exit__(self, *exception):
         """Release the lock."""

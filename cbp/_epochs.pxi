@@ -52,15 +52,16 @@ cdef Py_ssize_t row_burden(const Pass* batch) noexcept nogil:
 
 
 cdef Py_ssize_t products_of(const Op* ops, Py_ssize_t count) noexcept nogil:
-    """Multiplications of a row on the way forward, roughly."""
+    """Multiplications of a row on the way forward, roughly, and 2^60 at most."""
     cdef const Op* op
-    cdef Py_ssize_t index, steps, products = 0
+    cdef Py_ssize_t index, steps
+    cdef double products = 0
     for index in range(count):
         op = &ops[index]
         steps = op.in_positions if is_recurrent(op) else op.positions
         if op.kind != EMBEDDING:
-            products += steps * op.weight_rows * op.weight_width
-    return products
+            products += <double>steps * op.weight_rows * op.weight_width
+    return <Py_ssize_t>min(products, <double>(1LL << 60))
 
 
 cdef void begin_epoch(Run* run) noexcept nogil:

@@ -317,7 +317,8 @@ class Plan:
             return rows
         if self.plain:
             return min(rows, max(128, min(1024, 2**28 // self.size)))
-        return min(rows, max(12, min(1020, PIECE // self.arena // 12 * 12)), max(1, PIECE_WORK // max(self.work, 1)))
+        most = min(max(12, min(1020, PIECE // self.arena)), max(1, PIECE_WORK // max(self.work, 1)))
+        return min(rows, most // 12 * 12 or most)
 
 
 PIECE = 2**18

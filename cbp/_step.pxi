@@ -330,7 +330,8 @@ cdef void backward_weights(
         return
     block = end - first
     most = RECURRENT_BLOCK if is_recurrent(op) else GRADIENT_BLOCK
-    if block * op.weight_width > most and op.kind != EMBEDDING:   # where every block would search all samples for its rows
+    # An embedding takes all its rows at once: every block would search all samples for its own.
+    if block * op.weight_width > most and op.kind != EMBEDDING:
         block = max(1, most // op.weight_width // tile.TILE_ROWS) * tile.TILE_ROWS
     while row < end:
         n = min(block, end - row)

@@ -44,7 +44,7 @@ class Network:
     Parameters
     ----------
     inputs : int or tuple of int
-        Number of input features (or the shape of one sample).
+        Number of input features, or the shape of one sample, of at most 8 axes.
     layers : sequence of Layer
         For example ``[cbp.Dense(64, "relu"), cbp.Dense(10, "softmax")]``.
     loss : str or cbp.losses.Loss
@@ -85,7 +85,7 @@ class Network:
         seed: int | None = None, l1: float = 0.0, l2: float = 0.0,
     ):
         sizes = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
-        if None in sizes:
+        if isinstance(inputs, (tuple, list)) and any(size is None for size in sizes):
             raise TypeError(f"inputs must be whole numbers, got {inputs!r}; sequences of different lengths are padded to the "
                             f"longest, and lengths= says how long each is")
         self.input_shape = _check.shape("inputs", sizes)
@@ -111,6 +111,7 @@ class Network:
         self.metadata: dict[str, Any] = {}
         self._busy = threading.Lock()
         self._training = _core.Exclusive(self._busy)
+        self._copying = threading.Lock()
         size = max(self._plan.size, 1)
         self._numbers = Numbers(aligned(size, self.dtype), np.zeros((0, size), self.dtype),
                                 aligned(max(self._plan.statistics_size, 1), self.dtype))
@@ -176,8 +177,8 @@ class Network:
         sample_weight : array, (samples,), optional
             The loss is ``sum(w_i * l_i) / sum(w_i)``.
         lengths : array of int, (samples,), optional
-            How many steps of every sequence count, from 1 to time. What X and y hold after them changes nothing, but must be
-            numbers and labels that would be right: zeros are. A network that answers at every step answers there too.
+            How many steps of every sequence count, from 1 to time. What X and y hold after them changes nothing, but it must be
+            valid (zeros are); a network that answers at every step gives outputs there too.
         validation_data : tuple, optional
             (X, y), (X, y, sample_weight) or (X, y, sample_weight, lengths), measured after every epoch; sample_weight may be
             None.
@@ -202,7 +203,7 @@ class Network:
         DivergedError
             The loss or a weight is no longer finite. The network holds the numbers of the last finite epoch.
         RuntimeError
-            Another thread is training this network.
+            Another thread is training this network, or saving it.
         KeyboardInterrupt
             Ctrl-C, answered between two updates; ``history`` tells how far the run came.
         """
@@ -305,6 +306,9 @@ class Network:
             if _core.first_not_finite(flat) >= 0:
                 name = next(name for name, values in getattr(self, what).items() if not np.isfinite(values).all())
                 raise ValueError(f"{what}[{name!r}] holds a value that is not finite; training cannot mend that")
+        for name, values in self.statistics.items():
+            if name.endswith("variance") and values.min() < 0:
+                raise ValueError(f"statistics[{name!r}] holds a value below 0; training cannot mend that")
 
     # --- asking ---------------------------------------------------------------------------------------------------------------
 
@@ -507,14 +511,12 @@ class Network:
         """
         from cbp import modelfile
 
-        with self._training:
-            modelfile.save(self, path)
+        modelfile.save(self, path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         from cbp import modelfile
 
-        with self._training:
-            return modelfile.loads, (modelfile.dumps(self),)
+        return modelfile.loads, (modelfile.dumps(self),)
 
     # --- helpers --------------------------------------------------------------------------------------------------------------
 

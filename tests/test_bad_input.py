@@ -875,7 +875,7 @@ STEPS = cbp.Network((5, 3), [cbp.Dense(2)], loss=MSE, seed=0)
     (IMAGES, (7, 24), "X.reshape(-1, 4, 6, 1) is that"),
     (COLOURS, (7, 3, 4, 6), "np.moveaxis(X, 1, -1) puts the channels last"),
     (STEPS, (7, 2, 3), "shorter sequences are padded to 5 steps, and lengths= says how long each is"),
-    (STEPS, (7, 9, 3), "shorter sequences are padded to 5 steps"),
+    (STEPS, (7, 9, 3), "longer sequences are cut, or the network is built for inputs of (9, 3)"),
 ])  # fmt: skip
 def test_shapes_that_nearly_fit(net, shape, remedy):
     with pytest.raises(ValueError, match=re.escape(f"X must have the shape (samples, {', '.join(map(str, net.input_shape))}), "

@@ -716,16 +716,23 @@ def test_what_would_be_half_of_one_step_is_not_saved_or_copied(tmp_path):
     net = cbp.mlp([3, 2], seed=0)
     with net._busy:  # as while another thread trains it
         for call in (lambda: net.save(tmp_path / "net.cbp"), lambda: copy.deepcopy(net), lambda: pickle.dumps(net)):
-            with pytest.raises(RuntimeError, match=r"being trained by another thread.* wait for it, or work with a copy"):
+            with pytest.raises(RuntimeError, match=r"trained or saved by another thread.* wait for it, or work with a copy"):
                 call()
     assert not list(tmp_path.iterdir())
     np.testing.assert_array_equal(copy.deepcopy(net).get_vector(), net.get_vector())
 
 
-def test_statistics_that_are_not_finite_are_named():
+def test_several_threads_copy_one_network_at_once():
+    net = cbp.mlp([300, 300, 2], seed=0)
+    copies = together([lambda: copy.deepcopy(net), lambda: pickle.loads(pickle.dumps(net))] * 4)
+    assert all(np.array_equal(each.get_vector(), net.get_vector()) for each in copies)
+
+
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "that is not finite"), (-1, "below 0")])
+def test_statistics_that_are_wrong_are_named(value, words):
     net = cbp.Network(3, [cbp.BatchNorm(), cbp.Dense(1)], loss="mean_squared_error", seed=0)
-    net.statistics["0.variance"][1] = np.nan
-    with pytest.raises(ValueError, match=r"^statistics\['0.variance'\] holds a value that is not finite"):
+    net.statistics["0.variance"][1] = value
+    with pytest.raises(ValueError, match=rf"^statistics\['0.variance'\] holds a value {words}"):
         net.fit(np.ones((4, 3)), np.ones(4), epochs=1)
 
 

@@ -541,8 +541,13 @@ def test_a_page_for_a_browser():
 
 def test_a_step_too_large_for_plain_python_is_refused():
     net = cbp.mlp([500, 1000, 1000, 10], seed=0)
-    with pytest.raises(ValueError, match=r"^x: a trace keeps every product of a step, some [\d,]{9,} for 1 row.* fewer rows"):
+    with pytest.raises(ValueError, match=r"^x: a trace keeps every number .* some [\d,]{9,} for 1 row.* fewer rows"):
         net.trace(np.zeros(500), np.zeros(10))
+    picture = cbp.Network((512, 512, 16), [cbp.MaxPool2D(2), cbp.GlobalMaxPool(), cbp.Dense(1)], loss="mean_squared_error")
+    with pytest.raises(ValueError, match=r"^x: a trace keeps every number"):
+        picture.trace(np.zeros((512, 512, 16)), 0.0)
+    thin = cbp.Network((8000,), [cbp.Dense(1), cbp.Dense(20)], loss="mean_squared_error")
+    assert len(thin.trace(np.zeros(8000), np.zeros(20)).rows) == 1
 
 
 def test_html_of_the_worked_example():

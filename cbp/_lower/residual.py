@@ -13,7 +13,10 @@ def lower(plan: Plan, name: str, layer: Residual, value: Value) -> Value:
     projection = layer.projection(value.shape)
     inside, around = plan.split(value)
     for index, inner in enumerate(layer.layers):
-        inside = plan.lower(f"{name}.{index}", inner, inside)
+        try:
+            inside = plan.lower(f"{name}.{index}", inner, inside)
+        except ValueError as problem:
+            raise ValueError(f"Residual, layers[{index}]: {problem}") from None
     if projection is not None:
         around = plan.lower(f"{name}.skip", projection, around)
     return plan.join(inside, around, layer.activation)

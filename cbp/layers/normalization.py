@@ -33,9 +33,8 @@ class BatchNorm(_Normalization):
 
     Samples of weight 0, and time steps beyond a sample's length, do not count in the statistics; other weights make no
     difference to them. A batch in which a channel has a single value, which has no variance, is normalised with the running
-    statistics, and these stay. A batch of training goes through the network at once, whatever its size, and its memory grows
-    with it. Sums of float32 numbers are completed in float64, so that a mean of ten thousand
-    times the deviation does no harm.
+    statistics, and these stay. A training batch goes through the network in one piece, so memory grows with its size. Sums of
+    float32 numbers are completed in float64, so that a mean of ten thousand times the deviation does no harm.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class Reshape(Layer):
     Parameters
     ----------
     shape : int or tuple of int
-        Of one sample's output; one axis may be -1, which is what the others leave.
+        Of one sample's output, at most 8 axes; one may be -1, which is what the others leave.
 
     Raises
     ------

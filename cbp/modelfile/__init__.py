@@ -98,13 +98,14 @@ def _named(name: str, problem: ModelFileError) -> ModelFileError:
 
 
 def _encode(network: Network) -> tuple[bytes, bytearray]:
-    """Header and data of the network's file."""
-    description = Description.of(network)
-    arrays = _arrays_of(network)
-    if problem := _wrong_value(arrays):
-        raise ValueError(f"the network cannot be saved: {problem}{_remedy(network, problem.split()[0])}")
-    text = description.to_json()
-    data = container.pack(arrays, description.dtype)
+    """Header and data of the network's file, of one moment: several threads may ask, while none trains."""
+    with network._copying, network._training:
+        description = Description.of(network)
+        arrays = _arrays_of(network)
+        if problem := _wrong_value(arrays):
+            raise ValueError(f"the network cannot be saved: {problem}{_remedy(network, problem.split()[0])}")
+        text = description.to_json()
+        data = container.pack(arrays, description.dtype)
     metadata = {"cbp": text, "crc32": _checksum(text, [data])}
     header = container.write_header(metadata, description.shapes(), description.dtype)
     try:  # whatever would be refused when it is loaded is refused now, while the network still exists
@@ -135,7 +136,7 @@ def _wrong_value(arrays: Mapping[str, Array]) -> str:
 def _remedy(network: Network, name: str) -> str:
     """How a network gets rid of what is wrong with an array; nothing is said of weights, which are the user's."""
     if name in network.statistics:
-        return f"; network.statistics[{name!r}] can be set"
+        return f"; network.statistics[{name!r}][:] = 1 mends that"
     return "; set_optimizer gives a fresh state" if name.startswith("optimizer.") else ""
 
 

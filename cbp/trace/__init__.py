@@ -37,14 +37,14 @@ from cbp.network import Network
 from cbp.optimizers import Optimizer
 from cbp.trace import html, text
 from cbp.trace.formulas import Limits
-from cbp.trace.reading import Plain, Sample, read_network, read_samples, rule_of_step
+from cbp.trace.reading import Plain, Sample, read_network, read_samples, rule_of_step, terms_of
 from cbp.trace.records import Layer, Parameter, Row, Statistic, Term, Unit, Use, fields_dict, parameter_dict, row_dict
 from cbp.trace.step import Goal, Made, forward, layers_of, loss_of, penalty_of, row_of, statistics_of, step_of
 
 __all__ = ["Layer", "Parameter", "Row", "Statistic", "Term", "Trace", "Unit", "Use", "trace", "worked_example"]
 
 MOST_TERMS = 2**21
-"""Products of a traced step, each an object: more take half a minute and gigabytes."""
+"""Numbers and products of a traced step, each an object: more take half a minute and gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -218,10 +218,10 @@ def trace(
         A number of the step is not finite.
     """
     samples = read_samples(network, x, y, sample_weight, lengths)
-    terms = network._plan.work * len(samples) + 2 * network._plan.count
+    terms = terms_of(network._plan) * len(samples) + 2 * network._plan.count
     if terms > MOST_TERMS:
-        raise ValueError(f"x: a trace keeps every product of a step, some {terms:,} for {len(samples)} row(s) of this network; "
-                         f"at most {MOST_TERMS:,} are possible. Trace fewer rows, or a smaller network of the same kind")
+        raise ValueError(f"x: a trace keeps every number and product of a step, some {terms:,} for {len(samples)} row(s) of "
+                         f"this network; at most {MOST_TERMS:,} are possible. Trace fewer rows, or a smaller network")
     spec, state, step = rule_of_step(network, optimizer)
     net = read_network(network, samples, step)
     total = sum(sample.weight for sample in samples)

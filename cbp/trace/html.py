@@ -112,7 +112,7 @@ def _row(trace: Trace, r: int, limits: Limits) -> str:
         layered_html.image(trace, row, limits) if trace.layered else svg.draw(trace, row),
         *(there(trace, row, k, limits) for k in range(len(row.layers))),
         _loss(trace, row, limits),
-        f"<p>{code(layered.DELTA)}</p><p>{code(layered.BACKWARD)}</p>" if trace.layered else "",
+        f"<h4>Backward</h4><p>{code(layered.DELTA)}</p><p>{code(layered.BACKWARD)}</p>" if trace.layered else "",
         *(back(trace, row, k, limits) for k in range(len(row.layers) - 1, -1, -1)),
     ]
     return _details(f"{title}: {inputs}; target {formulas.target_text(trace, row, limits)}", "".join(parts))

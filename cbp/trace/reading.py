@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cbp import optimizers
+from cbp._cpu import core as _core
 from cbp.layers import Dense, Embedding, Flatten, Layer, Reshape
 from cbp.losses import Loss
 from cbp.optimizers import Optimizer
@@ -19,7 +20,10 @@ from cbp.trace.names import value_name
 from cbp.trace.rules import Constants
 
 if TYPE_CHECKING:
+    from cbp._plan import Plan
     from cbp.network import Network
+
+_RECURRENT = [_core.OPS[name] for name in ("rnn", "lstm", "gru")]
 
 Numbers = list[float]
 Shape = tuple[int, ...]
@@ -50,6 +54,18 @@ class Plain:
     l1: float
     l2: float
     given: Given
+
+
+def terms_of(plan: Plan) -> int:
+    """How many numbers and products a row of the network has, roughly."""
+    total = 0
+    for op in plan.ops:
+        read, written, units = int(op["in_positions"]), int(op["positions"]), int(op["units"])
+        total += read * int(op["inputs"]) + written * units
+        if op["kind"] != _core.OPS["embedding"]:  # which looks up and multiplies nothing
+            steps = read if op["kind"] in _RECURRENT else written
+            total += steps * int(op["weight_rows"]) * units * (int(op["weight_width"]) // int(op["width"]))
+    return total
 
 
 def read_samples(network: Network, x: Any, y: Any, sample_weight: Any, lengths: Any) -> list[Sample]:

@@ -18,7 +18,7 @@ def flatten(scope: Scope, layer: Flatten, x: Values) -> Values:
 def reshape(scope: Scope, layer: Reshape, x: Values) -> Values:
     shape = layer.output_shape(x.shape)
     scope.say([f"the {len(x.nodes)} numbers of shape {_by(x.shape)} as {_by(shape)}, the last axis fastest"])
-    return Values(shape, x.nodes, x.timed and shape[0] == x.shape[0] and len(shape) > 1)
+    return Values(shape, x.nodes, x.timed and shape == x.shape)
 
 
 def _by(shape: tuple[int, ...]) -> str:
