@@ -104,10 +104,7 @@ def features(
         raise ValueError(f"{argument} is empty: it has the shape {given.shape}, at least one sample is needed")
     if given.shape[0] >= 2**32:
         raise ValueError(f"{argument} has {given.shape[0]} samples; at most 2**32 - 1 are possible")
-    rows = _source(argument, given, (len(given), prod(shape)), dtype)
-    if vocabulary:
-        _check.row_numbers(argument, given, vocabulary)
-    return rows
+    return _samples(argument, given, (len(given), prod(shape)), dtype, vocabulary)
 
 
 def row(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any], *, vocabulary: int = 0) -> Source:
@@ -115,7 +112,12 @@ def row(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[A
     given = _check.rectangular(argument, values)
     if given.shape != shape:
         raise ValueError(f"{argument} must have the shape {shape}, got {given.shape}; several rows go to predict")
-    rows = _source(argument, given, (1, prod(shape)), dtype)
+    return _samples(argument, given, (1, prod(shape)), dtype, vocabulary)
+
+
+def _samples(argument: str, given: Array, shape: Shape, dtype: np.dtype[Any], vocabulary: int) -> Source:
+    """Inputs of the shape that was asked for, as rows of finite numbers; with a vocabulary, of whole ones below it."""
+    rows = _source(argument, given, shape, dtype)
     if vocabulary:
         _check.row_numbers(argument, given, vocabulary)
     return rows

@@ -321,8 +321,10 @@ class Network:
         Safe to call from several threads at once, but for stateful layers: their state goes on from call to call, and a second
         call at the same time raises RuntimeError. Raises ValueError or TypeError where X is wrong.
         """
-        outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, X, 2, self._few)
-        if outputs is None or lengths is not None:
+        outputs: Array | None = None
+        if lengths is None:
+            outputs = _core.predict_ready(self._plan.ops, self._numbers.parameters, X, 2, self._few)
+        if outputs is None:
             x = self._inputs(X, "predict_one")
             outputs = self._outputs(x, self._lengths(lengths, len(x)))
         return outputs

@@ -29,7 +29,7 @@ class _Convolution(Layer):
     bias: bool
     init: str | float | Initializer | npt.ArrayLike | None
 
-    def _check_window(self) -> None:
+    def __post_init__(self) -> None:
         axes = len(self._axes)
         for name in ("kernel_size", "stride", "dilation"):
             object.__setattr__(self, name, checked_sizes(self, name, getattr(self, name), axes))
@@ -49,9 +49,9 @@ class _Filters(_Convolution):
     filters: int
     groups: int
 
-    def _check_filters(self) -> None:
+    def __post_init__(self) -> None:
         object.__setattr__(self, "filters", _check.integer("filters", self.filters, below=2**48))
-        self._check_window()
+        super().__post_init__()
         object.__setattr__(self, "groups", _check.integer("groups", self.groups, below=2**48))
         if self.filters % self.groups:
             raise ValueError(f"groups must divide filters, got {self.groups} groups for {self.filters} filters")
@@ -124,9 +124,6 @@ class Conv1D(_Filters):
     bias: bool = field(default=True, kw_only=True)
     init: str | float | Initializer | npt.ArrayLike | None = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
-        self._check_filters()
-
 
 @dataclass(frozen=True)
 class Conv2D(_Filters):
@@ -179,12 +176,25 @@ class Conv2D(_Filters):
     bias: bool = field(default=True, kw_only=True)
     init: str | float | Initializer | npt.ArrayLike | None = field(default=None, kw_only=True)
 
+
+class _Depthwise(_Convolution):
+    """DepthwiseConv2D and SeparableConv2D: a window sees one channel, of which it makes ``multiplier`` outputs."""
+
+    multiplier: int
+
     def __post_init__(self) -> None:
-        self._check_filters()
+        super().__post_init__()
+        object.__setattr__(self, "multiplier", _check.integer("multiplier", self.multiplier, below=2**48))
+
+    def _depthwise_weight(self, input_shape: Shape) -> Parameter:
+        assert isinstance(self.init, Initializer)
+        kernel = self.window(input_shape).kernel
+        fans = (prod(kernel), prod(kernel) * self.multiplier)
+        return Parameter((*kernel, input_shape[-1] * self.multiplier), self.init, fans)
 
 
 @dataclass(frozen=True)
-class DepthwiseConv2D(_Convolution):
+class DepthwiseConv2D(_Depthwise):
     """A convolution of every channel for itself: ``output[y, x, c * multiplier + m] = activation(bias[c * multiplier + m] +
     sum(input[y * stride + ky * dilation - before, x * stride + kx * dilation - before, c] *
     weight[ky, kx, c * multiplier + m]))``, over the taps (ky, kx), with ``before`` as in ``Conv2D``.
@@ -220,24 +230,19 @@ class DepthwiseConv2D(_Convolution):
     bias: bool = field(default=True, kw_only=True)
     init: str | float | Initializer | npt.ArrayLike | None = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
-        self._check_window()
-        object.__setattr__(self, "multiplier", _check.integer("multiplier", self.multiplier, below=2**48))
-
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*self.window(input_shape).output, input_shape[-1] * self.multiplier)
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
-        assert isinstance(self.init, Initializer)
         units = input_shape[-1] * self.multiplier
-        found = {"weight": _depthwise_weight(self, input_shape, self.multiplier, self.init)}
+        found = {"weight": self._depthwise_weight(input_shape)}
         if self.bias:
             found["bias"] = Parameter((units,), ZEROS)
         return found
 
 
 @dataclass(frozen=True)
-class SeparableConv2D(_Convolution):
+class SeparableConv2D(_Depthwise):
     """A depthwise convolution, then a 1 x 1 convolution that mixes the channels: far fewer weights than ``Conv2D`` has.
 
     Takes (height, width, channels), gives (height', width', filters).
@@ -278,8 +283,7 @@ class SeparableConv2D(_Convolution):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filters", _check.integer("filters", self.filters, below=2**48))
-        self._check_window()
-        object.__setattr__(self, "multiplier", _check.integer("multiplier", self.multiplier, below=2**48))
+        super().__post_init__()
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*self.window(input_shape).output, self.filters)
@@ -287,14 +291,9 @@ class SeparableConv2D(_Convolution):
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
         assert isinstance(self.init, Initializer)
         found = {
-            "depthwise": _depthwise_weight(self, input_shape, self.multiplier, self.init),
+            "depthwise": self._depthwise_weight(input_shape),
             "pointwise": Parameter((input_shape[-1] * self.multiplier, self.filters), self.init),
         }
         if self.bias:
             found["bias"] = Parameter((self.filters,), ZEROS)
         return found
-
-
-def _depthwise_weight(layer: _Convolution, input_shape: Shape, multiplier: int, init: Initializer) -> Parameter:
-    kernel = layer.window(input_shape).kernel
-    return Parameter((*kernel, input_shape[-1] * multiplier), init, (prod(kernel), prod(kernel) * multiplier))
