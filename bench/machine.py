@@ -50,7 +50,7 @@ def caches() -> dict[str, int]:
 def core_build() -> str:
     """Which build of cbp's core runs here, as CBP_CPU or the processor chose; "" without a core."""
     try:
-        from cbp._cpu import core
+        from cbp.engine.cpu import core
     except ImportError:
         return ""
     return core.BUILD

@@ -113,6 +113,6 @@ def product_name(shape: tuple[int, int, int], dtype: str) -> str:
 
 
 def _core():
-    from cbp._cpu import core
+    from cbp.engine.cpu import core
 
     return core

@@ -265,7 +265,7 @@ cdef const floating* ready_targets(
 
 
 cdef bint in_range(int loss, Py_ssize_t n, const floating* y) noexcept nogil:
-    """The same ranges as in _arrays.py."""
+    """The same ranges as in engine/arrays.py."""
     cdef Py_ssize_t i
     for i in range(n):
         if loss == losses.BINARY_CROSS_ENTROPY and not (0 <= y[i] <= 1):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _check
+from cbp.engine import check
 from cbp.network import Network
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def check_gradients(
         raise TypeError(f"network must be a cbp.Network, got {network!r}")
     if not network.parameters:
         raise ValueError("network has no parameters, so there is no gradient to check")
-    limit = _check.integer("limit", limit)
+    limit = check.integer("limit", limit)
     double = Network(network.input_shape, network.layers, loss=network.loss, dtype="float64", seed=network.seed, l1=network.l1,
                      l2=network.l2)
     vector = network.get_vector().astype(np.float64)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _check
-from cbp._cpu import core as _core
+from cbp.engine import check
+from cbp.engine.cpu import core as _core
 
 __all__ = ["digits", "permutation", "split", "xor"]
 
@@ -58,8 +58,8 @@ def xor() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
 
 def permutation(n: int, seed: int = 0) -> npt.NDArray[np.intp]:
     """The numbers 0 to n - 1 in an order that depends on the seed alone, on every machine and version of NumPy."""
-    keys = np.empty(_check.integer("n", n, minimum=0))
-    seed = _check.integer("seed", seed, minimum=0)
+    keys = np.empty(check.integer("n", n, minimum=0))
+    seed = check.integer("seed", seed, minimum=0)
     if seed >= 2**63:
         raise ValueError(f"seed must be below 2**63, got {seed}")
     _core.draw(seed, _SPLIT_STREAM, 0, "uniform", keys)
@@ -91,7 +91,7 @@ def split(
         X and y differ in length, there are fewer than two rows, or ``test`` is out of range.
     """
     X, y = np.asarray(X), np.asarray(y)
-    test = _check.real("test", test, above=0, below=1)
+    test = check.real("test", test, above=0, below=1)
     if X.ndim == 0 or y.ndim == 0 or len(X) != len(y):
         raise ValueError(f"X and y must have the same number of rows, got the shapes {X.shape} and {y.shape}")
     if len(X) < 2:

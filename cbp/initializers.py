@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _check
+from cbp.engine import check
 from cbp.errors import unknown_name
 
 __all__ = ["INITIALIZERS", "Draw", "Initializer", "array", "constant", "get"]
@@ -103,12 +103,12 @@ class Initializer:
 
 def constant(value: float) -> Initializer:
     """Every weight starts at ``value``."""
-    return Initializer("constant", np.array(_check.real("init value", value)))
+    return Initializer("constant", np.array(check.real("init value", value)))
 
 
 def array(values: npt.ArrayLike | Sequence[object]) -> Initializer:
     """The weights start at ``values``, which have their shape; the values are copied."""
-    copy = _check.numbers("init", values, np.dtype(np.float64)).copy()
+    copy = check.numbers("init", values, np.dtype(np.float64)).copy()
     copy.flags.writeable = False
     return Initializer("array", copy)
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cbp import _check
+from cbp.engine import check
 from cbp.errors import unknown_name
 
 __all__ = ["LOSSES", "Loss", "LossTraits", "get", "huber", "usual"]
@@ -80,7 +80,7 @@ class Loss:
             raise TypeError(f"loss must be a name, got {self.name!r}")
         if self.name not in LOSSES:
             raise unknown_name("loss", self.name, LOSSES)
-        object.__setattr__(self, "delta", _check.real("delta", self.delta, above=0))
+        object.__setattr__(self, "delta", check.real("delta", self.delta, above=0))
 
     @property
     def traits(self) -> LossTraits:

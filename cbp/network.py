@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _arrays, _check, _lower, _team, losses, optimizers
-from cbp._cpu import core as _core
-from cbp._fit import Fit
-from cbp._online import Online
-from cbp._plan import aligned
-from cbp._runner import Numbers, Objective, Runner, predict, vector_jacobian
-from cbp._stream import Carried, Stream
+from cbp import _lower, losses, optimizers
+from cbp.engine import arrays, check, team
+from cbp.engine.cpu import core as _core
+from cbp.engine.fit import Fit
+from cbp.engine.online import Online
+from cbp.engine.plan import aligned
+from cbp.engine.runner import Numbers, Objective, Runner, predict, vector_jacobian
+from cbp.engine.stream import Carried, Stream
 from cbp.errors import DivergedError
 from cbp.history import History
 from cbp.layers import Dense, Layer
@@ -88,22 +89,22 @@ class Network:
         if isinstance(inputs, (tuple, list)) and any(size is None for size in sizes):
             raise TypeError(f"inputs must be whole numbers, got {inputs!r}; sequences of different lengths are padded to the "
                             f"longest, and lengths= says how long each is")
-        self.input_shape = _check.shape("inputs", sizes)
+        self.input_shape = check.shape("inputs", sizes)
         if not sizes:
             raise ValueError("inputs must be a number of features or the shape of one sample, got ()")
         self.layers = _checked_layers(layers)
         self.loss = losses.get(loss)
-        self.dtype = _check.float_dtype(dtype)
+        self.dtype = check.float_dtype(dtype)
         chosen = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else seed
-        self.seed = _check.integer("seed", chosen, minimum=0)
-        self.l1 = _check.real("l1", l1, minimum=0)
-        self.l2 = _check.real("l2", l2, minimum=0)
+        self.seed = check.integer("seed", chosen, minimum=0)
+        self.l1 = check.real("l1", l1, minimum=0)
+        self.l2 = check.real("l2", l2, minimum=0)
         self._plan = _lower.plan(self.layers, self.input_shape)
         if self._plan.vocabulary > 2**24 and self.dtype == np.float32:
             raise ValueError(f"layers: an Embedding has a vocabulary of {self._plan.vocabulary}; inputs of a float32 network "
                              f"are whole numbers only up to 2**24, so it needs dtype='float64'")
         self.output_shape = self._plan.output_shape
-        self._form = _arrays.Form(self.input_shape, self.output_shape, self.loss, self.dtype, self._plan.vocabulary)
+        self._form = arrays.Form(self.input_shape, self.output_shape, self.loss, self.dtype, self._plan.vocabulary)
         last = self.layers[-1]
         self.loss.check_output(brief(last), getattr(last, "activation", None), self.output_shape[-1])
         self.optimizer: Optimizer | None = None
@@ -134,7 +135,7 @@ class Network:
 
             start = arrays[name]
             try:
-                view[...] = _check.numbers("init", start.init(view.shape, draw, start.fans), self.dtype)
+                view[...] = check.numbers("init", start.init(view.shape, draw, start.fans), self.dtype)
             except ValueError as problem:
                 raise ValueError(f"layers[{name.partition('.')[0]}]: {problem}") from None
 
@@ -144,7 +145,7 @@ class Network:
         self, X: npt.ArrayLike, y: npt.ArrayLike, *, epochs: int = 10, batch_size: int | None = 32,
         optimizer: str | Optimizer | None = None, sample_weight: npt.ArrayLike | None = None,
         lengths: npt.ArrayLike | None = None, validation_data: tuple[Any, ...] | None = None, shuffle: bool = True,
-        threads: _team.Threads = 1, progress: bool | None = None,
+        threads: team.Threads = 1, progress: bool | None = None,
     ) -> History:
         """Train with backpropagation.
 
@@ -207,14 +208,14 @@ class Network:
         KeyboardInterrupt
             Ctrl-C, answered between two updates; ``history`` tells how far the run came.
         """
-        epochs = _check.integer("epochs", epochs, minimum=0)
+        epochs = check.integer("epochs", epochs, minimum=0)
         data = self._data(X, y, sample_weight, lengths)
         validation = None if validation_data is None else self._validation(validation_data, lengths is not None)
-        shuffle = _check.boolean("shuffle", shuffle)
-        progress = None if progress is None else _check.boolean("progress", progress)
-        size = None if batch_size is None else _check.integer("batch_size", batch_size)
+        shuffle = check.boolean("shuffle", shuffle)
+        progress = None if progress is None else check.boolean("progress", progress)
+        size = None if batch_size is None else check.integer("batch_size", batch_size)
         chosen = self._chosen(optimizer)
-        crew = self._crew(_team.checked(threads), len(data.x), size, epochs)
+        crew = self._crew(team.checked(threads), len(data.x), size, epochs)
         self._carried.check_order(shuffle, len(data.x), size)
         with self._training, crew.guard:
             self._check_parameters()
@@ -333,11 +334,11 @@ class Network:
         """Outputs (*output_shape) for one sample x (*input_shape). Raises ValueError or TypeError where x is wrong."""
         outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, x, 1, self._few)
         if outputs is None:
-            row = _arrays.row("x", x, self.input_shape, self.dtype, vocabulary=self._plan.vocabulary)
-            outputs = self._outputs(row, _arrays.NO_LENGTHS)[0]
+            row = arrays.row("x", x, self.input_shape, self.dtype, vocabulary=self._plan.vocabulary)
+            outputs = self._outputs(row, arrays.NO_LENGTHS)[0]
         return outputs
 
-    def _outputs(self, x: _arrays.Source, lengths: Array) -> Array:
+    def _outputs(self, x: arrays.Source, lengths: Array) -> Array:
         numbers = self._numbers
         if not self._carried:
             return predict(self._plan, numbers.parameters, numbers.statistics, x, lengths)
@@ -390,7 +391,7 @@ class Network:
         step of the training would compute, with batch statistics and noise; else layers behave as in :meth:`predict`.
         """
         data = self._data(X, y, sample_weight, lengths)
-        runner = self._runner(self._still(), data, mode="gradient", training=_check.boolean("training", training))
+        runner = self._runner(self._still(), data, mode="gradient", training=check.boolean("training", training))
         loss = float(runner.epochs(1)[0, 0])
         return loss, self._compact(runner.gradient)
 
@@ -419,12 +420,12 @@ class Network:
             penalties l1 and l2 are not in it.
         """
         x = self._inputs(X)
-        d = _arrays.features("d_output", d_output, self.output_shape, self.dtype)
+        d = arrays.features("d_output", d_output, self.output_shape, self.dtype)
         if len(d) != len(x):
             raise ValueError(f"X has {len(x)} samples and d_output has {len(d)}; they must have the same number")
         d_input, gradient = vector_jacobian(
             self._plan, self._numbers, x, self._lengths(lengths, len(x)), d,
-            training=_check.boolean("training", training), seed=self.seed)
+            training=check.boolean("training", training), seed=self.seed)
         return d_input, self._compact(gradient)
 
     def trace(
@@ -471,7 +472,7 @@ class Network:
 
     def set_vector(self, vector: npt.ArrayLike) -> None:
         """Set all parameters from one flat vector, as :meth:`get_vector` gives it; raises ValueError for a wrong length."""
-        values = _check.numbers("vector", vector, self.dtype)
+        values = check.numbers("vector", vector, self.dtype)
         if values.shape != (self._plan.count,):
             raise ValueError(f"vector must have the shape ({self._plan.count},), got {values.shape}")
         start = 0
@@ -522,24 +523,24 @@ class Network:
 
     # --- helpers --------------------------------------------------------------------------------------------------------------
 
-    def _data(self, X: object, y: object, sample_weight: object, lengths: object = None, **names: Any) -> _arrays.Data:
+    def _data(self, X: object, y: object, sample_weight: object, lengths: object = None, **names: Any) -> arrays.Data:
         if lengths is not None:
             self._check_lengths()
-        return _arrays.data(self._form, X, y, sample_weight, lengths, **names)
+        return arrays.data(self._form, X, y, sample_weight, lengths, **names)
 
-    def _inputs(self, X: object, one: str = "") -> _arrays.Source:
-        return _arrays.features("X", X, self.input_shape, self.dtype, one, vocabulary=self._plan.vocabulary)
+    def _inputs(self, X: object, one: str = "") -> arrays.Source:
+        return arrays.features("X", X, self.input_shape, self.dtype, one, vocabulary=self._plan.vocabulary)
 
     def _lengths(self, lengths: object, samples: int) -> Array:
         if lengths is not None:
             self._check_lengths()
-        return _arrays.checked_lengths("lengths", lengths, samples, self.input_shape)
+        return arrays.checked_lengths("lengths", lengths, samples, self.input_shape)
 
     def _check_lengths(self) -> None:
         if self._plan.no_lengths:
             raise ValueError(f"lengths cannot be used with this network: {self._plan.no_lengths}")
 
-    def _validation(self, given: tuple[Any, ...], with_lengths: bool) -> _arrays.Data:
+    def _validation(self, given: tuple[Any, ...], with_lengths: bool) -> arrays.Data:
         if not isinstance(given, (tuple, list)) or not 2 <= len(given) <= 4:
             raise TypeError("validation_data must be a tuple (X, y), (X, y, sample_weight) or (X, y, sample_weight, lengths), "
                             f"got {type(given).__name__}{f' of {len(given)}' if isinstance(given, (tuple, list)) else ''}")
@@ -554,16 +555,16 @@ class Network:
         mine = self._numbers
         return Numbers(mine.parameters, mine.state, mine.statistics, mine.step, mine.epoch)
 
-    def _runner(self, numbers: Numbers, data: _arrays.Data, **how: Any) -> Runner:
+    def _runner(self, numbers: Numbers, data: arrays.Data, **how: Any) -> Runner:
         return Runner(self._plan, numbers, Objective(self.loss, self.l1, self.l2), data, seed=self.seed, **how)
 
-    def _crew(self, threads: _team.Threads, samples: int, batch_size: int | None, epochs: int) -> _team.Crew:
+    def _crew(self, threads: team.Threads, samples: int, batch_size: int | None, epochs: int) -> team.Crew:
         """The threads of a run; for "auto" with estimates from the number of parameters."""
         rows = samples if batch_size is None else min(batch_size, samples)
         step = _SECONDS_PER_PRODUCT * self._plan.work * rows + _SECONDS_PER_UPDATE * self._plan.size
-        return _team.Crew(threads, step=step, run=step * epochs * samples / rows)
+        return team.Crew(threads, step=step, run=step * epochs * samples / rows)
 
-    def _measure(self, data: _arrays.Data, crew: _team.Crew | None = None) -> dict[str, float]:
+    def _measure(self, data: arrays.Data, crew: team.Crew | None = None) -> dict[str, float]:
         loss, metric, _ = self._runner(self._still(), data, mode="evaluate", crew=crew).epochs(1)[0]
         return {"loss": float(loss), self.loss.traits.metric: float(metric)}
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from cbp import _check
+from cbp.engine import check
 from cbp.errors import unknown_name
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
@@ -31,8 +31,8 @@ class Optimizer:
     def __post_init__(self) -> None:
         if type(self) is Optimizer:
             raise TypeError("Optimizer is what the optimizers share; take one of them, for example cbp.Adam(1e-3)")
-        self._set("rate", _check.real("rate", self.rate, above=0))
-        self._set("weight_decay", _check.real("weight_decay", self.weight_decay, minimum=0))
+        self._set("rate", check.real("rate", self.rate, above=0))
+        self._set("weight_decay", check.real("weight_decay", self.weight_decay, minimum=0))
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -43,10 +43,10 @@ class Optimizer:
         object.__setattr__(self, field, value)
 
     def _fraction(self, field: str) -> None:
-        self._set(field, _check.real(field, getattr(self, field), minimum=0, below=1))
+        self._set(field, check.real(field, getattr(self, field), minimum=0, below=1))
 
     def _epsilon(self) -> None:
-        self._set("epsilon", _check.real("epsilon", getattr(self, "epsilon"), above=0))  # noqa: B009
+        self._set("epsilon", check.real("epsilon", getattr(self, "epsilon"), above=0))  # noqa: B009
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class SGD(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._fraction("momentum")
-        self._set("nesterov", _check.boolean("nesterov", self.nesterov))
+        self._set("nesterov", check.boolean("nesterov", self.nesterov))
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov=True needs momentum above 0, for example momentum=0.9")
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 import cbp
-from cbp import _plan
+from cbp.engine import plan
 from cbp.layers import ACTIVATIONS
 from cbp.losses import LOSSES
 
@@ -93,7 +93,7 @@ def assert_threads_and_pieces_change_no_bit(make, x, y, monkeypatch):
     for threads in (2, 3, 5):
         np.testing.assert_array_equal(found[threads], found[1])
     whole = net.gradient(x, y)[1]
-    monkeypatch.setattr(_plan, "PIECE", 1)
+    monkeypatch.setattr(plan, "PIECE", 1)
     assert net._plan.piece(50) == 12
     np.testing.assert_array_equal(net.gradient(x, y)[1], whole)
 

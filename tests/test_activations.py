@@ -12,7 +12,7 @@ import pytest
 from cases import ACTIVATIONS
 
 import cbp
-from cbp._cpu import core
+from cbp.engine.cpu import core
 
 DTYPES = ["float32", "float64"]
 ELEMENTWISE = tuple(name for name in ACTIVATIONS if name != "softmax")

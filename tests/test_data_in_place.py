@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import cbp
-from cbp import _check
-from cbp._cpu import core
+from cbp.engine import check
+from cbp.engine.cpu import core
 
 RNG = np.random.default_rng(0)
 ROWS = 40
@@ -178,7 +178,7 @@ def test_columns_are_turned_once_if_they_are_in_memory(tmp_path):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(_check, "BLOCK", 3 * 3 * 8)  # three rows of float64, six of float32
+    monkeypatch.setattr(check, "BLOCK", 3 * 3 * 8)  # three rows of float64, six of float32
 
 
 def message(call):

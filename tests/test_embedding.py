@@ -5,7 +5,7 @@ import pytest
 from cases import OPTIMIZER_OPTIONS, OPTIMIZERS, close
 
 import cbp
-from cbp import _plan
+from cbp.engine import plan
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 VOCABULARY, STEPS = 40, 6
@@ -132,7 +132,7 @@ def test_threads_and_pieces_give_the_same_bits(sparse, dtype, monkeypatch):
     found = []
     for threads, piece in ((1, None), (1, 1), (2, None), (3, 1), (5, None), (5, 1)):
         if piece:
-            monkeypatch.setattr(_plan, "PIECE", piece)
+            monkeypatch.setattr(plan, "PIECE", piece)
         net = network(sparse=sparse, dtype=dtype)
         assert net._plan.piece(40) == (12 if piece else 40)
         for given in (x, x.astype(np.uint8)[:, ::-1], x.astype(dtype)):
@@ -172,7 +172,7 @@ def test_a_batch_that_diverges_leaves_no_traces():
     far[-1] = 1e200
     net, other = make(), make()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_plan, "PIECE", 1)
+        patch.setattr(plan, "PIECE", 1)
         with pytest.raises(cbp.DivergedError):
             net.fit(x, far, epochs=1, batch_size=None, optimizer=cbp.Adam(0.1), shuffle=False)
         net.fit(x, targets, epochs=1, batch_size=None, optimizer=cbp.Adam(0.1), shuffle=False)
@@ -245,7 +245,7 @@ def test_inputs_outside_the_vocabulary(place, value, dtype, shown):
 
 
 def test_inputs_are_looked_at_block_by_block(monkeypatch):
-    monkeypatch.setattr("cbp._check.BLOCK", 100)
+    monkeypatch.setattr("cbp.engine.check.BLOCK", 100)
     x, _ = samples(np.random.default_rng(14), 30)
     net = network()
     net.predict(x)

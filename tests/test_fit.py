@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import cbp
-from cbp import _fit, _runner
-from cbp._cpu import core
+from cbp.engine import fit, runner
+from cbp.engine.cpu import core
 
 MSE = "mean_squared_error"
 OPTIMIZERS = [
@@ -49,8 +49,8 @@ def curves(history):
 
 def impatient(monkeypatch):
     """Let the core return to Python after every 64 rows, and keep the way back short."""
-    monkeypatch.setattr(_runner, "PATIENCE", 0.0)
-    monkeypatch.setattr(_fit, "PATIENCE", 0.0)
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
+    monkeypatch.setattr(fit, "PATIENCE", 0.0)
 
 
 # --- it learns ----------------------------------------------------------------------------------------------------
@@ -365,7 +365,7 @@ def test_the_length_of_a_block_changes_nothing(monkeypatch, block):
     X, y = regression(20)
     reference = small()
     expected = reference.fit(X, y, epochs=11, batch_size=6)
-    monkeypatch.setattr(_fit, "BLOCK", block)
+    monkeypatch.setattr(fit, "BLOCK", block)
     net = small()
     assert curves(net.fit(X, y, epochs=11, batch_size=6)) == curves(expected)
     assert bits(net) == bits(reference)
@@ -590,7 +590,7 @@ def test_divergence_far_into_a_run(monkeypatch):
     reference, rows = last_finite(relu_trap, data, settings)
     for block in (1, 3, 7, 50):
         impatient(monkeypatch)
-        monkeypatch.setattr(_fit, "BLOCK", block)
+        monkeypatch.setattr(fit, "BLOCK", block)
         net = relu_trap()
         with pytest.raises(cbp.DivergedError) as caught:
             net.fit(*data, **settings, epochs=1000)
@@ -692,8 +692,8 @@ def test_a_second_training_is_refused_and_the_first_unharmed(monkeypatch):
     reference = small()
     expected = reference.fit(X, y, epochs=6, batch_size=8)
     gate = Gate()
-    monkeypatch.setattr(_fit, "Progress", gate)
-    monkeypatch.setattr(_runner, "PATIENCE", 0.0)
+    monkeypatch.setattr(fit, "Progress", gate)
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
     net = small()
     wait = run_in_thread(lambda: net.fit(X, y, epochs=6, batch_size=8))
     assert gate.reached.wait(60)
@@ -721,7 +721,7 @@ def test_training_is_free_after_every_kind_of_end(monkeypatch):
     with pytest.raises(cbp.DivergedError):
         net.train_on_batch(X0, Y0, optimizer=cbp.SGD(1e38))
     with monkeypatch.context() as patch:
-        patch.setattr(_runner.Runner, "slice", lambda *_: 1 / 0)
+        patch.setattr(runner.Runner, "slice", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             net.fit(X0, Y0)
     net.set_vector(linear().get_vector())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cbp
-from cbp import _arrays
+from cbp.engine import arrays
 
 RNG = np.random.default_rng(0)
 # Small whole numbers and quarters: every dtype and layout below holds them exactly.
@@ -288,7 +288,7 @@ def test_data_that_fit_are_not_copied(dtype):
     assert np.shares_memory(net._data(x[5:9], y[5:9], None).x.array, x)
     single = cbp.mlp([3, 1], dtype=dtype, seed=0)
     assert np.shares_memory(single._data(x, weight, None).targets.array, weight)
-    assert np.shares_memory(_arrays.features("X", x.view(Subclass), (3,), net.dtype).array, x)
+    assert np.shares_memory(arrays.features("X", x.view(Subclass), (3,), net.dtype).array, x)
 
 
 def test_data_that_the_core_can_read_are_not_copied():

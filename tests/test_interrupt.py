@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import cbp
-from cbp import _fit, _runner
-from cbp._cpu import core
+from cbp.engine import fit, runner
+from cbp.engine.cpu import core
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((150, 3)), RNG.standard_normal((150, 2))
@@ -45,15 +45,15 @@ class Core:
 @pytest.fixture
 def hasty(monkeypatch):
     """The core returns to Python as often as it can."""
-    monkeypatch.setattr(_runner, "PATIENCE", 0.0)
-    monkeypatch.setattr(_fit, "PATIENCE", 0.0)
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
+    monkeypatch.setattr(fit, "PATIENCE", 0.0)
 
 
 def interrupted(monkeypatch, core_like, function):
     """Run the function with this core; whether it was interrupted."""
     with monkeypatch.context() as patch:
-        patch.setattr(_runner, "_core", core_like)
-        patch.setattr(_fit, "_core", core_like)
+        patch.setattr(runner, "_core", core_like)
+        patch.setattr(fit, "_core", core_like)
         try:
             function()
         except KeyboardInterrupt:
@@ -157,7 +157,7 @@ def test_on_the_way_back_from_a_divergence(monkeypatch, settings, after):
 
 def test_on_the_long_way_back(monkeypatch):
     """The same when the copy to return to is the beginning, many epochs ago."""
-    monkeypatch.setattr(_fit, "PATIENCE", 1e9)
+    monkeypatch.setattr(fit, "PATIENCE", 1e9)
     for number in range(1, 2000):
         net = cbp.mlp([3, 2], seed=1)
         settings = {"epochs": 500, "batch_size": None, "optimizer": cbp.SGD(10.0)}
@@ -170,9 +170,9 @@ def test_on_the_long_way_back(monkeypatch):
 
 def test_at_every_line(monkeypatch):
     """Between any two lines of the run's own code: sound numbers, curves of one length, and the lock is free."""
-    files = (_fit.__file__, _runner.__file__)
-    monkeypatch.setattr(_runner, "PATIENCE", 0.0)
-    monkeypatch.setattr(_fit, "PATIENCE", 0.0)
+    files = (fit.__file__, runner.__file__)
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
+    monkeypatch.setattr(fit, "PATIENCE", 0.0)
 
     def run(number):
         net, seen = network(), 0
@@ -307,7 +307,7 @@ def test_the_core_comes_back_inside_a_huge_batch(monkeypatch):
         ):
             counting = Counting()
             with monkeypatch.context() as patch:
-                patch.setattr(_runner, "_core", counting)
+                patch.setattr(runner, "_core", counting)
                 function()
             assert counting.calls[name] >= least
 
@@ -450,9 +450,9 @@ def test_samples_that_take_long_are_watched_one_by_one(name, monkeypatch):
     """The clock is read after so much work, not after so many samples: with no patience the core returns after each."""
     shape, layers = HEAVY[name]
     net = cbp.Network(shape, layers, loss="mean_squared_error", seed=0)
-    monkeypatch.setattr(_runner, "PATIENCE", 0.0)
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
     counted = Core(0, name="run_epochs")
-    monkeypatch.setattr(_runner, "_core", counted)
+    monkeypatch.setattr(runner, "_core", counted)
     net.fit(np.zeros((6, *shape), np.float32), np.zeros(6), epochs=1, batch_size=1)
     assert counted.calls >= 6
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import cbp
 from cbp import initializers, layers, losses, optimizers
-from cbp._cpu import core
-from cbp._plan import padded
+from cbp.engine.cpu import core
+from cbp.engine.plan import padded
 
 DTYPES = ["float32", "float64"]
 LANES = 16

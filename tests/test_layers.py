@@ -14,7 +14,7 @@ import pytest
 from cases import BLOCKS, LAYERS, close, layer_data, layer_network
 
 import cbp
-from cbp._cpu import core
+from cbp.engine.cpu import core
 from cbp.layers import Layer
 from cbp.modelfile import description
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import cbp
-from cbp import _core, _cpu, modelfile
+from cbp import _core, modelfile
+from cbp.engine import cpu
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cbp"
@@ -23,13 +24,13 @@ PACKAGE = ROOT / "cbp"
 # From the bottom to the top. A module imports from lower layers, and from its own as long as there is no circle. A new
 # module goes into the lowest layer that it can be in.
 LAYERS = {
-    "the compiled core": ["_core", "_core_v*", "_cpu"],
-    "checks, errors and what is shown": ["_check", "errors", "history", "_progress"],
+    "the compiled core": ["_core", "_core_v*", "engine", "engine.cpu"],
+    "checks, errors and what is shown": ["engine.check", "errors", "history", "engine.progress"],
     "specifications": ["initializers", "layers", "layers.*", "losses", "optimizers"],
-    "from specifications to numbers": ["_arrays", "_plan", "_lower", "_lower.*", "_team", "_runner", "_fit", "_online",
-                                       "_stream"],
+    "from specifications to numbers": ["engine.arrays", "engine.plan", "_lower", "_lower.*", "engine.team", "engine.runner",
+                                       "engine.fit", "engine.online", "engine.stream"],
     "the network": ["network"],
-    "beside the network": ["_profile", "check", "datasets", "modelfile", "modelfile.*", "pytorch", "pytorch.*", "trace",
+    "beside the network": ["engine.profile", "check", "datasets", "modelfile", "modelfile.*", "pytorch", "pytorch.*", "trace",
                            "trace.*"],
     "the package": ["__init__"],
     "the command line": ["cli", "cli.*", "__main__"],
@@ -227,10 +228,10 @@ assert not new, new
 """)
 
 
-@pytest.mark.parametrize("level", _cpu.levels())
+@pytest.mark.parametrize("level", cpu.levels())
 def test_the_level_can_be_chosen(level):
-    out = in_a_fresh_python(f"import os; os.environ['CBP_CPU'] = {level!r}; import cbp; print(cbp._cpu.core.BUILD)")
-    assert out.strip() == importlib.import_module(_cpu._MODULES[level]).BUILD
+    out = in_a_fresh_python(f"import os; os.environ['CBP_CPU'] = {level!r}; import cbp; print(cbp.engine.cpu.core.BUILD)")
+    assert out.strip() == importlib.import_module(cpu._MODULES[level]).BUILD
 
 
 @pytest.mark.parametrize("level", ["v1", "v5", "V3", "avx2", " "])
@@ -396,7 +397,7 @@ def stub():
 
 
 def builds():
-    return [importlib.import_module(_cpu._MODULES[level]) for level in _cpu.levels()]
+    return [importlib.import_module(cpu._MODULES[level]) for level in cpu.levels()]
 
 
 @pytest.mark.parametrize("core", builds(), ids=lambda core: core.BUILD)
@@ -423,13 +424,13 @@ def test_all_builds_agree_on_names_and_numbers():
         assert core.RUN == first.RUN
     assert first is _core
     assert len({core.BUILD for core in builds()}) == len(builds())
-    assert _cpu.core.BUILD in {core.BUILD for core in builds()}
+    assert cpu.core.BUILD in {core.BUILD for core in builds()}
 
 
 def test_each_list_of_names_exists_once():
     """Activations and losses that the core knows are those that layers and losses offer."""
-    assert set(cbp.layers.ACTIVATIONS) == set(_cpu.core.ACTIVATIONS)
-    assert set(cbp.losses.LOSSES) == set(_cpu.core.LOSSES)
+    assert set(cbp.layers.ACTIVATIONS) == set(cpu.core.ACTIVATIONS)
+    assert set(cbp.losses.LOSSES) == set(cpu.core.LOSSES)
     for kind in cbp.optimizers.OPTIMIZERS.values():
         net = cbp.mlp([1, 1], seed=0)
         assert len(net.fit([[1.0]], [1.0], epochs=1, optimizer=kind()).loss) == 1

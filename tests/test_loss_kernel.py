@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cases import OUTPUTS, targets
 
-from cbp._cpu import core
+from cbp.engine.cpu import core
 
 DTYPES = ["float32", "float64"]
 FUSED = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}

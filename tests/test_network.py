@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cbp
-from cbp import _runner
+from cbp.engine import runner
 from cbp.initializers import INITIALIZERS
 from cbp.layers import ACTIVATIONS
 from cbp.losses import LOSSES
@@ -349,7 +349,7 @@ def test_predict_in_many_pieces_and_slices(monkeypatch):
     net = cbp.mlp([6, 20, 3], hidden="sigmoid", seed=0)
     X = np.random.default_rng(0).standard_normal((5000, 6)).astype(np.float32)
     whole = net.predict(X)
-    monkeypatch.setattr(_runner, "PATIENCE", 0.0)
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
     assert np.array_equal(net.predict(X), whole)
     assert np.array_equal(net.predict(X[1234:1235]), whole[1234:1235])
 
@@ -503,7 +503,7 @@ def test_evaluate_large_data(monkeypatch, dtype, tolerance):
     result = net.evaluate(X, y)
     assert result["loss"] == pytest.approx(expected, rel=tolerance)
     assert result["accuracy"] == pytest.approx((P.argmax(1) == y).mean(), rel=1e-14)
-    monkeypatch.setattr(_runner, "PATIENCE", 0.0)
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
     assert net.evaluate(X, y) == result
 
 
@@ -567,7 +567,7 @@ def test_gradient_of_many_pieces(monkeypatch):
     loss, gradient = net.gradient(X, y)
     halves = [net.gradient(X[:1500], y[:1500]), net.gradient(X[1500:], y[1500:])]
     np.testing.assert_allclose(gradient, (1500 * halves[0][1] + 1501 * halves[1][1]) / 3001, rtol=1e-10, atol=1e-13)
-    monkeypatch.setattr(_runner, "PATIENCE", 0.0)
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
     again = net.gradient(X, y)
     assert again[0] == loss
     assert np.array_equal(again[1], gradient)
@@ -602,7 +602,7 @@ def test_backward_in_many_pieces(monkeypatch):
     np.testing.assert_allclose(net.backward(X[2000:2001], d[2000:2001])[0], d_input[2000:2001], rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(
         gradient, net.backward(X[:999], d[:999])[1] + net.backward(X[999:], d[999:])[1], rtol=1e-9, atol=1e-10)
-    monkeypatch.setattr(_runner, "PATIENCE", 0.0)
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
     again = net.backward(X, d)
     assert np.array_equal(again[0], d_input)
     assert np.array_equal(again[1], gradient)

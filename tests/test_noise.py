@@ -9,7 +9,7 @@ from cases import close
 from random_oracle import philox
 
 import cbp
-from cbp._cpu import core
+from cbp.engine.cpu import core
 
 DTYPES = ["float32", "float64"]
 SHAPES = [(1,), (16,), (70,), (5, 3), (3, 2, 17)]

@@ -10,7 +10,7 @@ import pytest
 from cases import LOSS_OUTPUTS, OPTIMIZER_OPTIONS, OPTIMIZERS, OUTPUTS, close, inputs, network, targets
 
 import cbp
-from cbp._cpu import core
+from cbp.engine.cpu import core
 from cbp.layers import ACTIVATIONS
 from cbp.losses import LOSSES
 

@@ -92,7 +92,7 @@ def test_a_shuffled_epoch_keeps_rows_together():
     other, _ = pair()
     net.fit(X, y, epochs=1, batch_size=4, optimizer=cbp.SGD(0.1), lengths=lengths, sample_weight=weights)
     order = np.empty(10, np.intp)
-    cbp._cpu.core.permutation(net.seed, 0, order)
+    cbp.engine.cpu.core.permutation(net.seed, 0, order)
     for first in range(0, 10, 4):
         rows = order[first : first + 4]
         other.train_on_batch(X[rows], y[rows], optimizer=cbp.SGD(0.1), lengths=lengths[rows], sample_weight=weights[rows])
@@ -103,7 +103,7 @@ def test_pieces_change_nothing(monkeypatch):
     X, y, _, _ = data("cross_entropy", 40)
     vectors = []
     for piece in (1, 2, 12, 40):
-        monkeypatch.setattr(cbp._plan.Plan, "piece", lambda self, rows, *, apart=False, piece=piece: min(rows, piece))
+        monkeypatch.setattr(cbp.engine.plan.Plan, "piece", lambda self, rows, *, apart=False, piece=piece: min(rows, piece))
         net, _ = pair("cross_entropy", "softmax")
         net.fit(X, y, epochs=2, batch_size=20, lengths=np.arange(40) % TIME + 1)
         vectors.append(np.concatenate([net.get_vector(), net.predict(X).reshape(-1)]))

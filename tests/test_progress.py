@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import cbp
-from cbp import _fit, _progress, _runner
-from cbp._progress import Progress
+from cbp.engine import fit, progress, runner
+from cbp.engine.progress import Progress
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((30, 3)), RNG.standard_normal((30, 2))
@@ -77,7 +77,7 @@ def silent_stdout(capfd):
 
 def with_stderr(monkeypatch, stream):
     """Let the display see this stream; pytest puts its own into ``sys`` whenever it captures."""
-    monkeypatch.setattr(_progress, "sys", types.SimpleNamespace(stderr=stream, modules=sys.modules))
+    monkeypatch.setattr(progress, "sys", types.SimpleNamespace(stderr=stream, modules=sys.modules))
     return stream
 
 
@@ -111,14 +111,14 @@ def no_tqdm(monkeypatch):
 @pytest.fixture
 def slow(monkeypatch):
     """Every run is long: for the display's clock, whatever it takes."""
-    monkeypatch.setattr(_progress, "time", Clock(0.6))
-    monkeypatch.setattr(_runner, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "time", Clock(0.6))
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """Every run is over at once, for the display's clock."""
-    monkeypatch.setattr(_progress, "time", Clock(0.0))
+    monkeypatch.setattr(progress, "time", Clock(0.0))
 
 
 # --- who sees it --------------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_the_plain_line(pipe, epochs):
 
 def test_one_line_covers_the_one_before(pipe, no_tqdm, monkeypatch):
     """Each line first wipes the whole of its predecessor."""
-    monkeypatch.setattr(_progress, "time", Clock(1.0))
+    monkeypatch.setattr(progress, "time", Clock(1.0))
     show = Progress(100, True)
     for done, loss in ((1, 1234567.0), (2, 1.0), (99, None), (100, 0.5)):
         show.show(done, loss)
@@ -268,7 +268,7 @@ def test_one_line_covers_the_one_before(pipe, no_tqdm, monkeypatch):
 
 @pytest.mark.usefixtures("no_tqdm")
 def test_it_draws_at_most_ten_times_a_second(pipe, monkeypatch):
-    monkeypatch.setattr(_progress, "time", Clock(0.001))
+    monkeypatch.setattr(progress, "time", Clock(0.001))
     show = Progress(5000, True)
     for done in range(1, 5001):
         show.show(done, 1.0)
@@ -280,7 +280,7 @@ def test_it_draws_at_most_ten_times_a_second(pipe, monkeypatch):
 @pytest.mark.usefixtures("no_tqdm")
 def test_a_run_that_is_nearly_over_shows_nothing(terminal, monkeypatch):
     """After a second of silence only what will take another one is worth a line."""
-    monkeypatch.setattr(_progress, "time", Clock(0.25))
+    monkeypatch.setattr(progress, "time", Clock(0.25))
     show = Progress(10, None)
     for done in range(1, 11):
         show.show(done, 1.0)
@@ -347,14 +347,14 @@ def test_the_line_is_ended_when_the_run_diverges(pipe):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ZeroDivisionError])
 def test_the_bar_is_closed_when_the_run_breaks(bars, monkeypatch, error):
     net = network()
-    real = _runner.Runner.slice
+    real = runner.Runner.slice
 
     def slice_or_break(self, curves, last_epoch):
         if self._numbers.epoch >= 3:
             raise error
         real(self, curves, last_epoch)
 
-    monkeypatch.setattr(_runner.Runner, "slice", slice_or_break)
+    monkeypatch.setattr(runner.Runner, "slice", slice_or_break)
     with pytest.raises(error):
         net.fit(X, Y, epochs=1000, progress=True)
     assert [bar.closed for bar in bars] == [1]
@@ -375,7 +375,7 @@ def test_the_display_belongs_to_one_run(monkeypatch):
         def close(self):
             calls.append("closed")
 
-    monkeypatch.setattr(_fit, "Progress", Recorder)
+    monkeypatch.setattr(fit, "Progress", Recorder)
     network().fit(X, Y, epochs=4, progress=False)
     assert calls[0] == ("made", 4, False)
     assert calls[-1] == "closed"

@@ -12,7 +12,7 @@ from cases import OPTIMIZERS, inputs
 from random_oracle import philox
 
 import cbp
-from cbp._cpu import core
+from cbp.engine.cpu import core
 
 SEEDS = [0, 1, 2**31, 2**32, 2**63 - 1]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import cbp
-from cbp import _online
-from cbp._cpu import core
+from cbp.engine import online
+from cbp.engine.cpu import core
 
 RNG = np.random.default_rng(0)
 DTYPES = ["float32", "float64"]
@@ -232,7 +232,7 @@ def test_several_threads_predict_at_once():
 def counted(monkeypatch):
     """Counts the steps that the core took and that it left."""
     counts = {"taken": 0, "left": 0}
-    step = _online.Online.step
+    step = online.Online.step
 
     def counting(self, *arguments):
         loss = step(self, *arguments)
@@ -240,7 +240,7 @@ def counted(monkeypatch):
         return loss
 
     with monkeypatch.context() as patch:
-        patch.setattr(_online.Online, "step", counting)
+        patch.setattr(online.Online, "step", counting)
         yield counts
 
 
@@ -470,7 +470,7 @@ def test_ctrl_c_at_every_line():
 
         def trace(frame, event, argument):
             nonlocal seen
-            if frame.f_code.co_filename != _online.__file__ and frame.f_code.co_name not in names:
+            if frame.f_code.co_filename != online.__file__ and frame.f_code.co_name not in names:
                 return None
             seen += event == "line"
             if seen == number:

@@ -8,7 +8,7 @@ from cases import assert_threads_and_pieces_change_no_bit, close
 
 import cbp
 from cbp import _lower
-from cbp._cpu import core
+from cbp.engine.cpu import core
 from cbp.layers.base import Layer
 
 DTYPES = {"float32": 2e-5, "float64": 1e-12}

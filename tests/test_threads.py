@@ -10,8 +10,8 @@ import pytest
 from cases import LOSSES
 
 import cbp
-from cbp import _team
-from cbp._team import Crew, Tempo
+from cbp.engine import team
+from cbp.engine.team import Crew, Tempo
 
 COUNTS = [2, 3, 4, 7]
 
@@ -234,14 +234,14 @@ def test_auto_gives_the_same_bits():
 
 
 def test_auto_starts_no_threads_for_short_steps_or_short_runs(monkeypatch):
-    monkeypatch.setattr(_team, "cores", lambda: 8)
+    monkeypatch.setattr(team, "cores", lambda: 8)
     for step, run in [(20e-6, 100), (1e-3, 2e-3), (0, 0)]:
         crew = Crew("auto", step=step, run=run)
         assert crew.threads == 1
         assert crew.team is None
     assert Crew("auto", step=150e-6, run=1).threads == 3
     assert Crew("auto", step=1, run=10).threads == 8
-    monkeypatch.setattr(_team, "cores", lambda: 1000)
+    monkeypatch.setattr(team, "cores", lambda: 1000)
     assert Crew("auto", step=1, run=10).threads == 256
 
 
@@ -249,8 +249,8 @@ def test_auto_does_without_threads_that_cannot_start(monkeypatch):
     def fails(work, arguments):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(_team, "LEAST_RUN", 0.0)
-    monkeypatch.setattr(_team, "LEAST_STEP", 1e-9)
+    monkeypatch.setattr(team, "LEAST_RUN", 0.0)
+    monkeypatch.setattr(team, "LEAST_STEP", 1e-9)
     monkeypatch.setattr(_thread, "start_new_thread", fails)
     X, y = classes(100, 5, 3)
     check_same_bits(lambda: cbp.mlp([5, 7, 3], output="softmax", seed=3), X, y, counts=["auto"], epochs=2)
@@ -282,9 +282,9 @@ def test_tempo_adds_up_short_slices():
 
 
 def test_validation_does_not_count_as_a_measurement(monkeypatch):
-    monkeypatch.setattr(_team, "cores", lambda: 2)
-    monkeypatch.setattr(_team, "LEAST_RUN", 0.0)
-    monkeypatch.setattr(_team, "LEAST_STEP", 1e-9)
+    monkeypatch.setattr(team, "cores", lambda: 2)
+    monkeypatch.setattr(team, "LEAST_RUN", 0.0)
+    monkeypatch.setattr(team, "LEAST_STEP", 1e-9)
     measured = []
     monkeypatch.setattr(Tempo, "measured", lambda tempo, rows, seconds: measured.append(rows))
     X, y = classes(100, 5, 3)

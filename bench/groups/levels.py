@@ -20,7 +20,7 @@ class Levels:
     quick = ["64-64-10 b32", "784-128-10 b128"]  # noqa: RUF012
 
     def run(self, names: list[str], how: How) -> dict[str, Any]:
-        from cbp._cpu import levels
+        from cbp.engine.cpu import levels
 
         found = levels()[::-1]
         return {"levels": found, "rows": [compare(name, found, how) for name in say(names)]}

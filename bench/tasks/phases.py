@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.models import TRAINABLE
 from bench.peers import PEERS
-from cbp._profile import profile_fit
+from cbp.engine.profile import profile_fit
 
 
 class Phases:

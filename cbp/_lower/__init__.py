@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from cbp import layers
 from cbp._lower import convolution, dense, embedding, noise, normalization, pooling, recurrent, residual, shape
-from cbp._plan import Plan, Shape, Value
+from cbp.engine.plan import Plan, Shape, Value
 from cbp.layers import Layer
 
 __all__ = ["KINDS", "plan"]

@@ -6,9 +6,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from cbp._cpu import core as _core
 from cbp._lower.dense import add_product
-from cbp._plan import LANES, Plan, Value, padded
+from cbp.engine.cpu import core as _core
+from cbp.engine.plan import LANES, Plan, Value, padded
 from cbp.layers import Conv1D, Conv2D, DepthwiseConv2D, Layer, SeparableConv2D
 from cbp.layers.base import brief
 from cbp.layers.window import Window

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cbp._cpu import core as _core
-from cbp._plan import Plan, Value
+from cbp.engine.cpu import core as _core
+from cbp.engine.plan import Plan, Value
 from cbp.layers import Dense
 
 

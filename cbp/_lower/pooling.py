@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cbp._lower.convolution import add_window
-from cbp._plan import Plan, Value, padded
+from cbp.engine.plan import Plan, Value, padded
 from cbp.layers import AveragePool1D, AveragePool2D, GlobalAveragePool, GlobalMaxPool, Layer, MaxPool1D, MaxPool2D
 from cbp.layers.window import Window
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbp._plan import Plan, Value
+from cbp.engine.plan import Plan, Value
 from cbp.layers import Residual
 
 __all__ = ["lower"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from cbp._team import Threads
 from cbp.cli.columns import significant
 from cbp.cli.output import say
+from cbp.engine.team import Threads
 from cbp.network import Network
 from cbp.optimizers import Optimizer
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from cbp._cpu import core as _core
+from cbp.engine.cpu import core as _core
 from cbp.errors import unknown_name
 from cbp.initializers import Initializer
 from cbp.initializers import get as get_initializer

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy.typing as npt
 
-from cbp import _check
+from cbp.engine import check
 from cbp.initializers import Initializer
 from cbp.layers.base import ZEROS, Layer, Parameter, Shape, brief, checked_activation, chosen_init
 from cbp.layers.window import Window, checked_padding, checked_sizes
@@ -35,7 +35,7 @@ class _Convolution(Layer):
             object.__setattr__(self, name, checked_sizes(self, name, getattr(self, name), axes))
         object.__setattr__(self, "padding", checked_padding(self, self.padding, axes))
         checked_activation(self.activation)
-        object.__setattr__(self, "bias", _check.boolean("bias", self.bias))
+        object.__setattr__(self, "bias", check.boolean("bias", self.bias))
         object.__setattr__(self, "init", chosen_init(self.init, self.activation))
 
     def window(self, input_shape: Shape) -> Window:
@@ -50,9 +50,9 @@ class _Filters(_Convolution):
     groups: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "filters", _check.integer("filters", self.filters, below=2**48))
+        object.__setattr__(self, "filters", check.integer("filters", self.filters, below=2**48))
         super().__post_init__()
-        object.__setattr__(self, "groups", _check.integer("groups", self.groups, below=2**48))
+        object.__setattr__(self, "groups", check.integer("groups", self.groups, below=2**48))
         if self.filters % self.groups:
             raise ValueError(f"groups must divide filters, got {self.groups} groups for {self.filters} filters")
 
@@ -184,7 +184,7 @@ class _Depthwise(_Convolution):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "multiplier", _check.integer("multiplier", self.multiplier, below=2**48))
+        object.__setattr__(self, "multiplier", check.integer("multiplier", self.multiplier, below=2**48))
 
     def _depthwise_weight(self, input_shape: Shape) -> Parameter:
         assert isinstance(self.init, Initializer)
@@ -282,7 +282,7 @@ class SeparableConv2D(_Depthwise):
     init: str | float | Initializer | npt.ArrayLike | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "filters", _check.integer("filters", self.filters, below=2**48))
+        object.__setattr__(self, "filters", check.integer("filters", self.filters, below=2**48))
         super().__post_init__()
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy.typing as npt
 
-from cbp import _check
+from cbp.engine import check
 from cbp.initializers import Initializer
 from cbp.layers.base import ZEROS, Layer, Parameter, Shape, checked_activation, checked_axis, chosen_init
 
@@ -44,9 +44,9 @@ class Dense(Layer):
     init: str | float | Initializer | npt.ArrayLike | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "units", _check.integer("units", self.units, below=2**48))
+        object.__setattr__(self, "units", check.integer("units", self.units, below=2**48))
         checked_activation(self.activation)
-        object.__setattr__(self, "bias", _check.boolean("bias", self.bias))
+        object.__setattr__(self, "bias", check.boolean("bias", self.bias))
         object.__setattr__(self, "init", chosen_init(self.init, self.activation))
 
     def output_shape(self, input_shape: Shape) -> Shape:

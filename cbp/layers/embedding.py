@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy.typing as npt
 
-from cbp import _check
+from cbp.engine import check
 from cbp.initializers import Initializer
 from cbp.initializers import get as get_initializer
 from cbp.layers.base import Layer, Parameter, Shape
@@ -49,9 +49,9 @@ class Embedding(Layer):
     init: str | float | Initializer | npt.ArrayLike | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "vocabulary", _check.integer("vocabulary", self.vocabulary, below=2**48))
-        object.__setattr__(self, "units", _check.integer("units", self.units, below=2**48))
-        object.__setattr__(self, "sparse", _check.boolean("sparse", self.sparse))
+        object.__setattr__(self, "vocabulary", check.integer("vocabulary", self.vocabulary, below=2**48))
+        object.__setattr__(self, "units", check.integer("units", self.units, below=2**48))
+        object.__setattr__(self, "sparse", check.boolean("sparse", self.sparse))
         object.__setattr__(self, "init", get_initializer("lecun_normal" if self.init is None else self.init))
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cbp import _check
+from cbp.engine import check
 from cbp.layers.base import Layer, Shape, checked_axis
 
 __all__ = ["Dropout", "GaussianNoise"]
@@ -48,7 +48,7 @@ class Dropout(_Noise):
     rate: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", _check.real("rate", self.rate, minimum=0, below=1))
+        object.__setattr__(self, "rate", check.real("rate", self.rate, minimum=0, below=1))
 
 
 @dataclass(frozen=True)
@@ -72,4 +72,4 @@ class GaussianNoise(_Noise):
     deviation: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "deviation", _check.real("deviation", self.deviation, minimum=0))
+        object.__setattr__(self, "deviation", check.real("deviation", self.deviation, minimum=0))

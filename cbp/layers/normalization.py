@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cbp import _check
+from cbp.engine import check
 from cbp.layers.base import ONES, ZEROS, Layer, Parameter, Shape, checked_activation, checked_axis
 
 __all__ = ["BatchNorm", "LayerNorm"]
@@ -61,8 +61,8 @@ class BatchNorm(_Normalization):
 
     def __post_init__(self) -> None:
         checked_activation(self.activation)
-        object.__setattr__(self, "momentum", _check.real("momentum", self.momentum, above=0, maximum=1))
-        object.__setattr__(self, "epsilon", _check.real("epsilon", self.epsilon, minimum=1e-12))
+        object.__setattr__(self, "momentum", check.real("momentum", self.momentum, above=0, maximum=1))
+        object.__setattr__(self, "epsilon", check.real("epsilon", self.epsilon, minimum=1e-12))
 
     def statistics(self, input_shape: Shape) -> dict[str, Parameter]:
         return {"mean": Parameter(input_shape[-1:], ZEROS), "variance": Parameter(input_shape[-1:], ONES)}
@@ -97,4 +97,4 @@ class LayerNorm(_Normalization):
 
     def __post_init__(self) -> None:
         checked_activation(self.activation)
-        object.__setattr__(self, "epsilon", _check.real("epsilon", self.epsilon, minimum=1e-12))
+        object.__setattr__(self, "epsilon", check.real("epsilon", self.epsilon, minimum=1e-12))

@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _check, initializers
+from cbp import initializers
+from cbp.engine import check
 from cbp.initializers import Draw, Fans, Initializer
 from cbp.layers.base import ZEROS, Layer, Parameter, Shape, brief, checked_activation, chosen_init
 
@@ -70,10 +71,10 @@ class Recurrent(Layer):
         def place(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        place("units", _check.integer("units", self.units, below=2**48))
+        place("units", check.integer("units", self.units, below=2**48))
         for name in ("return_sequences", "reverse", "stateful", "bias"):
-            place(name, _check.boolean(name, getattr(self, name)))
-        place("bptt", None if self.bptt is None else _check.integer("bptt", self.bptt))
+            place(name, check.boolean(name, getattr(self, name)))
+        place("bptt", None if self.bptt is None else check.integer("bptt", self.bptt))
         place("init", chosen_init(self.init, getattr(self, "activation", "tanh")))
         place("recurrent_init", initializers.get(self.recurrent_init))
 

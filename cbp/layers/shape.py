@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from cbp import _check
+from cbp.engine import check
 from cbp.layers.base import Layer, Shape, brief
 
 __all__ = ["Flatten", "Reshape"]
@@ -44,7 +44,7 @@ class Reshape(Layer):
 
     def __post_init__(self) -> None:
         given = self.shape if isinstance(self.shape, Sequence) and not isinstance(self.shape, str) else (self.shape,)
-        shape = _check.shape("shape", given, minimum=-1)
+        shape = check.shape("shape", given, minimum=-1)
         if not shape or 0 in shape or shape.count(-1) > 1:
             raise ValueError(f"shape must have axes of at least 1, of which one may be -1, got {self.shape!r}")
         object.__setattr__(self, "shape", shape)

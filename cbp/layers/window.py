@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cbp import _check
+from cbp.engine import check
 from cbp.layers.base import Layer, Shape, brief
 
 __all__ = ["Sizes", "Window", "checked_padding", "checked_sizes", "each_axis"]
@@ -71,11 +71,11 @@ def checked_sizes(layer: Layer, argument: str, value: object, axes: int, minimum
     """A whole number, or one for every axis; a single one if they are equal."""
     name = f"{type(layer).__name__}: {argument}"
     if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-        return _check.integer(name, value, minimum=minimum, below=_MOST)
+        return check.integer(name, value, minimum=minimum, below=_MOST)
     if len(value) != axes:
         wanted = "a whole number" if axes == 1 else f"a whole number or {axes} of them"
         raise ValueError(f"{name} must be {wanted}, got {value!r}")
-    numbers = tuple(_check.integer(f"{name}[{i}]", n, minimum=minimum, below=_MOST) for i, n in enumerate(value))
+    numbers = tuple(check.integer(f"{name}[{i}]", n, minimum=minimum, below=_MOST) for i, n in enumerate(value))
     return numbers[0] if len(set(numbers)) == 1 else numbers
 
 

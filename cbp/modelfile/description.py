@@ -10,7 +10,8 @@ from collections.abc import Container
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cbp import _check, layers
+from cbp import layers
+from cbp.engine import check
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
 from cbp.layers import Layer
@@ -118,11 +119,11 @@ class Description:
         inputs, layers = _list(described["inputs"], "inputs"), _list(described["layers"], "layers")
         optimizer = described["optimizer"]
         description = cls(
-            inputs=_check.shape("inputs", inputs),
+            inputs=check.shape("inputs", inputs),
             layers=tuple(_read_layer(item, f"layer {index}") for index, item in enumerate(layers)),
             loss=_make(Loss, _object(described["loss"], "loss"), "loss"),
-            l1=_check.real("l1", described["l1"], minimum=0),
-            l2=_check.real("l2", described["l2"], minimum=0),
+            l1=check.real("l1", described["l1"], minimum=0),
+            l2=check.real("l2", described["l2"], minimum=0),
             dtype=_member(described["dtype"], container.DTYPES, "dtype"),
             optimizer=None if optimizer is None else _read_optimizer(_object(optimizer, "optimizer")),
             metadata=_object(described["metadata"], "metadata"),

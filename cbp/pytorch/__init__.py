@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cbp import _check, losses
+from cbp import losses
+from cbp.engine import check
 from cbp.losses import Loss
 from cbp.network import Network
 from cbp.pytorch.modules import convert
@@ -66,7 +67,7 @@ def from_torch(
     if not placed:
         raise ValueError("modules is empty; a network needs at least one, for example torch.nn.Linear(4, 1)")
     sizes = input_shape if isinstance(input_shape, Sequence) else (input_shape,)
-    shape = tuple(_check.integer("input_shape", size) for size in sizes)
+    shape = tuple(check.integer("input_shape", size) for size in sizes)
     dtype = _dtype(placed, torch)
     way = Way(shape, placed)
     for index, (place, module) in enumerate(placed):

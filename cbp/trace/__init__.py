@@ -29,7 +29,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from cbp import _check, optimizers
+from cbp import optimizers
+from cbp.engine import check
 from cbp.errors import DivergedError
 from cbp.layers import Dense
 from cbp.losses import Loss
@@ -176,7 +177,7 @@ class Trace:
 
 def _checked(limits: Limits) -> Limits:
     for name, value in limits._asdict().items():
-        _check.integer(name, value)
+        check.integer(name, value)
     return limits
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cbp import optimizers
-from cbp._cpu import core as _core
+from cbp.engine.cpu import core as _core
 from cbp.layers import Dense, Embedding, Flatten, Layer, Reshape
 from cbp.losses import Loss
 from cbp.optimizers import Optimizer
@@ -20,7 +20,7 @@ from cbp.trace.names import value_name
 from cbp.trace.rules import Constants
 
 if TYPE_CHECKING:
-    from cbp._plan import Plan
+    from cbp.engine.plan import Plan
     from cbp.network import Network
 
 _RECURRENT = [_core.OPS[name] for name in ("rnn", "lstm", "gru")]

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from cbp._cpu import core as _core
-from cbp._progress import Progress
-from cbp._runner import BLOCK, PATIENCE, Numbers, Runner
+from cbp.engine.cpu import core as _core
+from cbp.engine.progress import Progress
+from cbp.engine.runner import BLOCK, PATIENCE, Numbers, Runner
 from cbp.errors import DivergedError
 from cbp.history import History
 

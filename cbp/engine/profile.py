@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from cbp._cpu import core as _core
-from cbp._team import Crew
+from cbp.engine.cpu import core as _core
+from cbp.engine.team import Crew
 from cbp.network import Network
 from cbp.optimizers import Optimizer
 

@@ -15,7 +15,7 @@ try:
 except ImportError as problem:
     detail = "" if "partially initialized" in str(problem) else f" ({problem})"  # what Python guesses then is wrong
     raise ImportError(
-        f"cbp's compiled core cannot be imported from {os.path.dirname(__file__)}. If that is the source folder: run Python in "
+        f"cbp's compiled core cannot be imported from {os.path.dirname(os.path.dirname(__file__))}. If that is the source folder: run Python in "
         f"another folder, or install with pip install -e .{detail}") from None
 
 if TYPE_CHECKING:

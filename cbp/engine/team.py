@@ -11,8 +11,8 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-from cbp import _check
-from cbp._cpu import core as _core
+from cbp.engine import check
+from cbp.engine.cpu import core as _core
 
 Threads = int | Literal["auto"]
 
@@ -35,7 +35,7 @@ def checked(threads: object) -> Threads:
         if threads == "auto":
             return "auto"
         raise ValueError(f"threads must be a whole number of at least 1, or 'auto', got {threads!r}")
-    return _check.integer("threads", threads, below=_core.MOST_THREADS + 1)
+    return check.integer("threads", threads, below=_core.MOST_THREADS + 1)
 
 
 def cores() -> int:

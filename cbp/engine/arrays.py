@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _check
-from cbp._cpu import core as _core
+from cbp.engine import check
+from cbp.engine.cpu import core as _core
 from cbp.losses import Loss
 
 Array = npt.NDArray[Any]
@@ -69,10 +69,10 @@ def _source(argument: str, given: Array, shape: tuple[int, ...], dtype: np.dtype
     """Numbers as rows of this shape: where they are, if the core can read them there, else converted as a whole."""
     kind = _KINDS.get(given.dtype)
     if kind is None or not given.flags.aligned or _is_better_turned(given):
-        given = _check.numbers(argument, given, dtype)
+        given = check.numbers(argument, given, dtype)
         kind = _KINDS[dtype]
     else:
-        _check.finite(argument, given, dtype)
+        check.finite(argument, given, dtype)
     rows = given if given.shape == shape else given.reshape(shape)
     return Source(rows, _core.source(rows, kind))
 
@@ -93,7 +93,7 @@ def features(
 ) -> Source:
     """Inputs, or gradients of outputs, as (samples, features). ``one`` names where a single row goes; with a ``vocabulary``
     they are whole numbers below that."""
-    given = _check.rectangular(argument, values)
+    given = check.rectangular(argument, values)
     if given.shape == shape:
         raise ValueError(f"{argument} must have the shape {_wanted(shape)}, got {given.shape}; one row alone goes "
                          f"{f'to {one}, or ' if one else ''}into a batch as {argument}[None]")
@@ -109,7 +109,7 @@ def features(
 
 def row(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any], *, vocabulary: int = 0) -> Source:
     """The inputs of one sample, as a batch of one."""
-    given = _check.rectangular(argument, values)
+    given = check.rectangular(argument, values)
     if given.shape != shape:
         raise ValueError(f"{argument} must have the shape {shape}, got {given.shape}; several rows go to predict")
     return _samples(argument, given, (1, prod(shape)), dtype, vocabulary)
@@ -119,7 +119,7 @@ def _samples(argument: str, given: Array, shape: Shape, dtype: np.dtype[Any], vo
     """Inputs of the shape that was asked for, as rows of finite numbers; with a vocabulary, of whole ones below it."""
     rows = _source(argument, given, shape, dtype)
     if vocabulary:
-        _check.row_numbers(argument, given, vocabulary)
+        check.row_numbers(argument, given, vocabulary)
     return rows
 
 
@@ -170,7 +170,7 @@ def checked_lengths(name: str, given: object, samples: int, input_shape: Shape) 
     if given is None:
         return NO_LENGTHS
     steps = input_shape[0]
-    lengths = _check.rectangular(name, given)
+    lengths = check.rectangular(name, given)
     if lengths.shape != (samples,):
         raise ValueError(f"{name} must have the shape ({samples},), one length per sample, got {lengths.shape}")
     if lengths.dtype.kind not in "iu":
@@ -182,7 +182,7 @@ def checked_lengths(name: str, given: object, samples: int, input_shape: Shape) 
 
 
 def _target_array(name: str, y: object) -> Array:
-    given = _check.rectangular(name, y)
+    given = check.rectangular(name, y)
     if given.ndim == 0:
         raise ValueError(f"{name} must have one entry per sample, got the single value {y!r}")
     return given
@@ -196,7 +196,7 @@ def _labels(name: str, given: Array, classes: int) -> Array:
         raise TypeError(f"{name} holds values of dtype {given.dtype}; {wanted}: "
                         f"classes, {name} = np.unique({name}, return_inverse=True) numbers them")
     whole = given.dtype.kind in "iub"
-    values = given if whole else _check.numbers(name, given, np.dtype(np.float64))
+    values = given if whole else check.numbers(name, given, np.dtype(np.float64))
     if values.min() < 0 or values.max() >= classes or not (whole or np.array_equal(values, np.floor(values))):
         wrong = np.argwhere((values != np.floor(values)) | (values < 0) | (values >= classes))[0].tolist()
         place = wrong[0] if len(wrong) == 1 else tuple(wrong)
@@ -229,7 +229,7 @@ def _targets(name: str, given: Array, form: Form) -> Source:
                          f"{remedy}")
     targets = _source(name, given, (len(given), prod(form.outputs)), form.dtype)
     if form.loss.traits.targets in _RANGES:
-        for first, block in _check.blocks(targets.array, form.dtype):
+        for first, block in check.blocks(targets.array, form.dtype):
             _check_range(name, block.reshape(-1, outputs), first * prod(places), form, places)
     return targets
 
@@ -255,7 +255,7 @@ def _check_range(name: str, targets: Array, first: int, form: Form, places: list
 def _weights(name: str, given: object, samples: int, dtype: np.dtype[Any]) -> Array:
     if given is None:
         return np.empty(0, dtype)
-    weights = _check.numbers(name, given, dtype)
+    weights = check.numbers(name, given, dtype)
     if weights.shape != (samples,):
         raise ValueError(f"{name} must have the shape ({samples},), one weight per sample, got {weights.shape}")
     if weights.min() < 0:

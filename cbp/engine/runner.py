@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp._arrays import Data, Source
-from cbp._cpu import core as _core
-from cbp._plan import Plan, aligned, padded
-from cbp._team import Crew
+from cbp.engine.arrays import Data, Source
+from cbp.engine.cpu import core as _core
+from cbp.engine.plan import Plan, aligned, padded
+from cbp.engine.team import Crew
 from cbp.losses import Loss
 from cbp.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
 
@@ -70,7 +70,7 @@ class Runner:
     plan, numbers, objective
         The network.
     data : Data
-        Checked by ``_arrays.py``.
+        Checked by ``arrays.py``.
     mode : str
         ``"train"``, ``"gradient"`` or ``"evaluate"``.
     batch_size : int or None

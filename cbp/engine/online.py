@@ -11,9 +11,9 @@ import threading
 
 import numpy as np
 
-from cbp._cpu import core as _core
-from cbp._plan import Plan, aligned
-from cbp._runner import Numbers, Runner
+from cbp.engine.cpu import core as _core
+from cbp.engine.plan import Plan, aligned
+from cbp.engine.runner import Numbers, Runner
 from cbp.optimizers import Optimizer
 
 

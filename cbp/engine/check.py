@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from cbp._cpu import core as _core
+from cbp.engine.cpu import core as _core
 
 Array = npt.NDArray[Any]
 

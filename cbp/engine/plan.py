@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp._cpu import core as _core
+from cbp.engine.cpu import core as _core
 from cbp.layers import Layer, Parameter
 from cbp.layers.base import brief
 

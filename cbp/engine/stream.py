@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _check, _lower
-from cbp._cpu import core as _core
-from cbp._plan import Plan, Shape, aligned
-from cbp._runner import Numbers
+from cbp import _lower
+from cbp.engine import check
+from cbp.engine.cpu import core as _core
+from cbp.engine.plan import Plan, Shape, aligned
+from cbp.engine.runner import Numbers
 from cbp.layers import BatchNorm, Dense, Dropout, Embedding, GaussianNoise, Layer, LayerNorm, Residual
 from cbp.layers.base import brief
 from cbp.layers.recurrent import Recurrent
@@ -88,12 +89,12 @@ class Stream:
         self._carry[:] = 0
 
     def _checked(self, x: object) -> Array:
-        values = _check.numbers("x", x, self._dtype)
+        values = check.numbers("x", x, self._dtype)
         if values.shape != self._shape:
             wanted = f"of the shape {self._shape}" if self._shape else "a whole number"
             raise ValueError(f"x must be one time step, {wanted}, got the shape {values.shape}; whole sequences go to predict")
         if self._vocabulary:
-            _check.row_numbers("x", np.asarray(x).reshape(-1), self._vocabulary)
+            check.row_numbers("x", np.asarray(x).reshape(-1), self._vocabulary)
         return values.reshape(-1)
 
 

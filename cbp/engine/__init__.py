@@ -1,0 +1,1 @@
+"""What drives the core: plans of networks, passes over data, runs of ``fit``; internal."""
