@@ -1,4 +1,4 @@
-"""Makes tests/cases.py importable: with --import-mode=importlib the folder of the tests is not on the path."""
+"""Makes what tests share importable (cases, facts, oracles): with --import-mode=importlib their folder is not on the path."""
 
 import sys
 from pathlib import Path

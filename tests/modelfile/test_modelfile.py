@@ -7,13 +7,13 @@ import pickle
 import re
 import struct
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
 from cases import LAYERS as LAYER_CASES
+from places import ROOT
 
 import cbp
 from cbp import initializers, layers, losses, modelfile
@@ -325,7 +325,7 @@ def test_a_layer_of_another_kind_is_refused(monkeypatch):
 
 def tables_of_layers():
     """Of docs/model-file.md: kind -> (keys, arrays) of the table of kinds, and the keys that the table after it explains."""
-    page = (Path(__file__).parents[1] / "docs" / "model-file.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "model-file.md").read_text(encoding="utf-8")
     section = page[page.index("A layer is `kind`") : page.index("**JSON, strictly.**")]
     kinds, keys = (table.splitlines() for table in re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE))
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in kinds[2:]]

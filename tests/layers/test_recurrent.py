@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 from cases import close
-from recurrent_oracle import Twin, naive, naive_row
+from oracles.recurrent_oracle import Twin, naive, naive_row
 
 import cbp
 from cbp import GRU, LSTM, RNN, Bidirectional, Dense

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from cases import close
-from random_oracle import philox
+from oracles.random_oracle import philox
 
 import cbp
 from cbp.engine.cpu import core

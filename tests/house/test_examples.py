@@ -4,11 +4,11 @@ import importlib.util
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
 NO_MATPLOTLIB = "import runpy, sys; sys.modules['matplotlib'] = None; sys.argv.pop(0); runpy.run_path(sys.argv[0])"
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -9,12 +9,11 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 TINY = ["--rounds", "2", "--seconds", "0.001", "--steps", "8"]
 
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 from cases import OPTIMIZERS, inputs
-from random_oracle import philox
+from oracles.random_oracle import philox
 
 import cbp
 from cbp.engine.cpu import core

@@ -10,15 +10,14 @@ import sys
 import tomllib
 import warnings
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
 import cbp
 from cbp import _core, modelfile
 from cbp.engine import cpu
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cbp"
 
 # From the bottom to the top. A module imports from lower layers, and from its own as long as there is no circle. A new
