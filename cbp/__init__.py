@@ -1,6 +1,6 @@
 """cbp: small and medium neural networks on the CPU, with every number of backpropagation open to inspection."""
 
-from cbp import datasets, initializers, layers, losses, optimizers
+from cbp import activations, datasets, initializers, layers, losses, optimizers
 from cbp.check import check_gradients
 from cbp.errors import DivergedError, ModelFileError
 from cbp.history import History
@@ -45,6 +45,6 @@ __all__ = [
     "SGD", "Adam", "AdamW", "RMSprop", "Adagrad",
     "History", "check_gradients", "load", "from_torch",
     "DivergedError", "ModelFileError",
-    "datasets", "initializers", "layers", "losses", "optimizers",
+    "activations", "datasets", "initializers", "layers", "losses", "optimizers",
     "__version__",
 ]

@@ -58,6 +58,13 @@ INITIALIZERS: dict[str, Callable[[tuple[int, ...], Fans, Draw], Array]] = {
 }
 
 
+_ALIASES = {
+    "xavier_uniform": "glorot_uniform", "xavier_normal": "glorot_normal", "kaiming_uniform": "he_uniform",
+    "kaiming_normal": "he_normal",
+}
+"""What other libraries call some of them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Initializer:
     """An initializer by name, or one that sets given values.
@@ -76,7 +83,7 @@ class Initializer:
     def __post_init__(self) -> None:
         given = self.name in ("constant", "array")
         if not given and self.name not in INITIALIZERS:
-            raise unknown_name("init", self.name, INITIALIZERS)
+            raise unknown_name("init", self.name, INITIALIZERS, _ALIASES)
         if given == (self.values is None):
             raise ValueError(f"init {self.name!r} takes {'its values' if given else 'no values'}")
 
@@ -119,7 +126,7 @@ def get(init: str | float | Initializer | npt.ArrayLike) -> Initializer:
         return init
     if isinstance(init, str):
         if init not in INITIALIZERS:
-            raise unknown_name("init", init, INITIALIZERS)
+            raise unknown_name("init", init, INITIALIZERS, _ALIASES)
         return Initializer(init)
     is_number = isinstance(init, (Number, np.number)) or (isinstance(init, np.ndarray) and init.ndim == 0)
     return constant(cast(float, init)) if is_number else array(cast(npt.ArrayLike, init))

@@ -25,7 +25,9 @@ The loss of a batch is the weighted mean over its samples, ``sum(w_i l_i) / sum(
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
+from cbp.activations import ACTIVATIONS, Activation
 from cbp.engine import check
 from cbp.errors import unknown_name
 
@@ -53,11 +55,15 @@ LOSSES = {
 }
 
 
-_SUITABLE = {
-    "distribution": ("softmax",),
-    "fraction": ("sigmoid", "hard_sigmoid", "softmax"),
-    "positive": ("softplus", "relu", "sigmoid", "hard_sigmoid", "softmax"),
-}
+_RANGES = {"fraction": (0, 1), "positive": (0, inf)}
+
+
+def _suits(outputs: str, activation: Activation) -> bool:
+    """Whether an activation gives outputs of a kind, those of ``LossTraits``."""
+    if outputs == "number":
+        return True
+    low, high = _RANGES.get(outputs, (0, 1))
+    return low <= activation.range[0] and activation.range[1] <= high and (activation.joint or outputs in _RANGES)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class Loss:
         if not isinstance(self.name, str):
             raise TypeError(f"loss must be a name, got {self.name!r}")
         if self.name not in LOSSES:
-            raise unknown_name("loss", self.name, LOSSES)
+            raise unknown_name("loss", self.name, LOSSES, {})
         object.__setattr__(self, "delta", check.real("delta", self.delta, above=0))
 
     @property
@@ -89,8 +95,8 @@ class Loss:
 
     def check_output(self, layer: str, activation: str | None, outputs: int) -> None:
         """Raise ValueError unless the activation of the last layer gives what the loss takes the logarithm of."""
-        suitable = _SUITABLE.get(self.traits.outputs)
-        if suitable and activation not in suitable:
+        suitable = [row.name for row in ACTIVATIONS.values() if _suits(self.traits.outputs, row)]
+        if self.traits.outputs != "number" and activation not in suitable:
             got = f"got {activation!r}" if activation else f"but {layer}, which is last, has none"
             raise ValueError(f"loss {self.name!r} needs {' or '.join(map(repr, suitable))} as the activation of the last "
                              f"layer, {got}")

@@ -209,6 +209,6 @@ def get(optimizer: str | Optimizer) -> Optimizer:
         return optimizer
     if isinstance(optimizer, str):
         if optimizer not in OPTIMIZERS:
-            raise unknown_name("optimizer", optimizer, OPTIMIZERS)
+            raise unknown_name("optimizer", optimizer, OPTIMIZERS, {})
         return OPTIMIZERS[optimizer]()  # type: ignore[call-arg]
     raise TypeError(f"optimizer must be a name or an optimizer such as cbp.Adam(1e-3), got {optimizer!r}")

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from cbp.layers import ACTIVATIONS
+from cbp.activations import ACTIVATIONS
 from cbp.optimizers import OPTIMIZERS
 
 __all__ = ["USAGE", "Parser", "build"]
@@ -127,7 +127,7 @@ def _add_train(commands: Any) -> None:
     add("--text", metavar="COLUMNS", type=_names, default=[], help=codes)
     hidden = "units of the hidden layers; none for a linear model (default: 64,64)"
     add("--hidden", metavar="UNITS", type=_sizes, default=[64, 64], help=hidden)
-    names = [name for name in ACTIVATIONS if name != "softmax"]
+    names = [name for name, row in ACTIVATIONS.items() if not row.joint]
     activation = f"of the hidden layers: {', '.join(names)} (default: relu)"
     add("--activation", metavar="NAME", choices=names, default="relu", help=activation)
     add("--epochs", metavar="N", type=_whole(1), default=100, help="passes over the rows (default: 100)")

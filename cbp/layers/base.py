@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from cbp.engine.cpu import core as _core
-from cbp.errors import unknown_name
+from cbp.activations import ACTIVATIONS
 from cbp.initializers import Initializer
 from cbp.initializers import get as get_initializer
 
@@ -22,13 +21,8 @@ __all__ = ["ACTIVATIONS", "Layer", "Parameter", "Shape"]
 
 Shape = tuple[int, ...]
 
-ACTIVATIONS: dict[str, int] = _core.ACTIVATIONS
-"""Names of the activations, with their number in the core (formulas in ``kernels/activations.pxd``)."""
-
 ZEROS = Initializer("zeros")
 ONES = Initializer("ones")
-
-_DEFAULT_INIT = dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu"), "he_normal") | {"selu": "lecun_normal"}
 
 
 @dataclass(frozen=True)
@@ -77,14 +71,12 @@ def checked_activation(name: object) -> str:
     """The name of an activation; raises TypeError or ValueError."""
     if not isinstance(name, str):
         raise TypeError(f"activation must be a name, got {name!r}")
-    if name not in ACTIVATIONS:
-        raise unknown_name("activation", name, ACTIVATIONS)
-    return name
+    return ACTIVATIONS.find(name).name
 
 
 def chosen_init(init: str | float | Initializer | npt.ArrayLike | None, activation: str) -> Initializer:
     """The initializer that was given or, for None, the one that suits the activation."""
-    return get_initializer(_DEFAULT_INIT.get(activation, "glorot_uniform") if init is None else init)
+    return get_initializer(ACTIVATIONS[activation].init if init is None else init)
 
 
 def brief(layer: Layer) -> str:

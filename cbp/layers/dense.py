@@ -29,8 +29,8 @@ class Dense(Layer):
     bias : bool
         Whether every unit has a bias.
     init : str, float, array or Initializer
-        How the weights, of shape (inputs, units), start. By default ``he_normal`` for relu and its kin, ``lecun_normal``
-        for selu, ``glorot_uniform`` for the rest. Biases start at 0.
+        How the weights, of shape (inputs, units), start. By default the ``init`` of the activation in
+        ``cbp.activations.ACTIVATIONS``, ``he_normal`` for relu for example. Biases start at 0.
 
     Raises
     ------

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp import initializers
+from cbp.activations import ACTIVATIONS
 from cbp.engine import check
 from cbp.initializers import Draw, Fans, Initializer
 from cbp.layers.base import ZEROS, Layer, Parameter, Shape, brief, checked_activation, chosen_init
 
 __all__ = ["GRU", "LSTM", "RNN", "Bidirectional", "Recurrent"]
 
-STATE_ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "selu", "softplus", "tanh", "sigmoid", "hard_sigmoid", "softsign")
+STATE_ACTIVATIONS = tuple(name for name, row in ACTIVATIONS.items() if row.of_value)
 """Activations of a state: each number for itself, with a derivative that the activation tells."""
 
 
@@ -125,7 +126,7 @@ class RNN(Recurrent):
     units : int
         Numbers of the state, at least 1.
     activation : str
-        f: an activation of ``cbp.layers.ACTIVATIONS`` except softmax, gelu and silu.
+        f: an activation of ``cbp.activations.ACTIVATIONS`` whose derivative follows from its value: not softmax, gelu, silu.
     return_sequences : bool
         Whether the output is the state after every step, (time, units), or only the last one, (units,).
     reverse : bool

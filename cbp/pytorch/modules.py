@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 
 from cbp import layers
-from cbp.layers.base import ACTIVATIONS, Layer
+from cbp.activations import ACTIVATIONS, Activation
+from cbp.layers.base import Layer
 from cbp.pytorch.way import Array, Module, Placed, Way, numbers_of
 
-INCREASING = frozenset({
-    "identity", "relu", "leaky_relu", "elu", "selu", "softplus", "tanh", "sigmoid", "hard_sigmoid", "softsign",
-})
+INCREASING = frozenset(name for name, row in ACTIVATIONS.items() if row.increasing)
 """The largest of some numbers is the largest after these too, so they may come before a maximum as well as behind it."""
-HOMOGENEOUS = frozenset({"identity", "relu", "leaky_relu"})
+HOMOGENEOUS = frozenset(name for name, row in ACTIVATIONS.items() if row.homogeneous)
 """f(c x) = c f(x) for c >= 0: the same before and behind a Dropout, which scales."""
-ELEMENTWISE = frozenset(ACTIVATIONS) - {"softmax"}
+ELEMENTWISE = frozenset(name for name, row in ACTIVATIONS.items() if not row.joint)
 
 
 def _only(module: Module, **usual: object) -> None:
@@ -238,37 +237,26 @@ def _identity(way: Way, module: Module) -> None:
     """Nothing to do."""
 
 
-def _activation(name: str, **usual: object) -> Callable[[Way, Module], None]:
+def _activation(row: Activation) -> Callable[[Way, Module], None]:
     def fold(way: Way, module: Module) -> None:
-        _only(module, **usual)
-        way.activate(name)
+        if row.joint:
+            _over_channels(way, module, row.name)
+        _only(module, **row.pytorch_options)
+        way.activate(row.name)
 
     return fold
 
 
-def _softmax(way: Way, module: Module) -> None:
+def _over_channels(way: Way, module: Module, name: str) -> None:
+    """Refuse another axis than that of the units."""
     axes = len(way.torch_shape) + 1
     dim = way.channel_axis if module.dim is None and axes in (2, 4) else module.dim
     if dim is None or dim % axes != way.channel_axis:
-        raise ValueError(f"dim={module.dim} of {way.torch_shape} a sample; cbp's softmax is one over the channels, "
+        raise ValueError(f"dim={module.dim} of {way.torch_shape} a sample; cbp's {name} is one over the channels, "
                          f"dim={way.channel_axis}")
-    way.activate("softmax")
 
 
-FOLDED: dict[str, Callable[[Way, Module], None]] = {
-    "ReLU": _activation("relu"),
-    "LeakyReLU": _activation("leaky_relu", negative_slope=0.01),
-    "ELU": _activation("elu", alpha=1.0),
-    "SELU": _activation("selu"),
-    "GELU": _activation("gelu", approximate="none"),
-    "SiLU": _activation("silu"),
-    "Softplus": _activation("softplus", beta=1, threshold=20),
-    "Tanh": _activation("tanh"),
-    "Sigmoid": _activation("sigmoid"),
-    "Hardsigmoid": _activation("hard_sigmoid"),
-    "Softsign": _activation("softsign"),
-    "Softmax": _softmax,
-}
+FOLDED = {row.pytorch: _activation(row) for row in ACTIVATIONS.values() if row.pytorch}
 KNOWN: dict[str, Callable[[Way, Module], None]] = {
     "Linear": _linear,
     "Conv1d": _convolution, "Conv2d": _convolution,

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp import layers
-from cbp.layers.base import ACTIVATIONS, Layer, Shape
+from cbp.activations import ACTIVATIONS
+from cbp.layers.base import Layer, Shape
 
 Array = npt.NDArray[Any]
 Module = Any  # torch.nn.Module, whose types nobody has who does not have PyTorch

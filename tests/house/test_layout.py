@@ -24,8 +24,8 @@ PACKAGE = ROOT / "cbp"
 # module goes into the lowest layer that it can be in.
 LAYERS = {
     "the compiled core": ["_core", "_core_v*", "engine", "engine.cpu"],
-    "checks, errors and what is shown": ["engine.check", "errors", "history", "engine.progress"],
-    "specifications": ["initializers", "layers", "layers.*", "losses", "optimizers"],
+    "checks, errors and what is shown": ["engine.check", "errors", "_registry", "history", "engine.progress"],
+    "specifications": ["activations", "initializers", "layers", "layers.*", "losses", "optimizers"],
     "from specifications to numbers": ["engine.arrays", "engine.plan", "_lower", "_lower.*", "engine.team", "engine.runner",
                                        "engine.fit", "engine.online", "engine.stream"],
     "the network": ["network"],

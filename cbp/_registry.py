@@ -1,0 +1,30 @@
+"""Registries: the members of a family (activations, losses, optimizers) by name, each entered where it is defined."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from cbp.errors import unknown_name
+
+Member = TypeVar("Member", bound=Any)
+"""An object or a class with a ``name`` and with ``aliases``, what other libraries call it."""
+
+
+class Registry(dict[str, Member]):
+    """A family's members in the order of their definition; ``family`` is what errors call one."""
+
+    def __init__(self, family: str):
+        super().__init__()
+        self.family = family
+
+    def add(self, member: Member) -> Member:
+        """Enter a member; decorates a class."""
+        self[member.name] = member
+        return member
+
+    def find(self, name: str) -> Member:
+        """The member of this name; raises ValueError, which suggests another, where there is none."""
+        if name not in self:
+            aliases = {alias: member.name for member in self.values() for alias in member.aliases}
+            raise unknown_name(self.family, name, self, aliases)
+        return self[name]
