@@ -225,7 +225,7 @@ class Network:
                 self._hold(chosen)
                 runner = self._runner(self._numbers, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle,
                                       crew=crew)
-                run = Fit(runner, self._numbers, self.loss.traits.metric, None if validation is None else
+                run = Fit(runner, self._numbers, self.loss.metric, None if validation is None else
                           lambda: self._measure(validation, crew))
             except BaseException:  # out of memory
                 self._numbers.state, self._numbers.step, self.optimizer = held
@@ -566,7 +566,7 @@ class Network:
 
     def _measure(self, data: arrays.Data, crew: team.Crew | None = None) -> dict[str, float]:
         loss, metric, _ = self._runner(self._still(), data, mode="evaluate", crew=crew).epochs(1)[0]
-        return {"loss": float(loss), self.loss.traits.metric: float(metric)}
+        return {"loss": float(loss), self.loss.metric: float(metric)}
 
 
 def _checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:

@@ -157,7 +157,7 @@ def data(
     if len(given) != samples:
         raise ValueError(f"{names[0]} has {samples} samples and {names[1]} has {len(given)}; they must have the same number")
     *places, outputs = form.outputs
-    if form.loss.traits.targets == "class" and given.shape[1:] in (tuple(places), (*places, 1)):
+    if form.loss.targets == "class" and given.shape[1:] in (tuple(places), (*places, 1)):
         labels = _labels(names[1], given.reshape(samples, *places), outputs).reshape(-1)
     else:
         targets = _targets(names[1], given, form)
@@ -219,8 +219,8 @@ def _targets(name: str, given: Array, form: Form) -> Source:
     if not fits:
         one = _wanted((*places, outputs))
         short = _wanted(tuple(places)) if places else "(samples,)"
-        both = f"{short} with labels or {one}" if form.loss.traits.targets == "class" else f"{short} or {one}"
-        wanted = both if outputs == 1 or form.loss.traits.targets == "class" else one
+        both = f"{short} with labels or {one}" if form.loss.targets == "class" else f"{short} or {one}"
+        wanted = both if outputs == 1 or form.loss.targets == "class" else one
         remedy = ""
         if places and given.shape[1:] in ((), (1,), (outputs,)):
             remedy = ("; this network answers at every step or pixel: for one answer a sample let a recurrent layer without "
@@ -228,7 +228,7 @@ def _targets(name: str, given: Array, form: Form) -> Source:
         raise ValueError(f"{name} must have the shape {wanted} for {outputs} output(s) and {form.loss.name}, got {given.shape}"
                          f"{remedy}")
     targets = _source(name, given, (len(given), prod(form.outputs)), form.dtype)
-    if form.loss.traits.targets in _RANGES:
+    if form.loss.targets in _RANGES:
         for first, block in check.blocks(targets.array, form.dtype):
             _check_range(name, block.reshape(-1, outputs), first * prod(places), form, places)
     return targets
@@ -236,7 +236,7 @@ def _targets(name: str, given: Array, form: Form) -> Source:
 
 def _check_range(name: str, targets: Array, first: int, form: Form, places: list[int]) -> None:
     """Targets of some samples, those from row number ``first`` on, must be what the loss is defined for."""
-    wanted, allowed = _RANGES[form.loss.traits.targets]
+    wanted, allowed = _RANGES[form.loss.targets]
 
     def where(row: int) -> str:
         sample, *place = np.unravel_index(first + row, (2**62 // prod(places), *places))
@@ -245,7 +245,7 @@ def _check_range(name: str, targets: Array, first: int, form: Form, places: list
     wrong = np.argwhere(~allowed(targets))
     if len(wrong):
         raise ValueError(f"{name} holds {targets[tuple(wrong[0])]} for {where(wrong[0][0])}; {form.loss.name} needs {wanted}")
-    if form.loss.traits.targets == "class":
+    if form.loss.targets == "class":
         off = np.flatnonzero(np.abs(targets.sum(axis=1, dtype=np.float64) - 1) > 1e-3)
         if len(off):
             raise ValueError(f"{name} holds probabilities with the sum {targets[off[0]].sum():g} for {where(off[0])}; "

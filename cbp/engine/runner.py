@@ -120,7 +120,7 @@ class Runner:
         run = self._run = self._record[0]
         run["mode"] = _core.MODES[mode]
         run["loss"] = _core.LOSSES[objective.loss.name]
-        run["delta"] = objective.loss.delta
+        run["delta"] = objective.loss.constant
         run["l1"], run["l2"] = objective.l1, objective.l2
         run["batch_size"], run["piece"] = batch, piece
         run["targets"], run["weights"], run["shares"] = plan.targets, plan.weights, plan.shares

@@ -6,7 +6,7 @@ every value. A change of a key or of its meaning raises ``FORMAT``.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,7 @@ from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
 from cbp.layers import Layer
 from cbp.layers.base import parts
-from cbp.losses import Loss
+from cbp.losses import LOSSES, Loss
 from cbp.modelfile import canonical_json, container
 from cbp.optimizers import OPTIMIZERS, Optimizer
 
@@ -92,9 +92,9 @@ class Description:
         described = _fields(self)
         described["format"] = FORMAT
         described["layers"] = [_describe_layer(layer) for layer in self.layers]
-        described["loss"] = _fields(self.loss)
+        described["loss"] = _describe_named(self.loss)
         if self.optimizer is not None:
-            described["optimizer"] = {"name": self.optimizer.name, **_fields(self.optimizer)}
+            described["optimizer"] = _describe_named(self.optimizer)
         return canonical_json.encode(described)
 
     @classmethod
@@ -121,11 +121,11 @@ class Description:
         description = cls(
             inputs=check.shape("inputs", inputs),
             layers=tuple(_read_layer(item, f"layer {index}") for index, item in enumerate(layers)),
-            loss=_make(Loss, _object(described["loss"], "loss"), "loss"),
+            loss=_read_named(described["loss"], LOSSES, "loss"),
             l1=check.real("l1", described["l1"], minimum=0),
             l2=check.real("l2", described["l2"], minimum=0),
             dtype=_member(described["dtype"], container.DTYPES, "dtype"),
-            optimizer=None if optimizer is None else _read_optimizer(_object(optimizer, "optimizer")),
+            optimizer=None if optimizer is None else _read_named(optimizer, OPTIMIZERS, "optimizer"),
             metadata=_object(described["metadata"], "metadata"),
             **{name: _whole(described[name], name, 0, limit) for name, limit in _LARGEST.items()},
         )
@@ -204,9 +204,15 @@ def _read_field(name: str, value: Any, where: str) -> Any:
     return value
 
 
-def _read_optimizer(described: dict[str, Any]) -> Optimizer:
-    name = _member(described.pop("name", None), OPTIMIZERS, "optimizer: name")
-    return _make(OPTIMIZERS[name], described, "optimizer")
+def _describe_named(spec: Any) -> dict[str, Any]:
+    return {"name": spec.name, **_fields(spec)}
+
+
+def _read_named(item: object, known: Mapping[str, type[Spec]], where: str) -> Spec:
+    """A specification of a registry: its name and its fields."""
+    described = _object(item, where)
+    name = _member(described.pop("name", None), known, f"{where}: name")
+    return _make(known[name], described, where)
 
 
 def _make(kind: type[Spec], described: dict[str, Any], where: str) -> Spec:

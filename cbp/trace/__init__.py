@@ -127,7 +127,7 @@ class Trace:
         return {
             "optimizer": {"name": self.optimizer.name, **dataclasses.asdict(self.optimizer)},
             "step": self.step,
-            "loss": dataclasses.asdict(self.loss),
+            "loss": {"name": self.loss.name, **dataclasses.asdict(self.loss)},
             "l1": self.l1,
             "l2": self.l2,
             "dtype": self.dtype,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cbp.trace.records import Layer, Parameter, Row, Term
-from cbp.trace.rules import ACTIVATION_RULES, FUSED_RULES, LOSS_RULES, OPTIMIZER_RULES, Constants
+from cbp.trace.rules import ACTIVATION_RULES, FUSED_RULES, LOSS_RULES, OPTIMIZER_RULES, TINY, Constants
 
 if TYPE_CHECKING:
     from cbp.trace import Trace
@@ -144,18 +144,18 @@ def loss_rule(trace: Trace) -> str:
     row = trace.rows[0]
     over = f"{'mean' if rule.mean else 'sum'} over the outputs of " if len(row.target) > row.positions else ""
     over = f"mean over the {row.positions} places of {'the ' * (not over)}{over or 'output of '}" if row.positions > 1 else over
-    return f"L = {over}{fill(rule.formula, 5, p='ŷ', y='y', delta=trace.loss.delta)}"
+    return f"L = {over}{fill(rule.formula, 5, p='ŷ', y='y', **vars(trace.loss))}"
 
 
 def loss_parts(trace: Trace, row: Row, digits: int) -> list[tuple[str, str, float]]:
     """(output, formula, value) of every output's part of the row's loss; of a cross entropy those with y above 0."""
     rule = LOSS_RULES[trace.loss.name]
-    constants = Constants(trace.loss.delta, 1e-7 if trace.dtype == "float32" else 1e-15)
+    constants = Constants(trace.loss, TINY[trace.dtype])
     parts = []
     counted = row.counted * len(row.target) // row.positions
     for unit, y in list(zip(row.outputs, row.target, strict=True))[:counted]:
         if y or trace.loss.name != "cross_entropy":
-            formula = fill(rule.formula, digits, p=unit.value, y=y, delta=trace.loss.delta)
+            formula = fill(rule.formula, digits, p=unit.value, y=y, **vars(trace.loss))
             parts.append((unit.name, formula, rule.compute(unit.value, y, constants)[0]))
     return parts
 
@@ -188,7 +188,7 @@ def delta_rule(trace: Trace, row: Row, k: int) -> str:
     if fused:
         delta = _averaged(trace, fill(fused.delta, 5, p="ŷ", y="y"))
         return f"{layer.activation} and {trace.loss.name} together leave δ = {delta}"
-    slope = fill(LOSS_RULES[trace.loss.name].slope, 5, p="ŷ", y="y", delta=trace.loss.delta)
+    slope = fill(LOSS_RULES[trace.loss.name].slope, 5, p="ŷ", y="y", **vars(trace.loss))
     return f"∂L/∂ŷ = {_averaged(trace, slope)}, δ = " + ("Σ ∂L/∂ŷᵢ·∂ŷᵢ/∂s" if joint else "∂L/∂ŷ·a′")
 
 
@@ -202,7 +202,7 @@ def delta_texts(trace: Trace, row: Row, k: int, j: int, limits: Limits) -> list[
     outer = number(unit.outer_slope, digits)
     if unit.loss_slope is not None:
         slope = LOSS_RULES[trace.loss.name].slope
-        formula = fill(slope, digits, p=unit.value, y=row.target[j], delta=trace.loss.delta)
+        formula = fill(slope, digits, p=unit.value, y=row.target[j], **vars(trace.loss))
         start = [equation(f"∂L/∂{unit.name}", _averaged(trace, formula), outer)]
     else:
         start = [equation("∂L/∂a", weighted_sum(unit.back_terms, limits), outer)]

@@ -166,8 +166,8 @@ def backward(trace: Trace, row: Row, unit: Unit, limits: Limits) -> list[Equatio
     if unit.loss_slope is not None:
         slope = LOSS_RULES[trace.loss.name].slope
         y, written = row.target[_place(row, unit)], unit.name.replace("ŷ", "y")
-        names.insert(0, _averaged(trace, row, fill(slope, digits, p=unit.name, y=written, delta=trace.loss.delta), digits))
-        numbers.insert(0, _averaged(trace, row, fill(slope, digits, p=unit.value, y=y, delta=trace.loss.delta), digits))
+        names.insert(0, _averaged(trace, row, fill(slope, digits, p=unit.name, y=written, **vars(trace.loss)), digits))
+        numbers.insert(0, _averaged(trace, row, fill(slope, digits, p=unit.value, y=y, **vars(trace.loss)), digits))
     outer = number(unit.outer_slope, digits)
     start = ["∂L/∂a", signed_sum(names), signed_sum(numbers), outer]
     if fused is not None:

@@ -17,7 +17,7 @@ from cbp.optimizers import Optimizer
 from cbp.trace.graph import Place
 from cbp.trace.layers.scope import Draws, Given, indices
 from cbp.trace.names import value_name
-from cbp.trace.rules import Constants
+from cbp.trace.rules import TINY, Constants
 
 if TYPE_CHECKING:
     from cbp.engine.plan import Plan
@@ -99,7 +99,6 @@ def _is_one_row(x: Any, y: Any, input_shape: Shape, output_shape: Shape) -> bool
 
 def read_network(network: Network, samples: Sequence[Sample], step: int) -> Plain:
     """The network with its numbers as lists."""
-    tiny = 1e-7 if str(network.dtype) == "float32" else 1e-15
     first = 0
     places = {}
     for name, array in network.parameters.items():
@@ -116,7 +115,7 @@ def read_network(network: Network, samples: Sequence[Sample], step: int) -> Plai
         places=places,
         values=[value for array in network.parameters.values() for value in array.reshape(-1).tolist()],
         loss=network.loss,
-        constants=Constants(network.loss.delta, tiny),
+        constants=Constants(network.loss, TINY[network.dtype.name]),
         l1=float(network.l1),
         l2=float(network.l2),
         given=_given(network, samples, step),

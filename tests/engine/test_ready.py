@@ -249,7 +249,7 @@ def all_numbers(net):
 
 
 def targets_of(net, rows):
-    outputs, kind = net.output_shape[0], net.loss.traits.targets
+    outputs, kind = net.output_shape[0], net.loss.targets
     if kind == "class":
         return RNG.integers(0, outputs, rows)
     draw = {"number": RNG.standard_normal, "fraction": RNG.random, "count": RNG.random,

@@ -172,10 +172,12 @@ WRONG = {
     "init object": (put({"array": 1}, *LAYER, "init"), "layer 1: init lacks constant"),
     "init constant": (put({"constant": "1"}, *LAYER, "init"), "init value must be a finite number"),
     "init constant large": (put({"constant": 10**350}, *LAYER, "init"), "damaged description"),
-    "loss": (put("mse", D, "loss", "name"), "loss: loss: unknown name 'mse'"),
+    "loss": (put("mse", D, "loss", "name"), "loss: name: 'mse' is unknown"),
     "loss name list": (put([], D, "loss", "name"), "loss: "),
     "loss null": (put(None, D, "loss"), "loss must be a JSON object"),
-    "loss delta": (put(0, D, "loss", "delta"), "loss: delta must be"),
+    "loss key": (put(1, D, "loss", "delta"), "loss has the unknown key 'delta'"),
+    "loss delta": (put({"name": "huber", "delta": 0}, D, "loss"), "loss: delta must be"),
+    "loss without delta": (put({"name": "huber"}, D, "loss"), "loss lacks delta"),
     "loss that needs another output": (
         put("identity", D, "layers", 2, "activation"), "describes no network: loss 'cross_entropy' needs 'softmax'",
     ),
@@ -267,7 +269,6 @@ def test_one_wrong_value_is_refused_with_its_reason(case):
 def test_values_that_another_writer_may_give():
     edited = parts()
     put(0, D, "l1")(edited)
-    put(1, D, "loss", "delta")(edited)
     put(None, *LAYER, "init")(edited)
     assert modelfile.dumps(modelfile.loads(assembled(edited))) == DATA
     put({"constant": 1}, *LAYER, "init")(edited)

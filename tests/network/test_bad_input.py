@@ -727,7 +727,7 @@ def test_bad_layers(value, error, words):
 def test_unknown_losses(value, words):
     for make in (
         lambda: cbp.Network(3, [cbp.Dense(2)], loss=value),
-        lambda: cbp.losses.Loss(value),
+        lambda: cbp.losses.get(value),
         lambda: cbp.mlp([3, 2], loss=value),
     ):
         with pytest.raises(ValueError, match="loss") as caught:
@@ -741,8 +741,21 @@ def test_losses_are_names(value):
     with pytest.raises(TypeError, match=r"loss must be a name or a cbp.losses.Loss, got") as caught:
         cbp.Network(3, [cbp.Dense(2)], loss=value)
     assert repr(value) in str(caught.value)
-    with pytest.raises((TypeError, ValueError), match="loss"):
-        cbp.losses.Loss(value)
+    with pytest.raises(TypeError, match="loss"):
+        cbp.losses.get(value)
+
+
+def test_what_losses_share_is_none():
+    with pytest.raises(TypeError, match=r"Loss is what the losses share; take one of them"):
+        cbp.losses.Loss()
+
+
+def test_losses_of_ones_own_are_refused():
+    class Own(cbp.losses.Huber):
+        pass
+
+    with pytest.raises(TypeError, match=r"loss must be a name or a cbp.losses.Loss, got .*Own"):
+        cbp.Network(3, [cbp.Dense(2)], loss=Own())
 
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (-1, ValueError), (NAN, ValueError), ("1", TypeError)])

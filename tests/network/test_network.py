@@ -34,7 +34,7 @@ def test_attributes_tell_the_configuration():
     assert net.input_shape == (64,)
     assert net.output_shape == (10,)
     assert net.layers == tuple(layers)
-    assert net.loss == cbp.losses.Loss("cross_entropy")
+    assert net.loss == cbp.losses.CrossEntropy()
     assert net.dtype == np.float32
     assert (net.seed, net.l1, net.l2) == (5, 0.1, 0.2)
     assert (net.optimizer, net.history, net.metadata, net.step, net.epoch) == (None, None, {}, 0, 0)
@@ -68,7 +68,7 @@ def test_mlp_takes_the_loss_that_belongs_to_the_output(output, loss):
 def test_mlp_without_hidden_layers_and_with_a_loss():
     net = cbp.mlp((4, 3), loss=cbp.losses.huber(0.5))
     assert len(net.layers) == 1
-    assert net.loss == cbp.losses.Loss("huber", 0.5)
+    assert net.loss == cbp.losses.Huber(0.5)
 
 
 def test_settings_of_one_network_do_not_reach_another():
@@ -467,9 +467,9 @@ def test_evaluate_is_what_numpy_computes(name, weighted):
     weights = [view for name_, view in net.parameters.items() if name_.endswith("weight")]
     penalty = sum(0.01 * np.abs(w).sum() + 0.02 / 2 * (w**2).sum() for w in weights)
     result = net.evaluate(X, y, weight)
-    assert list(result) == ["loss", net.loss.traits.metric]
+    assert list(result) == ["loss", net.loss.metric]
     assert result["loss"] == pytest.approx(np.average(rows, weights=weight) + penalty, rel=1e-10)
-    assert result[net.loss.traits.metric] == pytest.approx(np.average(metric, weights=weight), rel=1e-10)
+    assert result[net.loss.metric] == pytest.approx(np.average(metric, weights=weight), rel=1e-10)
     assert all(type(value) is float for value in result.values())
 
 

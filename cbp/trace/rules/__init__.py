@@ -4,7 +4,7 @@ Nothing here is shared with the compiled core, so the two can be compared.
 """
 
 from cbp.trace.rules.activations import ACTIVATION_RULES
-from cbp.trace.rules.losses import FUSED_RULES, LOSS_RULES, Constants
+from cbp.trace.rules.losses import FUSED_RULES, LOSS_RULES, TINY, Constants
 from cbp.trace.rules.optimizers import OPTIMIZER_RULES
 
-__all__ = ["ACTIVATION_RULES", "FUSED_RULES", "LOSS_RULES", "OPTIMIZER_RULES", "Constants"]
+__all__ = ["ACTIVATION_RULES", "FUSED_RULES", "LOSS_RULES", "OPTIMIZER_RULES", "TINY", "Constants"]

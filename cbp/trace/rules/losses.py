@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cbp.trace.rules.activations import Pair, Row, probabilities, sigmoid, softplus
 
+TINY = {"float32": 1e-7, "float64": 1e-15}
+"""The smallest number whose logarithm is taken, by the network's dtype."""
+
 
 class Constants(NamedTuple):
-    """What the losses need beside outputs and targets: huber's bend, and the smallest probability."""
+    """What the losses need beside outputs and targets: the loss with its parameters, and the smallest probability."""
 
-    delta: float
+    loss: Any
     tiny: float
 
 
@@ -74,9 +77,9 @@ def mean_absolute_error(p: float, y: float, _: Constants) -> Pair:
 @_loss("mean", "(e²/2 if |e| <= {delta} else {delta}·(|e| - {delta}/2) for e = {p} - {y})",
        "clip({p} - {y}, -{delta}, {delta})")
 def huber(p: float, y: float, c: Constants) -> Pair:
-    e = p - y
-    part = e * e / 2 if abs(e) <= c.delta else c.delta * (abs(e) - c.delta / 2)
-    slope = e if abs(e) <= c.delta else c.delta * _sign(e)
+    e, delta = p - y, c.loss.delta
+    part = e * e / 2 if abs(e) <= delta else delta * (abs(e) - delta / 2)
+    slope = e if abs(e) <= delta else delta * _sign(e)
     return part, slope
 
 
