@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _lower, losses, optimizers
+from cbp import losses, optimizers
 from cbp.engine import arrays, check, team
 from cbp.engine.cpu import core as _core
 from cbp.engine.fit import Fit
@@ -22,8 +23,8 @@ from cbp.engine.runner import Numbers, Objective, Runner, predict, vector_jacobi
 from cbp.engine.stream import Carried, Stream
 from cbp.errors import DivergedError
 from cbp.history import History
-from cbp.layers import Dense, Layer
-from cbp.layers.base import brief, parts
+from cbp.layers import Dense, Layer, stack
+from cbp.layers.base import brief
 from cbp.losses import Loss
 from cbp.optimizers import Adam, Optimizer
 
@@ -92,14 +93,14 @@ class Network:
         self.input_shape = check.shape("inputs", sizes)
         if not sizes:
             raise ValueError("inputs must be a number of features or the shape of one sample, got ()")
-        self.layers = _checked_layers(layers)
+        self.layers = stack.checked(layers)
         self.loss = losses.get(loss)
         self.dtype = check.float_dtype(dtype)
         chosen = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else seed
         self.seed = check.integer("seed", chosen, minimum=0)
         self.l1 = check.real("l1", l1, minimum=0)
         self.l2 = check.real("l2", l2, minimum=0)
-        self._plan = _lower.plan(self.layers, self.input_shape)
+        self._plan = stack.plan(self.layers, self.input_shape)
         if self._plan.vocabulary > 2**24 and self.dtype == np.float32:
             raise ValueError(f"layers: an Embedding has a vocabulary of {self._plan.vocabulary}; inputs of a float32 network "
                              f"are whole numbers only up to 2**24, so it needs dtype='float64'")
@@ -361,7 +362,7 @@ class Network:
         """
         stream = self._stream
         if stream is None:
-            stream = self._stream = Stream(self.layers, self._plan, self._numbers)
+            stream = self._stream = Stream(self._plan, self._numbers, partial(stack.of_one_step, self.layers))
         return stream.step(x)
 
     def reset_state(self) -> None:
@@ -567,19 +568,6 @@ class Network:
     def _measure(self, data: arrays.Data, crew: team.Crew | None = None) -> dict[str, float]:
         loss, metric, _ = self._runner(self._still(), data, mode="evaluate", crew=crew).epochs(1)[0]
         return {"loss": float(loss), self.loss.metric: float(metric)}
-
-
-def _checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    if isinstance(layers, Layer) or not isinstance(layers, (list, tuple)):
-        raise TypeError(f"layers must be a list such as [cbp.Dense(8, 'relu'), cbp.Dense(1)], got {layers!r}")
-    if not layers:
-        raise ValueError("layers is empty; a network needs at least one, for example cbp.Dense(1)")
-    for index, layer in enumerate(layers):
-        for part in parts(layer) if isinstance(layer, Layer) else [layer]:
-            if type(part) not in _lower.KINDS:
-                raise TypeError(f"layers[{index}] must be a layer such as cbp.Dense(8, 'relu'), got {part!r}"
-                                f"{'' if part is layer else ' inside'}")
-    return tuple(layers)
 
 
 def mlp(

@@ -14,8 +14,9 @@ try:
     from cbp import _core
 except ImportError as problem:
     detail = "" if "partially initialized" in str(problem) else f" ({problem})"  # what Python guesses then is wrong
+    package = os.path.dirname(os.path.dirname(__file__))
     raise ImportError(
-        f"cbp's compiled core cannot be imported from {os.path.dirname(os.path.dirname(__file__))}. If that is the source folder: run Python in "
+        f"cbp's compiled core cannot be imported from {package}. If that is the source folder: run Python in "
         f"another folder, or install with pip install -e .{detail}") from None
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 All parameters lie in one flat vector, padded: each row of a weight array is filled up with zeros to a multiple of ``LANES``,
 so that the kernels need no tails. The values of a sample lie in an arena, whose slots the plan hands out too, their last axis
-padded in the same way. How a layer becomes ops is told in ``_lower/``.
+padded in the same way. Which ops a layer becomes is the layer's own affair: it asks the plan for places and adds its ops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -16,8 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.engine.cpu import core as _core
-from cbp.layers import Layer, Parameter
-from cbp.layers.base import brief
 
 LANES = 16
 """Numbers that every row is padded to a multiple of: an AVX-512 register of float32."""
@@ -42,6 +40,30 @@ def aligned(size: int, dtype: np.dtype[Any], *, clear: bool = True) -> Flat:
     raw = (np.zeros if clear else np.empty)(size * dtype.itemsize + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size * dtype.itemsize].view(dtype)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An array of numbers that training changes, or that a layer measures.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    init : cbp.initializers.Initializer
+        How it starts: ``init(shape, draw, fans)`` gives the numbers.
+    fans : tuple of int or None
+        Numbers of values that a unit reads and that read a unit's input, which scale random starts; None: those of a matrix of
+        ``shape``, all axes but the last, and the last.
+    """
+
+    shape: Shape
+    init: Callable[[Shape, Callable[[str, int], npt.NDArray[np.float64]], tuple[int, int] | None], npt.NDArray[np.float64]]
+    fans: tuple[int, int] | None = None
+
+    @property
+    def taken(self) -> int:
+        """Its numbers in the flat vector, pads included."""
+        return prod(self.shape[:-1]) * padded(self.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -71,10 +93,12 @@ class Value:
 
 
 class Plan:
-    """Shapes, offsets and the op table of a stack of layers.
+    """Shapes, offsets and the op table of a network. A new plan takes places and ops from ``samples`` on, until ``finish``.
 
     Attributes
     ----------
+    samples : Value
+        The inputs.
     ops : array
         The op table of ``Op`` records (``_structs.pxd``).
     parameters, statistics : dict
@@ -101,8 +125,7 @@ class Plan:
         Why samples cannot have lengths of their own; empty where they can.
     """
 
-    def __init__(self, layers: tuple[Layer, ...], input_shape: Shape, kinds: Mapping[type[Layer], Callable[..., Value]]):
-        self._kinds = kinds
+    def __init__(self, input_shape: Shape):
         self._ops: list[dict[str, Any]] = []
         self._offsets: dict[str, int] = {}
         self.input_shape = input_shape
@@ -114,12 +137,10 @@ class Plan:
         self.vocabulary = 0
         self.no_lengths = "" if len(input_shape) == 2 else "the samples have no axis of time"
         self.arena = padded(prod(input_shape))  # rows are gathered here when the data are shuffled or converted
-        value = Value(input_shape, slot=-1, delta=-1, width=input_shape[-1], timed=len(input_shape) == 2)
-        for index, layer in enumerate(layers):
-            try:
-                value = self._append(str(index), layer, value)
-            except ValueError as problem:
-                raise ValueError(f"layers[{index}]: {problem}") from None
+        self.samples = Value(input_shape, slot=-1, delta=-1, width=input_shape[-1], timed=len(input_shape) == 2)
+
+    def finish(self, value: Value) -> None:
+        """Make the op table, whose result is ``value``."""
         value = self._written(value)
         self.output_shape = value.shape
         self.ops = np.zeros(len(self._ops), dtype=_core.OP)
@@ -131,37 +152,26 @@ class Plan:
         self.weights = self.slot(1)
         self.shares = self.slot(self.outputs)
 
-    def _append(self, place: str, layer: Layer, value: Value) -> Value:
-        """Places for a layer's arrays, and its ops."""
-        layer.output_shape(value.shape)
-        for name, parameter in layer.parameters(value.shape).items():
-            self._place(f"{place}.{name}", parameter, self.parameters)
-        for name, parameter in layer.statistics(value.shape).items():
-            self._place(f"{place}.{name}", parameter, self.statistics)
-        value = self.lower(place, layer, value)
-        if max(self.arena, self.scratch, self.workspace) >= MOST_NUMBERS:
-            raise ValueError(f"{brief(layer)} would need more numbers for one sample than any machine holds")
-        return value
+    # --- what layers ask for --------------------------------------------------------------------------------------------------
 
-    def _place(self, name: str, parameter: Parameter, among: dict[str, Parameter]) -> None:
-        among[name] = parameter
-        shape = parameter.shape
-        taken = prod(shape[:-1]) * padded(shape[-1])
-        if among is self.parameters:
-            self._offsets[name] = self.size
-            self.size += taken
-        else:
-            self._offsets[name] = self.statistics_size
-            self.statistics_size += taken
+    def place_parameter(self, name: str, parameter: Parameter) -> None:
+        """Give an array that training changes its place."""
+        self.parameters[name] = parameter
+        self._offsets[name] = self.size
+        self.size += parameter.taken
+        self._check_size(name, parameter)
+
+    def place_statistic(self, name: str, statistic: Parameter) -> None:
+        """Give an array that a layer measures its place."""
+        self.statistics[name] = statistic
+        self._offsets[name] = self.statistics_size
+        self.statistics_size += statistic.taken
+        self._check_size(name, statistic)
+
+    def _check_size(self, name: str, array: Parameter) -> None:
         if max(self.size, self.statistics_size) >= MOST_NUMBERS:
-            raise ValueError(f"{name} has the shape {shape}; the network would have {self.size:,} parameters, more than any "
-                             f"machine holds")
-
-    # --- what lowering asks for -----------------------------------------------------------------------------------------------
-
-    def lower(self, name: str, layer: Layer, value: Value) -> Value:
-        """Add the ops of a layer whose parameters' names begin with ``name``; what it writes."""
-        return self._kinds[type(layer)](self, name, layer, value)
+            raise ValueError(f"{name} has the shape {array.shape}; the network would have {self.size:,} parameters, more than "
+                             f"any machine holds")
 
     def value(self, shape: Shape, *, timed: bool = False) -> Value:
         """A new value, with slots for it and its gradient."""

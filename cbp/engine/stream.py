@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cbp import _lower
 from cbp.engine import check
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Plan, Shape, aligned
 from cbp.engine.runner import Numbers
-from cbp.layers import BatchNorm, Dense, Dropout, Embedding, GaussianNoise, Layer, LayerNorm, Residual
-from cbp.layers.base import brief
-from cbp.layers.recurrent import Recurrent
 
 Array = npt.NDArray[Any]
 
@@ -59,16 +55,17 @@ class Carried:
 class Stream:
     """A network that takes one time step after the other: the same parameters under a plan of one step.
 
-    Raises ValueError for a network whose layers need more than the present step and their state.
+    ``of_one_step`` makes that plan from the shape of a step. Raises ValueError, as that does, for a network whose layers need
+    more than the present step and their state.
     """
 
-    def __init__(self, layers: tuple[Layer, ...], plan: Plan, numbers: Numbers):
+    def __init__(self, plan: Plan, numbers: Numbers, of_one_step: Callable[[Shape], Plan]):
         self._vocabulary = plan.vocabulary
         self._shape: Shape = plan.input_shape[1:]
         if len(plan.input_shape) != (1 if self._vocabulary else 2):
             raise ValueError(f"predict_step() takes a step of a sequence (time, features); the inputs of this network have the "
                              f"shape {plan.input_shape}")
-        single = _lower.plan(tuple(map(_of_one_step, layers)), (1, *self._shape))
+        single = of_one_step(self._shape)
         assert {name: array.shape for name, array in single.parameters.items()} == {
             name: array.shape for name, array in plan.parameters.items()}
         dtype = self._dtype = numbers.parameters.dtype
@@ -96,19 +93,3 @@ class Stream:
         if self._vocabulary:
             check.row_numbers("x", np.asarray(x).reshape(-1), self._vocabulary)
         return values.reshape(-1)
-
-
-_EACH_STEP_ALONE = (Dense, Embedding, LayerNorm, BatchNorm, Dropout, GaussianNoise)
-
-
-def _of_one_step(layer: Layer) -> Layer:
-    """The layer with a state that outlives a call, if it has a state."""
-    if isinstance(layer, Recurrent) and not layer.reverse:
-        return replace(layer, stateful=True)
-    if isinstance(layer, Residual):
-        return replace(layer, layers=tuple(map(_of_one_step, layer.layers)))
-    if isinstance(layer, _EACH_STEP_ALONE):
-        return layer
-    alone = ", ".join(kind.__name__ for kind in _EACH_STEP_ALONE)
-    raise ValueError(f"predict_step() cannot take {brief(layer)} step by step; it takes networks of recurrent layers that read "
-                     f"forward and of {alone}")

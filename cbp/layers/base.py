@@ -1,51 +1,43 @@
-"""What every layer answers, and what its parameters are.
+"""What every layer answers.
 
-A layer is a specification: given the shape of its input it tells the shape of its output and of its parameters. It owns
-no numbers; those lie in the network's flat vector. CONTRIBUTING.md says what belongs to a new layer.
+A layer is a specification: given the shape of its input it tells the shape of its output and of its parameters, and adds the
+ops that it becomes to a plan. It owns no numbers; those lie in the network's flat vector. CONTRIBUTING.md says what belongs to
+a new layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields, replace
-from typing import TYPE_CHECKING
+from dataclasses import MISSING, fields, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from cbp.activations import ACTIVATIONS
+from cbp.engine.plan import Parameter, Plan, Shape, Value
 from cbp.initializers import Initializer
 from cbp.initializers import get as get_initializer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["ACTIVATIONS", "Layer", "Parameter", "Shape"]
-
-Shape = tuple[int, ...]
+__all__ = ["ACTIVATIONS", "Layer", "Parameter", "Plan", "Shape", "Value"]
 
 ZEROS = Initializer("zeros")
 ONES = Initializer("ones")
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """An array of numbers that training changes.
+class Layer:
+    """What every layer answers.
 
-    Parameters
+    Attributes
     ----------
-    shape : tuple of int
-    init : Initializer
-        How it starts.
-    fans : tuple of int or None
-        Numbers of values that a unit reads and that read a unit's input, which scale random starts; None: those of a matrix of
-        ``shape``, all axes but the last, and the last.
+    kind : str
+        Its name in a model file.
+    each_step_alone : bool
+        Whether what it makes of a step of a sequence depends on that step alone.
     """
 
-    shape: Shape
-    init: Initializer
-    fans: tuple[int, int] | None = None
-
-
-class Layer:
-    """What every layer answers."""
+    kind: ClassVar[str]
+    each_step_alone: ClassVar[bool] = False
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of one sample's output; raises ValueError where the input's shape does not fit the layer."""
@@ -58,6 +50,17 @@ class Layer:
     def statistics(self, input_shape: Shape) -> dict[str, Parameter]:
         """Arrays that the layer measures while training and no optimizer moves."""
         return {}
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        """Add the ops that the layer becomes; returns what the next layer reads. The parameters' names begin with ``name``."""
+        raise NotImplementedError
+
+    def of_one_step(self) -> Layer:
+        """The layer for a sequence that arrives step by step: with a state that outlives a call, if it has a state; raises
+        ValueError where it needs more than one step."""
+        if not self.each_step_alone:
+            raise ValueError(f"predict_step() cannot take {brief(self)} step by step")
+        return self
 
 
 def checked_axis(layer: Layer, input_shape: Shape, axis: str = "features") -> Shape:

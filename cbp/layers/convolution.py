@@ -1,4 +1,8 @@
-"""Convolutions of sequences and of images, channels last."""
+"""Convolutions of sequences and of images, channels last.
+
+They become one op: of all channels ("convolution") or of groups of them ("grouped"). A window of one pixel is a dense layer; a
+separable convolution is a grouped one and a dense layer.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,12 @@ from typing import ClassVar
 import numpy.typing as npt
 
 from cbp.engine import check
+from cbp.engine.cpu import core as _core
+from cbp.engine.plan import LANES, padded
 from cbp.initializers import Initializer
-from cbp.layers.base import ZEROS, Layer, Parameter, Shape, brief, checked_activation, chosen_init
-from cbp.layers.window import Window, checked_padding, checked_sizes
+from cbp.layers.base import ZEROS, Layer, Parameter, Plan, Shape, Value, brief, checked_activation, chosen_init
+from cbp.layers.dense import add_product
+from cbp.layers.window import Window, add_window, checked_padding, checked_sizes
 
 __all__ = ["Conv1D", "Conv2D", "DepthwiseConv2D", "SeparableConv2D"]
 
@@ -73,6 +80,16 @@ class _Filters(_Convolution):
             found["bias"] = Parameter((self.filters,), ZEROS)
         return found
 
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        window = self.window(value.shape)
+        if self.groups == 1 and window.kernel == window.stride == (1,) * len(window.kernel) and window.input == window.output:
+            output = plan.value((*window.output, self.filters), timed=value.timed)
+            add_product(plan, name, value, output, activation=self.activation)
+            return output
+        output = plan.value((*window.output, self.filters))
+        _add(plan, name, self, value, output, window, self.groups, activation=self.activation)
+        return output
+
 
 @dataclass(frozen=True)
 class Conv1D(_Filters):
@@ -112,6 +129,7 @@ class Conv1D(_Filters):
         An argument is out of range, of the wrong kind, or an unknown name.
     """
 
+    kind: ClassVar[str] = "conv_1d"
     _axes = ("time",)
 
     filters: int
@@ -165,6 +183,8 @@ class Conv2D(_Filters):
     ValueError, TypeError
         An argument is out of range, of the wrong kind, or an unknown name.
     """
+
+    kind: ClassVar[str] = "conv_2d"
 
     filters: int
     kernel_size: int | tuple[int, int]
@@ -221,6 +241,8 @@ class DepthwiseConv2D(_Depthwise):
         An argument is out of range, of the wrong kind, or an unknown name.
     """
 
+    kind: ClassVar[str] = "depthwise_conv_2d"
+
     kernel_size: int | tuple[int, int]
     activation: str = "identity"
     multiplier: int = field(default=1, kw_only=True)
@@ -239,6 +261,11 @@ class DepthwiseConv2D(_Depthwise):
         if self.bias:
             found["bias"] = Parameter((units,), ZEROS)
         return found
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        output = plan.value(self.output_shape(value.shape))
+        _add(plan, name, self, value, output, self.window(value.shape), value.shape[-1], activation=self.activation)
+        return output
 
 
 @dataclass(frozen=True)
@@ -271,6 +298,8 @@ class SeparableConv2D(_Depthwise):
         An argument is out of range, of the wrong kind, or an unknown name.
     """
 
+    kind: ClassVar[str] = "separable_conv_2d"
+
     filters: int
     kernel_size: int | tuple[int, int]
     activation: str = "identity"
@@ -297,3 +326,53 @@ class SeparableConv2D(_Depthwise):
         if self.bias:
             found["bias"] = Parameter((self.filters,), ZEROS)
         return found
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        window = self.window(value.shape)
+        between = plan.value((*window.output, value.shape[-1] * self.multiplier))
+        _add(plan, name, self, value, between, window, value.shape[-1], weight="depthwise", bias="")
+        output = plan.value((*window.output, self.filters))
+        add_product(plan, name, between, output, activation=self.activation, weight="pointwise")
+        return output
+
+
+def _add(
+    plan: Plan, name: str, layer: Layer, value: Value, output: Value, window: Window, groups: int, *,
+    activation: str = "identity", weight: str = "weight", bias: str = "bias",
+) -> None:
+    """The op, and the scratch that its directions need."""
+    op = add_window(plan, "convolution" if groups == 1 else "grouped", layer, value, output, window, activation=activation,
+                    weight=f"{name}.{weight}", weight_rows=prod(window.kernel) * value.shape[-1] // groups,
+                    bias=f"{name}.{bias}" if bias else "", groups=groups)
+    image = prod((o - 1) * s + (k - 1) * d + 1
+                 for o, s, k, d in zip(window.output, window.stride, window.kernel, window.dilation, strict=True))
+    if groups == 1:
+        plan.need_scratch(_scratch(op, image, value.shape[-1], output.shape[-1]))
+    else:
+        plan.need_scratch(_grouped_scratch(op, image, output.width))
+
+
+def _scratch(op: dict[str, int], image: int, channels: int, units: int) -> int:
+    """Tables and a copy of the image; or tables, turned weights and products for some lines of dz (``_convolution.pxi``)."""
+    taps = op["kernel_h"] * op["kernel_w"] * channels
+    line = padded(op["kernel_w"] * channels)
+    positions = op["out_h"] * op["out_w"]
+    images = max(1, min(_core.SAMPLES, _core.PIXELS // positions)) * image * channels + LANES
+    pairs = (2 * taps + _core.PIXELS // 2 + 1) * LANES   # doubled weights and dz, where filters are few
+    copying = _table(max(2 * taps, _core.PIXELS)) + images + pairs
+    backward = (_table(op["kernel_h"] * units + op["in_w"] * (op["kernel_w"] + 1))
+                + (op["kernel_h"] * units + max(48, op["out_w"])) * line + LANES)
+    return max(copying, backward)
+
+
+def _grouped_scratch(op: dict[str, int], image: int, width: int) -> int:
+    """A table and the image of a plane, or that of dz within zeros and the flipped weights."""
+    taps = op["kernel_h"] * op["kernel_w"]
+    around = ((op["in_h"] + (op["kernel_h"] - 1) * op["dilation_h"])
+              * (op["in_w"] + (op["kernel_w"] - 1) * op["dilation_w"]))
+    return _table(max(taps, _core.PIXELS)) + (max(image, op["in_h"] * op["in_w"], around) + taps) * width
+
+
+def _table(entries: int) -> int:
+    """Numbers of scratch that hold so many offsets: two of float32 for one of eight bytes."""
+    return padded(2 * entries)

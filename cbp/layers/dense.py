@@ -1,14 +1,16 @@
-"""The fully connected layer."""
+"""The fully connected layer: one op, the product of every position with a matrix."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy.typing as npt
 
 from cbp.engine import check
+from cbp.engine.cpu import core as _core
 from cbp.initializers import Initializer
-from cbp.layers.base import ZEROS, Layer, Parameter, Shape, checked_activation, checked_axis, chosen_init
+from cbp.layers.base import ZEROS, Layer, Parameter, Plan, Shape, Value, checked_activation, checked_axis, chosen_init
 
 __all__ = ["Dense"]
 
@@ -38,6 +40,9 @@ class Dense(Layer):
         An argument is out of range, of the wrong kind, or an unknown name.
     """
 
+    kind: ClassVar[str] = "dense"
+    each_step_alone: ClassVar[bool] = True
+
     units: int
     activation: str = "identity"
     bias: bool = field(default=True, kw_only=True)
@@ -58,3 +63,15 @@ class Dense(Layer):
         if self.bias:
             found["bias"] = Parameter((self.units,), ZEROS)
         return found
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        output = plan.value((*value.shape[:-1], self.units), timed=value.timed)
+        add_product(plan, name, value, output, activation=self.activation)
+        return output
+
+
+def add_product(plan: Plan, name: str, value: Value, output: Value, *, activation: str, weight: str = "weight") -> None:
+    """The op that multiplies every position by the matrix ``name.weight`` and adds ``name.bias``, if there is one."""
+    inputs, units = value.shape[-1], output.shape[-1]
+    plan.add("dense", value, output, activation=activation, weight=f"{name}.{weight}", weight_rows=inputs, bias=f"{name}.bias")
+    plan.need_scratch(_core.STRIP * (units + inputs))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy.typing as npt
 
 from cbp.engine import check
 from cbp.initializers import Initializer
 from cbp.initializers import get as get_initializer
-from cbp.layers.base import Layer, Parameter, Shape
+from cbp.layers.base import Layer, Parameter, Plan, Shape, Value, brief
 
 __all__ = ["Embedding"]
 
@@ -43,6 +44,9 @@ class Embedding(Layer):
         An argument is out of range or of the wrong kind.
     """
 
+    kind: ClassVar[str] = "embedding"
+    each_step_alone: ClassVar[bool] = True
+
     vocabulary: int
     units: int
     sparse: bool = field(default=False, kw_only=True)
@@ -64,3 +68,15 @@ class Embedding(Layer):
         assert isinstance(self.init, Initializer)
         # A unit reads one number of the table, whatever the vocabulary: lecun_normal is the standard normal distribution.
         return {"weight": Parameter((self.vocabulary, self.units), self.init, fans=(1, self.units))}
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        """One op, which reads the samples: rows of the weights, one for every step."""
+        if value.slot >= 0 or value.delta >= 0:
+            raise ValueError(f"{brief(self)} must be the first layer, because it takes whole numbers from the samples")
+        output = plan.value(self.output_shape(value.shape), timed=True)
+        plan.no_lengths = ""
+        plan.vocabulary = self.vocabulary
+        plan.need_scratch(value.shape[0])
+        plan.add("embedding", value, output, weight=f"{name}.weight", weight_rows=self.vocabulary, sparse=self.sparse,
+                 shared=plan.shared(self.vocabulary) if self.sparse else 0)
+        return output

@@ -2,15 +2,18 @@
 
 The noise is a pure function of the network's seed, the layer, the epoch, the number of updates, the sample's place in the
 batch and the number's place in the sample: it has the same bits for every number of threads, and in a run that was saved and
-goes on. ``network.gradient(X, y, training=True)`` sees what the next training step would.
+goes on. ``network.gradient(X, y, training=True)`` sees what the next training step would. Each is one op, with a stream of
+random numbers of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from cbp.engine import check
-from cbp.layers.base import Layer, Shape, checked_axis
+from cbp.engine.cpu import core as _core
+from cbp.layers.base import Layer, Plan, Shape, Value, checked_axis
 
 __all__ = ["Dropout", "GaussianNoise"]
 
@@ -18,8 +21,16 @@ __all__ = ["Dropout", "GaussianNoise"]
 class _Noise(Layer):
     """What the two have in common: the shape stays."""
 
+    each_step_alone: ClassVar[bool] = True
+
     def output_shape(self, input_shape: Shape) -> Shape:
         return checked_axis(self, input_shape)
+
+    def _output(self, plan: Plan, value: Value) -> Value:
+        """A value whose gradient becomes the input's in its place, except among the samples, whose positions have no pads."""
+        if value.slot < 0:
+            return plan.value(value.shape, timed=value.timed)
+        return replace(value, slot=plan.slot(value.positions * value.width))
 
 
 @dataclass(frozen=True)
@@ -45,10 +56,20 @@ class Dropout(_Noise):
     overfitting.
     """
 
+    kind: ClassVar[str] = "dropout"
+
     rate: float
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", check.real("rate", self.rate, minimum=0, below=1))
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        output = self._output(plan, value)
+        groups = -(-output.positions * output.width // _core.NOISE_WORDS)
+        bytes_of_masks = groups * _core.NOISE_WORDS
+        size = bytes_of_masks // 4  # numbers, were they float32
+        plan.add("dropout", value, output, rate=self.rate, stream=plan.stream(), extra=plan.slot(size), extra_size=size)
+        return output
 
 
 @dataclass(frozen=True)
@@ -69,7 +90,14 @@ class GaussianNoise(_Noise):
         The deviation is below 0, not finite or no number.
     """
 
+    kind: ClassVar[str] = "gaussian_noise"
+
     deviation: float
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "deviation", check.real("deviation", self.deviation, minimum=0))
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        output = self._output(plan, value)
+        plan.add("gaussian_noise", value, output, rate=self.deviation, stream=plan.stream())
+        return output

@@ -1,17 +1,24 @@
-"""Layers that give numbers a mean and a deviation that learning can rely on."""
+"""Layers that give numbers a mean and a deviation that learning can rely on.
+
+Each is one op, whose weight is the row of scales and whose bias is the row of shifts.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cbp.engine import check
-from cbp.layers.base import ONES, ZEROS, Layer, Parameter, Shape, checked_activation, checked_axis
+from cbp.engine.cpu import core as _core
+from cbp.layers.base import ONES, ZEROS, Layer, Parameter, Plan, Shape, Value, checked_activation, checked_axis
 
-__all__ = ["BatchNorm", "LayerNorm"]
+__all__ = ["LayerNorm", "BatchNorm"]
 
 
 class _Normalization(Layer):
     """What the two have in common: the shape stays, and every channel (number of the last axis) has a scale and a shift."""
+
+    each_step_alone: ClassVar[bool] = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return checked_axis(self, input_shape, "channels")
@@ -55,6 +62,8 @@ class BatchNorm(_Normalization):
     Ioffe & Szegedy (2015), Batch normalization: accelerating deep network training by reducing internal covariate shift.
     """
 
+    kind: ClassVar[str] = "batch_norm"
+
     activation: str = "identity"
     momentum: float = 0.1
     epsilon: float = 1e-5
@@ -66,6 +75,18 @@ class BatchNorm(_Normalization):
 
     def statistics(self, input_shape: Shape) -> dict[str, Parameter]:
         return {"mean": Parameter(input_shape[-1:], ZEROS), "variance": Parameter(input_shape[-1:], ONES)}
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        output = plan.value(value.shape, timed=value.timed)
+        plan.add(
+            "batch_norm", value, output, activation=self.activation, weight=f"{name}.scale", weight_rows=1,
+            bias=f"{name}.shift", unpenalised=1, statistics=plan.offset(f"{name}.mean"),
+            shared=plan.shared(_core.BATCH_NORM_ROWS * output.width), timed=value.timed, epsilon=self.epsilon,
+            momentum=self.momentum,
+        )
+        plan.need_scratch(output.width)
+        plan.whole_batch = True
+        return output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +113,22 @@ class LayerNorm(_Normalization):
     Ba, Kiros & Hinton (2016), Layer normalization.
     """
 
+    kind: ClassVar[str] = "layer_norm"
+
     activation: str = "identity"
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
         checked_activation(self.activation)
         object.__setattr__(self, "epsilon", check.real("epsilon", self.epsilon, minimum=1e-12))
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        output = plan.value(value.shape, timed=value.timed)
+        moments = 3 * output.positions
+        plan.add(
+            "layer_norm", value, output, activation=self.activation, weight=f"{name}.scale", weight_rows=1,
+            bias=f"{name}.shift", unpenalised=1, extra=plan.slot(moments), extra_size=-(-moments // 16) * 16,
+            epsilon=self.epsilon,
+        )
+        plan.need_scratch(output.width)
+        return output

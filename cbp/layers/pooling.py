@@ -1,4 +1,7 @@
-"""Pooling: every channel of a window becomes its largest number or its mean."""
+"""Pooling: every channel of a window becomes its largest number or its mean.
+
+A pool becomes one op; a global one has a single window.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
-from cbp.layers.base import Layer, Shape, brief
-from cbp.layers.window import Window, checked_padding, checked_sizes, each_axis
+from cbp.engine.plan import padded
+from cbp.layers.base import Layer, Plan, Shape, Value, brief
+from cbp.layers.window import Window, add_window, checked_padding, checked_sizes, each_axis
 
-__all__ = ["AveragePool1D", "AveragePool2D", "GlobalAveragePool", "GlobalMaxPool", "MaxPool1D", "MaxPool2D"]
+__all__ = ["MaxPool1D", "MaxPool2D", "AveragePool1D", "AveragePool2D", "GlobalMaxPool", "GlobalAveragePool"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class _Pool(Layer):
     padding: str | int | Sequence[int] = field(default="valid", kw_only=True)
 
     _axes: ClassVar[tuple[str, ...]] = ()
+    _largest: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         axes = len(self._axes)
@@ -41,6 +46,9 @@ class _Pool(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*self.window(input_shape).output, input_shape[-1])
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        return _add(plan, self, value, self.window(value.shape), largest=self._largest)
 
 
 _ARGUMENTS = """
@@ -72,7 +80,7 @@ def _documented(cls: _Kind) -> _Kind:
     """The arguments are the same for all."""
     axes, outputs = ", ".join(cls._axes), ", ".join(f"{axis}'" for axis in cls._axes)
     pair = "" if len(cls._axes) == 1 else " or pair of int"
-    pads = "Pads are never the largest." if "Max" in cls.__name__ else "The mean does not count pads."
+    pads = "Pads are never the largest." if cls._largest else "The mean does not count pads."
     cls.__doc__ = (cls.__doc__ or "") + _ARGUMENTS.format(axes=axes, outputs=outputs, pair=pair, pads=pads)
     return cls
 
@@ -84,7 +92,9 @@ class MaxPool1D(_Pool):
 
     Its gradient goes to that number, and to the first where several are equal."""
 
+    kind = "max_pool_1d"
     _axes = ("time",)
+    _largest = True
 
 
 @_documented
@@ -94,7 +104,9 @@ class MaxPool2D(_Pool):
 
     Its gradient goes to that number, and to the first, row by row, where several are equal."""
 
+    kind = "max_pool_2d"
     _axes = ("height", "width")
+    _largest = True
 
 
 @_documented
@@ -102,6 +114,7 @@ class MaxPool2D(_Pool):
 class AveragePool1D(_Pool):
     """The mean of every channel in windows of a sequence."""
 
+    kind = "average_pool_1d"
     _axes = ("time",)
 
 
@@ -110,16 +123,25 @@ class AveragePool1D(_Pool):
 class AveragePool2D(_Pool):
     """The mean of every channel in windows of a picture."""
 
+    kind = "average_pool_2d"
     _axes = ("height", "width")
 
 
 @dataclass(frozen=True)
 class _GlobalPool(Layer):
+    _largest: ClassVar[bool] = False
+
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) < 2:
             raise ValueError(f"{brief(self)} takes positions and channels, such as (time, channels) or (height, width, "
                              f"channels), its input has the shape {input_shape}; put a Reshape before it")
         return input_shape[-1:]
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        """One window over all positions; of a sequence, over the steps that count."""
+        all_of_it = (value.positions,)
+        window = Window(input=all_of_it, output=(1,), kernel=all_of_it, stride=all_of_it, dilation=(1,), before=(0,))
+        return _add(plan, self, value, window, largest=self._largest, timed=value.timed)
 
 
 @dataclass(frozen=True)
@@ -134,6 +156,9 @@ class GlobalMaxPool(_GlobalPool):
         In a network where the input has no axis before the channels.
     """
 
+    kind = "global_max_pool"
+    _largest = True
+
 
 @dataclass(frozen=True)
 class GlobalAveragePool(_GlobalPool):
@@ -146,3 +171,16 @@ class GlobalAveragePool(_GlobalPool):
     ValueError
         In a network where the input has no axis before the channels.
     """
+
+    kind = "global_average_pool"
+
+
+def _add(plan: Plan, layer: Layer, value: Value, window: Window, *, largest: bool, timed: bool = False) -> Value:
+    """The op; where the largest numbers are taken, with room for the place of each in its window."""
+    output = plan.value(layer.output_shape(value.shape))
+    if largest:
+        size = output.positions * padded(output.shape[-1])
+        add_window(plan, "max_pool", layer, value, output, window, timed=timed, extra=plan.slot(size), extra_size=size)
+    else:
+        add_window(plan, "average_pool", layer, value, output, window, timed=timed)
+    return output

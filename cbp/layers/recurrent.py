@@ -16,10 +16,12 @@ import numpy.typing as npt
 from cbp import initializers
 from cbp.activations import ACTIVATIONS
 from cbp.engine import check
+from cbp.engine.cpu import core as _core
+from cbp.engine.plan import padded
 from cbp.initializers import Draw, Fans, Initializer
-from cbp.layers.base import ZEROS, Layer, Parameter, Shape, brief, checked_activation, chosen_init
+from cbp.layers.base import ZEROS, Layer, Parameter, Plan, Shape, Value, brief, checked_activation, chosen_init
 
-__all__ = ["GRU", "LSTM", "RNN", "Bidirectional", "Recurrent"]
+__all__ = ["RNN", "LSTM", "GRU", "Bidirectional"]
 
 STATE_ACTIVATIONS = tuple(name for name, row in ACTIVATIONS.items() if row.of_value)
 """Activations of a state: each number for itself, with a derivative that the activation tells."""
@@ -54,10 +56,22 @@ class _ForgetGateOpen(Initializer):
 
 @dataclass(frozen=True)
 class Recurrent(Layer):
-    """What the recurrent layers have in common."""
+    """What the recurrent layers have in common.
+
+    Attributes
+    ----------
+    GATES, BIASES : int
+        Sums of a number of the state that have weights, and that have a bias; the core keeps the latter of every step.
+    FACTORS : int
+        What the core keeps of every step beside them: factors between two states.
+    STATE : int
+        Numbers that go from batch to batch for each number of the state.
+    """
 
     GATES: ClassVar[int]
     BIASES: ClassVar[int]
+    FACTORS: ClassVar[int]
+    STATE: ClassVar[int] = 1
 
     units: int
     return_sequences: bool = field(default=False, kw_only=True)
@@ -99,6 +113,26 @@ class Recurrent(Layer):
         if self.bias:
             found["bias"] = Parameter(self._shape(None, self.BIASES), self._bias_init())
         return found
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        """One op for all steps."""
+        steps, inputs = value.shape
+        width = padded(self.units)
+        columns = self.GATES * width
+        output = plan.value(self.output_shape(value.shape), timed=value.timed and self.return_sequences)
+        extra = padded(steps * (inputs + width)) + steps * (self.BIASES + self.FACTORS) * width
+        carry = plan.carry if self.stateful else -1
+        plan.carry += self.STATE * width if self.stateful else 0
+        plan.add(
+            self.kind, value, output, weight=f"{name}.weight", weight_rows=inputs + self.units, weight_width=columns,
+            bias=f"{name}.bias", bias_width=self.BIASES * width, extra=plan.slot(extra), sequences=self.return_sequences,
+            timed=value.timed, reverse=self.reverse, bptt=self.bptt or 0, carry=carry,
+            state_activation=_core.ACTIVATIONS[getattr(self, "activation", "tanh")])
+        plan.need_scratch(columns * (width + _core.STRIP) + 2 * _core.WALKERS * width)
+        return output
+
+    def of_one_step(self) -> Layer:
+        return super().of_one_step() if self.reverse else replace(self, stateful=True)
 
     def _shape(self, rows: int | None, gates: int) -> Shape:
         """Of weights or, without rows, of biases: (rows, gates, units), where the layer has several gates."""
@@ -150,8 +184,10 @@ class RNN(Recurrent):
         An argument is out of range, of the wrong kind, or an unknown name.
     """
 
+    kind: ClassVar[str] = "rnn"
     GATES: ClassVar[int] = 1
     BIASES: ClassVar[int] = 1
+    FACTORS: ClassVar[int] = 0
 
     activation: str = "tanh"
 
@@ -188,8 +224,11 @@ class LSTM(Recurrent):
         An argument is out of range, of the wrong kind, or an unknown name.
     """
 
+    kind: ClassVar[str] = "lstm"
     GATES: ClassVar[int] = 4
     BIASES: ClassVar[int] = 4
+    FACTORS: ClassVar[int] = 2
+    STATE: ClassVar[int] = 2
 
     def _bias_init(self) -> Initializer:
         return _ForgetGateOpen("zeros")
@@ -223,8 +262,10 @@ class GRU(Recurrent):
         An argument is out of range, of the wrong kind, or an unknown name.
     """
 
+    kind: ClassVar[str] = "gru"
     GATES: ClassVar[int] = 3
     BIASES: ClassVar[int] = 4
+    FACTORS: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)
@@ -245,6 +286,8 @@ class Bidirectional(Layer):
     TypeError, ValueError
         The layer is of another kind.
     """
+
+    kind: ClassVar[str] = "bidirectional"
 
     layer: Recurrent
 
@@ -268,3 +311,10 @@ class Bidirectional(Layer):
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
         return {f"{side}.{name}": parameter for side, layer in self.sides.items()
                 for name, parameter in layer.parameters(input_shape).items()}
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        """Both directions over one input, their outputs side by side."""
+        source = plan.split(value)
+        first, second = (layer.lower(plan, f"{name}.{side}", reader)
+                         for (side, layer), reader in zip(self.sides.items(), source, strict=True))
+        return plan.concat(first, second)

@@ -1,11 +1,12 @@
-"""Layers with a way around them."""
+"""Layers with a way around them: a split, the ops of the layers inside, the projection if there is one, a join."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
-from cbp.layers.base import Layer, Parameter, Shape, brief, checked_activation
+from cbp.layers.base import Layer, Parameter, Plan, Shape, Value, brief, checked_activation
 from cbp.layers.convolution import Conv1D, Conv2D
 from cbp.layers.dense import Dense
 
@@ -35,6 +36,8 @@ class Residual(Layer):
     ValueError, TypeError
         No layers, something else than layers, or an unknown activation.
     """
+
+    kind: ClassVar[str] = "residual"
 
     layers: Sequence[Layer]
     activation: str = field(default="identity", kw_only=True)
@@ -99,6 +102,22 @@ class Residual(Layer):
             inside.append(("skip", projection, input_shape))
         return {f"{place}.{name}": array
                 for place, layer, shape in inside for name, array in getattr(layer, what)(shape).items()}
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        """The sum of both ways."""
+        projection = self.projection(value.shape)
+        inside, around = plan.split(value)
+        for index, layer in enumerate(self.layers):
+            try:
+                inside = layer.lower(plan, f"{name}.{index}", inside)
+            except ValueError as problem:
+                raise ValueError(f"Residual, layers[{index}]: {problem}") from None
+        if projection is not None:
+            around = projection.lower(plan, f"{name}.skip", around)
+        return plan.join(inside, around, self.activation)
+
+    def of_one_step(self) -> Layer:
+        return replace(self, layers=tuple(layer.of_one_step() for layer in self.layers))
 
 
 def _strides(before: Shape, after: Shape) -> tuple[int, ...]:

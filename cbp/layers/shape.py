@@ -1,30 +1,47 @@
-"""Layers that give the numbers of a sample another shape. The numbers and their order stay as they are."""
+"""Layers that give the numbers of a sample another shape. The numbers and their order stay as they are.
+
+They cost nothing where no pads lie between the numbers, and are a copy elsewhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 from cbp.engine import check
-from cbp.layers.base import Layer, Shape, brief
+from cbp.layers.base import Layer, Plan, Shape, Value, brief
 
 __all__ = ["Flatten", "Reshape"]
 
 
+class _Reshaping(Layer):
+    """What the two have in common: the numbers stay."""
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        """The value in another shape, which is a sequence of the same steps only if all of its axes stay."""
+        shape = self.output_shape(value.shape)
+        if shape != value.shape:
+            plan.mixes_time(brief(self), value)
+        return plan.reshaped(value, shape)
+
+
 @dataclass(frozen=True)
-class Flatten(Layer):
+class Flatten(_Reshaping):
     """All numbers of a sample on one axis, the last axis running fastest.
 
     Takes any shape, gives (numbers,).
     """
+
+    kind: ClassVar[str] = "flatten"
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (prod(input_shape),)
 
 
 @dataclass(frozen=True)
-class Reshape(Layer):
+class Reshape(_Reshaping):
     """The numbers of a sample in another shape, the last axis running fastest.
 
     Takes any shape of as many numbers, gives ``shape``.
@@ -39,6 +56,8 @@ class Reshape(Layer):
     ValueError, TypeError
         An axis is out of range or no whole number, or several are -1.
     """
+
+    kind: ClassVar[str] = "reshape"
 
     shape: int | Sequence[int]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cbp.engine import check
-from cbp.layers.base import Layer, Shape, brief
+from cbp.layers.base import Layer, Plan, Shape, Value, brief
 
-__all__ = ["Sizes", "Window", "checked_padding", "checked_sizes", "each_axis"]
+__all__ = ["Sizes", "Window", "add_window", "checked_padding", "checked_sizes", "each_axis"]
 
 Sizes = int | Sequence[int]
 
@@ -91,3 +92,20 @@ def checked_padding(layer: Layer, value: object, axes: int) -> str | int | tuple
 def each_axis(numbers: Sizes, axes: int) -> Shape:
     """A number for every axis."""
     return (numbers,) * axes if isinstance(numbers, int) else tuple(numbers)
+
+
+def add_window(
+    plan: Plan, kind: str, layer: Layer, value: Value, output: Value, window: Window, *, timed: bool = False, **fields: Any
+) -> dict[str, int]:
+    """The op of a layer whose windows lie over steps or pixels, its record; ``timed`` tells that it looks at lengths.
+
+    It always has two axes: an axis of time is the width of a single line.
+    """
+    if not timed:
+        plan.mixes_time(brief(layer), value)
+    for name, numbers, otherwise in (
+        ("in", window.input, 1), ("out", window.output, 1), ("kernel", window.kernel, 1), ("stride", window.stride, 1),
+        ("dilation", window.dilation, 1), ("pad", window.before, 0),
+    ):
+        fields[f"{name}_h"], fields[f"{name}_w"] = (otherwise, *numbers)[-2:]
+    return plan.add(kind, value, output, timed=timed, **fields)

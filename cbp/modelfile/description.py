@@ -10,11 +10,10 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cbp import layers
 from cbp.engine import check
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
-from cbp.layers import Layer
+from cbp.layers import LAYERS, Layer
 from cbp.layers.base import parts
 from cbp.losses import LOSSES, Loss
 from cbp.modelfile import canonical_json, container
@@ -23,36 +22,9 @@ from cbp.optimizers import OPTIMIZERS, Optimizer
 if TYPE_CHECKING:
     from cbp.network import Network
 
-__all__ = ["FORMAT", "LAYERS", "Description"]
+__all__ = ["FORMAT", "Description"]
 
 FORMAT = 1
-
-LAYERS: dict[str, type[Layer]] = {
-    "dense": layers.Dense,
-    "conv_1d": layers.Conv1D,
-    "conv_2d": layers.Conv2D,
-    "depthwise_conv_2d": layers.DepthwiseConv2D,
-    "separable_conv_2d": layers.SeparableConv2D,
-    "max_pool_1d": layers.MaxPool1D,
-    "max_pool_2d": layers.MaxPool2D,
-    "average_pool_1d": layers.AveragePool1D,
-    "average_pool_2d": layers.AveragePool2D,
-    "global_max_pool": layers.GlobalMaxPool,
-    "global_average_pool": layers.GlobalAveragePool,
-    "rnn": layers.RNN,
-    "lstm": layers.LSTM,
-    "gru": layers.GRU,
-    "bidirectional": layers.Bidirectional,
-    "embedding": layers.Embedding,
-    "flatten": layers.Flatten,
-    "reshape": layers.Reshape,
-    "residual": layers.Residual,
-    "batch_norm": layers.BatchNorm,
-    "layer_norm": layers.LayerNorm,
-    "dropout": layers.Dropout,
-    "gaussian_noise": layers.GaussianNoise,
-}
-"""The kinds of layers that a file may hold."""
 
 _LARGEST = {"seed": 2**63 - 1, "step": 2**53, "epoch": 2**53}
 _LONGEST_NAME = 100
@@ -159,8 +131,7 @@ def _fields(spec: Any) -> dict[str, Any]:
 
 
 def _describe_layer(layer: Layer) -> dict[str, Any]:
-    kind = next(name for name, kind in LAYERS.items() if type(layer) is kind)
-    return {"kind": kind, **{name: _describe_field(layer, name, value) for name, value in _fields(layer).items()}}
+    return {"kind": layer.kind, **{name: _describe_field(layer, name, value) for name, value in _fields(layer).items()}}
 
 
 def _describe_field(layer: Layer, name: str, value: object) -> object:

@@ -7,7 +7,6 @@ import pytest
 from cases import assert_threads_and_pieces_change_no_bit, close
 
 import cbp
-from cbp import _lower
 from cbp.engine.cpu import core
 from cbp.layers.base import Layer
 
@@ -321,17 +320,16 @@ class Beside(Layer):
         return {f"{side}.{name}": array for side in ("one", "other")
                 for name, array in getattr(self, side).parameters(input_shape).items()}
 
-
-def lower_beside(plan, name, layer, value):
-    one, other = plan.split(value)
-    return plan.concat(plan.lower(f"{name}.one", layer.one, one), plan.lower(f"{name}.other", layer.other, other))
+    def lower(self, plan, name, value):
+        one, other = plan.split(value)
+        return plan.concat(self.one.lower(plan, f"{name}.one", one), self.other.lower(plan, f"{name}.other", other))
 
 
 @pytest.mark.parametrize("shape", [(5,), (4, 6)])
 @pytest.mark.parametrize("units", [(3, 4), (16, 16), (16, 3), (15, 18)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_values_one_behind_the_other(shape, units, dtype, monkeypatch):
-    monkeypatch.setattr(_lower, "KINDS", {**_lower.KINDS, Beside: lower_beside})
+    monkeypatch.setitem(cbp.layers.LAYERS, "beside", Beside)
     rng = np.random.default_rng(9)
     layer = Beside(cbp.Dense(units[0], "tanh"), cbp.Dense(units[1]))
     net = shake(network(shape, [layer], dtype))
@@ -349,7 +347,7 @@ def test_values_one_behind_the_other(shape, units, dtype, monkeypatch):
 
 def test_a_value_beside_the_samples_themselves(monkeypatch):
     """The second half of the last axis comes straight from the samples, which have no pads."""
-    monkeypatch.setattr(_lower, "KINDS", {**_lower.KINDS, Beside: lower_beside})
+    monkeypatch.setitem(cbp.layers.LAYERS, "beside", Beside)
     rng = np.random.default_rng(10)
     layer = Beside(cbp.Dense(3, "tanh"), cbp.Reshape((4, 5)))
     net = network((4, 5), [layer, cbp.Dense(2)])

@@ -18,7 +18,6 @@ from places import ROOT
 import cbp
 from cbp import initializers, layers, losses, modelfile
 from cbp.layers import ACTIVATIONS
-from cbp.modelfile.description import LAYERS
 
 OPTIMIZERS = [
     cbp.SGD(0.05),
@@ -310,7 +309,7 @@ def test_the_most_nested_metadata_that_can_be_saved_can_be_loaded():
 
 def test_every_layer_can_be_saved():
     known = {kind for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, layers.Layer)}
-    assert set(LAYERS.values()) == known - {layers.Layer}
+    assert set(layers.LAYERS.values()) == known - {layers.Layer}
 
 
 def test_a_layer_of_another_kind_is_refused(monkeypatch):
@@ -338,7 +337,7 @@ DOCUMENTED, EXPLAINED = tables_of_layers()
 
 def promised(layer, shape):
     """The arrays, name -> shape, that the page promises for a layer: its parameters, and its statistics."""
-    kind = next(name for name, kind in LAYERS.items() if type(layer) is kind)
+    kind = next(name for name, kind in layers.LAYERS.items() if type(layer) is kind)
     written = DOCUMENTED[kind][1]
     if kind == "bidirectional":
         assert re.findall(r"`(.*?)`", written) == ["forward.", "backward.", "layer"]
@@ -375,7 +374,7 @@ def promised_inside(layer, shape):
 def test_the_page_lists_every_kind_of_layer_with_its_keys():
     assert {kind: names for kind, (names, _) in DOCUMENTED.items()} == {
         kind: [field.name for field in sorted(fields(layer), key=lambda field: bool(field.kw_only))]
-        for kind, layer in LAYERS.items()
+        for kind, layer in layers.LAYERS.items()
     }
     assert sorted(EXPLAINED) == sorted({name for names, _ in DOCUMENTED.values() for name in names})
 
