@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import compare, machine, plot, profile, readme, report
+from bench import against, compare, machine, plot, profile, readme, report
 from bench.child import MeasurementError
 from bench.groups import GROUPS
 from bench.options import CHOSEN, parse
@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.compare:
         print(compare.text(*map(load, options.compare)))
         return 0
+    if options.against:
+        return against.run(options.rows, how_to(options, ["cbp"]), options.against, options.json)
     if options.profile:
         return profile.run(options.rows, how_to(options, ["cbp"]), options.json)
     results = load(options.load) if options.load else run(options)

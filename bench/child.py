@@ -25,14 +25,17 @@ class Child:
     """One process that does one task of ``bench/tasks``, pinned to `cores`.
 
     While it imports and compiles it is pinned to as many other cores, `start`, if they are given: several processes can
-    get ready side by side before they take turns on the same core. It becomes ready on `with`.
+    get ready side by side before they take turns on the same core. Of two checkouts of cbp it measures the one in the folder
+    `checkout`, if that is given. It becomes ready on `with`.
     """
 
     def __init__(
         self, task: str, cores: list[int] | None, arguments: dict[str, Any], environment: dict[str, str] | None = None,
-        start: list[int] | None = None,
+        start: list[int] | None = None, checkout: str | None = None,
     ):
-        request = json.dumps({"task": task, "cores": cores, "start": start or cores, "arguments": arguments})
+        request = json.dumps(
+            {"task": task, "cores": cores, "start": start or cores, "arguments": arguments, "checkout": checkout}
+        )
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker", request], cwd=ROOT, stderr=self.errors, text=True,

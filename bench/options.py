@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from importlib.util import find_spec
+from pathlib import Path
 
 from bench import machine
 from bench.groups import GROUPS
@@ -24,6 +25,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error(f"--core {options.core}: this process may use {', '.join(map(str, sorted(os.sched_getaffinity(0))))}")
     if options.plot and options.profile:
         parser.error("--plot draws the training steps of all libraries; --profile has none, leave one of them out")
+    if options.against and not Path(options.against, "cbp").is_dir():
+        parser.error(f"--against {options.against}: this folder holds no package cbp")
     if options.plot and not find_spec("matplotlib"):
         parser.error("--plot needs matplotlib: pip install -e '.[plot]'")
     options.peers = _names(parser, "peer", options.peers, CHOSEN)
@@ -54,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--workload", action="append", metavar="NAME", help="only rows with this in their name; may be repeated")
     what.add_argument("--peers", default=",".join(CHOSEN), help="comma-separated, of: %(default)s")
     what.add_argument("--profile", action="store_true", help="where the time of cbp's step goes, instead of all else")
+    what.add_argument("--against", metavar="FOLDER",
+                      help="cbp of another checkout (compiled in place) in turns with this one, instead of all else")
     what.add_argument("--list", action="store_true", help="say what would be measured, and by which libraries")
     how = parser.add_argument_group("how")
     how.add_argument("--quick", action="store_true", help="some rows of every group, 3 rounds of 0.05 seconds")

@@ -54,6 +54,8 @@ class Series:
     arguments: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
     cores: int = 1
+    checkout: str | None = None
+    """The folder that cbp comes from, where it is not this one."""
 
 
 Row = dict[str, Any]
@@ -88,7 +90,7 @@ def _started(stack: ExitStack, found: dict[str, Any], wanted: list[Series | None
     for place, one in enumerate(wanted):
         alone = one is not None and one.cores == 1 and how.cores and machine.can_move()
         start = [how.cores[place % len(how.cores)]] if alone else None
-        children.append(one and Child(one.task, how.first(one.cores), one.arguments, one.environment, start))
+        children.append(one and Child(one.task, how.first(one.cores), one.arguments, one.environment, start, one.checkout))
     return [child and _ready(stack, found, one.key, child) for one, child in zip(wanted, children, strict=True)]
 
 

@@ -15,7 +15,7 @@ from bench.groups.training import Training
 from bench.groups.xor import Xor
 from bench.models import CONVOLUTION, RECURRENCE
 from bench.table import Table
-from bench.turns import How
+from bench.turns import How, Series
 from bench.workloads import TRAINING, VARIANTS
 
 
@@ -28,6 +28,9 @@ class Group(Protocol):
 
     def run(self, names: list[str], how: How) -> dict[str, Any]:
         """Measure these rows; the result becomes JSON, with rows under "rows"."""
+
+    def own(self, name: str, how: How) -> Series | None:
+        """What times cbp alone in this row, for ``--against``; None where a row has no single such time."""
 
     def tables(self, result: dict[str, Any]) -> list[Table]: ...
 

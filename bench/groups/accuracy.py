@@ -26,6 +26,9 @@ class Accuracy:
         check_agreement(row)
         return {"rows": [row]}
 
+    def own(self, name: str, how: How) -> None:
+        return None
+
     def tables(self, result: dict[str, Any]) -> list[Table]:
         (row,) = result["rows"]
         asked = next((one["asked"] for one in row["series"].values() if "asked" in one), 0)

@@ -23,6 +23,9 @@ class Inference:
     def run(self, names: list[str], how: How) -> dict[str, Any]:
         return {"rows": [one_row(how) if name == ONE_ROW.name else predict(BY_NAME[name], how) for name in say(names)]}
 
+    def own(self, name: str, how: How) -> Series | None:
+        return of_peer("cbp-rows", ONE_ROW, how) if name == ONE_ROW.name else of_prediction("cbp", BY_NAME[name])
+
     def tables(self, result: dict[str, Any]) -> list[Table]:
         return [speed("Microseconds a call", result["rows"]), steadiness(result["rows"])]
 
@@ -41,10 +44,7 @@ def one_row(how: How) -> Row:
 
 
 def predict(prediction: Prediction, how: How) -> Row:
-    series = [
-        Series(peer, "predicting", {"peer": peer, "prediction": prediction.name}, PEERS[peer].environment)
-        for peer in how.who("inference")
-    ]
+    series = [of_prediction(peer, prediction) for peer in how.who("inference")]
     row = turns.measure(prediction.name, series, how, base="cbp")
     if prediction.bounded and "machine" in row:
         row["limit"] = limits.prediction(prediction.net, prediction.rows, **row["machine"])
@@ -52,6 +52,10 @@ def predict(prediction: Prediction, how: How) -> Row:
             row["share_of_limit"] = row["limit"]["us"] / row["series"]["cbp"]["median_us"]
     check_agreement(row, "outputs")
     return row
+
+
+def of_prediction(peer: str, prediction: Prediction) -> Series:
+    return Series(peer, "predicting", {"peer": peer, "prediction": prediction.name}, PEERS[peer].environment)
 
 
 def reached(row: Row) -> list[Reached]:

@@ -22,6 +22,9 @@ class Stepping:
     def run(self, names: list[str], how: How) -> dict[str, Any]:
         return {"rows": [one_step(name, how) for name in say(names)]}
 
+    def own(self, name: str, how: How) -> Series | None:
+        return of_peer("cbp", name)
+
     def tables(self, result: dict[str, Any]) -> list[Table]:
         return [speed("Microseconds a time step", result["rows"]), steadiness(result["rows"])]
 
@@ -33,7 +36,10 @@ class Stepping:
 
 
 def one_step(name: str, how: How) -> Row:
-    series = [Series(peer, "stepping", {"peer": peer, "model": name}, PEERS[peer].environment) for peer in how.who("state")]
-    row = turns.measure(name, series, how, base="cbp")
+    row = turns.measure(name, [of_peer(peer, name) for peer in how.who("state")], how, base="cbp")
     check_agreement(row, "outputs")
     return row
+
+
+def of_peer(peer: str, name: str) -> Series:
+    return Series(peer, "stepping", {"peer": peer, "model": name}, PEERS[peer].environment)

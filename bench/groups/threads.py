@@ -41,6 +41,9 @@ class Threads:
             ],
         }
 
+    def own(self, name: str, how: How) -> None:
+        return None
+
     def tables(self, result: dict[str, Any]) -> list[Table]:
         found = [speedup(result["rows"], result["cores"])]
         found += [together(result["together"], result["cores"])] if result["together"] else []

@@ -36,6 +36,9 @@ class Training:
         peers = how.who(self.does, self.slow_in_quick)
         return {"rows": [compare(TRAINABLE[name], peers, how) for name in say(names)]}
 
+    def own(self, name: str, how: How) -> Series | None:
+        return of_peer("cbp", TRAINABLE[name], how)
+
     def tables(self, result: dict[str, Any]) -> list[Table]:
         rows = result["rows"]
         return [speed("Microseconds a training step", rows), steadiness(rows)]

@@ -152,12 +152,37 @@ def test_all_peers_learn_the_same_from_convolutions_and_recurrences(tmp_path):
             assert one["losses"] == pytest.approx(row["series"]["cbp"]["losses"], rel=1e-3), (row["name"], name)
 
 
+# --- two checkouts ------------------------------------------------------------------------------------------------------------
+
+
+def test_two_checkouts_are_measured_in_turns(tmp_path):
+    path = tmp_path / "pair.json"
+    ran = run_bench("--against", str(ROOT), "--group", "training,inference,stepping,levels", "--workload", "2-3-1 b4",
+                    "--workload", "list", "--workload", "GRU", *TINY, "--json", str(path))
+    assert ran.returncode == 0, ran.stderr
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["name"] for row in rows] == [
+        "training, 2-3-1 b4", "inference, predict_one 4-32-16-4 tanh, list", "stepping, GRU 64, a step of 8 b1"
+    ]
+    for row in rows:
+        assert {key: len(one["us"]) for key, one in row["series"].items()} == {"this": 6, "other": 6}
+        assert row["series"]["other"]["ratio"] > 0
+
+
+def test_another_checkout_is_where_the_other_cbp_comes_from(tmp_path):
+    (tmp_path / "cbp").mkdir()
+    (tmp_path / "cbp" / "__init__.py").write_text("raise RuntimeError('the other one')")
+    ran = run_bench("--against", str(tmp_path), "--group", "xor", *TINY)
+    assert ran.returncode == 1
+    assert "RuntimeError: the other one" in ran.stdout
+
+
 # --- arguments ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arguments", [
     ["--peers", "nympy"], ["--workload", "nothing"], ["--rounds", "-1"], ["--group", "training,trainig"],
-    ["--group", "xor", "--workload", "784"], ["--compare", "only-one"],
+    ["--group", "xor", "--workload", "784"], ["--compare", "only-one"], ["--against", "no such folder"],
 ])
 def test_wrong_arguments_are_refused(arguments, capsys):
     from bench.options import parse
