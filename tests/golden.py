@@ -176,13 +176,20 @@ LAYERS = {
     "conv2d, 33 filters": (of.Conv2D(33, 3, padding="same", bias=False), (5, 6, 5)),
     "conv2d, 70 filters": (of.Conv2D(70, (2, 3), "tanh"), (4, 5, 17)),
     "conv2d, 3 filters": (of.Conv2D(3, 3, "gelu", stride=2), (9, 12, 2)),
+    "conv2d, pairs of pixels": (of.Conv2D(2, 3, "tanh"), (10, 10, 2)),
+    "conv2d, wide pairs of pixels": (of.Conv2D(8, (2, 3), padding=1), (9, 10, 4)),
+    "conv2d, long lines": (of.Conv2D(5, 3, "relu"), (3, 300, 2)),
     "conv2d, stride": (of.Conv2D(12, 3, stride=3, padding=2), (8, 9, 4)),
     "conv2d, dilated": (of.Conv2D(9, 3, "tanh", dilation=(2, 1), padding="same"), (8, 7, 3)),
     "conv2d, groups": (of.Conv2D(6, 3, dilation=2, groups=2), (6, 7, 4)),
     "conv2d, wide groups": (of.Conv2D(48, 3, "relu", groups=3, padding="same"), (4, 4, 24)),
+    "conv2d, groups, stride": (of.Conv2D(16, 3, "relu", groups=2, stride=2, padding=1), (8, 9, 8)),
+    "conv2d, groups, long lines": (of.Conv2D(6, (1, 3), groups=3), (2, 300, 3)),
     "conv2d, pixels": (of.Conv2D(5, 1, "tanh", bias=False), (3, 4, 3)),
     "conv2d, pixels, stride": (of.Conv2D(18, 1, stride=2), (5, 6, 3)),
     "depthwise": (of.DepthwiseConv2D(3, multiplier=2, padding="same", activation="tanh"), (5, 4, 3)),
+    "depthwise, plain": (of.DepthwiseConv2D(3, padding=1, activation="relu"), (8, 9, 20)),
+    "depthwise, far zeros": (of.DepthwiseConv2D(2, padding=3), (5, 6, 5)),
     "depthwise, stride": (of.DepthwiseConv2D((3, 2), stride=2, padding=1, bias=False), (7, 6, 17)),
     "depthwise, dilated": (of.DepthwiseConv2D(3, dilation=2), (7, 8, 33)),
     "separable": (of.SeparableConv2D(6, 3, activation="tanh"), (5, 4, 3)),
@@ -233,6 +240,17 @@ WITH_LENGTHS = [name for name, (layer, shape) in LAYERS.items()
                 if len(shape) == 2 and isinstance(layer, (of.Dense, of.RNN, of.LSTM, of.GRU, of.Bidirectional, of.BatchNorm,
                                                           of.LayerNorm, of.Dropout, of.GaussianNoise, of.GlobalMaxPool,
                                                           of.GlobalAveragePool))]
+
+trained("batch norm/many rows", 5, [of.Dense(20, "tanh"), of.BatchNorm(activation="tanh"), of.Dense(2)], rows=300,
+        batch_size=150, threads=ALL)
+trained("batch norm/many pixels", (9, 8, 2), [of.Conv2D(5, 3), of.BatchNorm(), of.GlobalMaxPool(), of.Dense(2)], rows=30,
+        batch_size=None, threads=ALL)
+trained("dropout/long rows", 5, [of.Dense(700), of.Dropout(0.3), of.Dense(2)], optimizer=cbp.SGD(1e-3), threads=ALL)
+for _kind in (of.RNN, of.LSTM, of.GRU):
+    trained(f"many/{_kind.__name__}", (5, 3), [_kind(20, return_sequences=True), _kind(4), of.Dense(2)], rows=80, batch_size=70,
+            threads=ALL)
+    trained(f"many/{_kind.__name__} with lengths, truncated", (7, 3), [_kind(6, return_sequences=True, bptt=3), of.Dense(2)],
+            rows=40, batch_size=37, lengths=True, threads=ALL)
 
 for _name, (_layer, _shape) in LAYERS.items():
     # Behind a layer that asks it for a gradient, and before one that is not as wide.
@@ -463,10 +481,13 @@ def tolerance(name: str) -> float:
 
 def difference(name: str, level: str, golden: dict) -> str:
     """What is not as it was; empty where all is."""
-    results = CASES[name]()
     was = golden["cases"].get(name)
     if was is None:
         return ""
+    try:
+        results = CASES[name]()
+    except Exception as problem:
+        return f"{type(problem).__name__}: {problem}"
     if golden["build"] == build():
         return "" if was["bits"].get(level) in (None, digest(results)) else "other bits"
     now = figures(results)
