@@ -6,15 +6,17 @@ from cbp.errors import DivergedError, ModelFileError
 from cbp.history import History
 from cbp.layers.families import *  # noqa: F403
 from cbp.network import Network, load, mlp
-from cbp.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from cbp.optimizers import *  # noqa: F403
 from cbp.pytorch import from_torch
+
+del OPTIMIZERS, Optimizer, get  # noqa: F821 - what is no optimizer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Network", "mlp",
     *(layer.__name__ for layer in layers.LAYERS.values()),
-    "SGD", "Adam", "AdamW", "RMSprop", "Adagrad",
+    *(optimizer.__name__ for optimizer in optimizers.OPTIMIZERS.values()),
     "History", "check_gradients", "load", "from_torch",
     "DivergedError", "ModelFileError",
     "activations", "datasets", "initializers", "layers", "losses", "optimizers",

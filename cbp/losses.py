@@ -84,7 +84,7 @@ _GIVES: dict[str, Callable[[Activation], bool]] = {
 """Whether an activation gives such outputs."""
 
 LOSSES: Registry[type[Loss]] = Registry("loss")
-"""The losses by name, each entered by its class: a name in ``__all__`` (which type checkers read), and ``LOSSES.add``."""
+"""The losses by name, each entered by its class: in ``__all__``, which type checkers read, and by ``LOSSES.add``."""
 
 
 __all__ += ["MeanSquaredError"]

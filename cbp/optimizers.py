@@ -6,24 +6,46 @@ its gradient, η the rate and t the number of the step, counted from 1; every op
 
 ``weight_decay`` is decoupled (Loshchilov & Hutter, 2019, Decoupled weight decay regularization): besides the update, each
 weight shrinks by ``rate * weight_decay * w``. Biases do not decay.
+
+Users name an optimizer, ``optimizer="adam"``, or build one, ``optimizer=cbp.Adam(0.01)``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
+from cbp._registry import Registry
 from cbp.engine import check
-from cbp.errors import unknown_name
 
-__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
+__all__ = ["OPTIMIZERS", "Optimizer", "get"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """What all optimizers share: the rate and the decay."""
+    """What all optimizers share: the rate and the decay.
+
+    Attributes
+    ----------
+    name : str
+        What users write.
+    rule : str
+        The core's name of the arithmetic that these settings ask for.
+    numbers : mapping
+        Which field is which number of the core's record, beside ``rate`` and ``weight_decay``.
+    slots : tuple of str
+        Names of the state arrays.
+    not_negative : tuple of str
+        Those of them whose numbers are never below 0.
+    aliases : tuple of str
+        What other libraries call it, for the errors that suggest a name.
+    """
 
     name: ClassVar[str]
+    numbers: ClassVar[Mapping[str, str]] = {}
+    not_negative: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ()
 
     rate: float
     weight_decay: float = 0.0
@@ -33,6 +55,11 @@ class Optimizer:
             raise TypeError("Optimizer is what the optimizers share; take one of them, for example cbp.Adam(1e-3)")
         self._set("rate", check.real("rate", self.rate, above=0))
         self._set("weight_decay", check.real("weight_decay", self.weight_decay, minimum=0))
+
+    @property
+    def rule(self) -> str:
+        """The core's name of the arithmetic that these settings ask for."""
+        return self.name
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -49,6 +76,12 @@ class Optimizer:
         self._set("epsilon", check.real("epsilon", getattr(self, "epsilon"), above=0))  # noqa: B009
 
 
+OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer")
+"""The optimizers by name, each entered by its class: in ``__all__``, which type checkers read, and by ``OPTIMIZERS.add``."""
+
+
+__all__ += ["SGD"]
+@OPTIMIZERS.add
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """Gradient descent: ``w -= η g``, or with momentum μ: ``v = μ v + g``, ``w -= η v``.
@@ -66,9 +99,18 @@ class SGD(Optimizer):
         Look ahead along the momentum; needs ``momentum`` above 0.
     weight_decay : float
         Decoupled decay of the weights.
+
+    Examples
+    --------
+    >>> net = cbp.mlp([2, 1], seed=0)
+    >>> history = net.fit([[0.0, 1.0]], [1.0], epochs=20, optimizer=cbp.SGD(0.1, momentum=0.5))
+    >>> bool(history.loss[-1] < history.loss[0])
+    True
     """
 
     name: ClassVar[str] = "sgd"
+    numbers: ClassVar[Mapping[str, str]] = {"memory1": "momentum"}
+    aliases: ClassVar[tuple[str, ...]] = ("momentum", "nesterov")
 
     rate: float = 0.01
     _: KW_ONLY
@@ -84,10 +126,16 @@ class SGD(Optimizer):
             raise ValueError("nesterov=True needs momentum above 0, for example momentum=0.9")
 
     @property
+    def rule(self) -> str:
+        return "nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"
+
+    @property
     def slots(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
 
+__all__ += ["Adam"]
+@OPTIMIZERS.add
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam: ``m = β1 m + (1 - β1) g``, ``v = β2 v + (1 - β2) g²``,
@@ -103,9 +151,18 @@ class Adam(Optimizer):
         ε, above 0.
     weight_decay : float
         Decoupled decay of the weights.
+
+    Examples
+    --------
+    >>> net = cbp.mlp([2, 1], seed=0)
+    >>> history = net.fit([[0.0, 1.0]], [1.0], epochs=20, optimizer=cbp.Adam(0.05))
+    >>> bool(history.loss[-1] < history.loss[0])
+    True
     """
 
     name: ClassVar[str] = "adam"
+    numbers: ClassVar[Mapping[str, str]] = {"memory1": "beta1", "memory2": "beta2", "epsilon": "epsilon"}
+    not_negative: ClassVar[tuple[str, ...]] = ("variance",)
 
     rate: float = 1e-3
     _: KW_ONLY
@@ -121,13 +178,25 @@ class Adam(Optimizer):
         self._epsilon()
 
     @property
+    def rule(self) -> str:
+        return "adam"  # that of AdamW too, which has another default alone
+
+    @property
     def slots(self) -> tuple[str, ...]:
         return ("mean", "variance")
 
 
+__all__ += ["AdamW"]
+@OPTIMIZERS.add
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay on by default (Loshchilov & Hutter, 2019). Parameters as in :class:`Adam`."""
+    """Adam with decoupled weight decay on by default (Loshchilov & Hutter, 2019). Parameters as in :class:`Adam`.
+
+    Examples
+    --------
+    >>> cbp.AdamW(0.01)
+    AdamW(rate=0.01, weight_decay=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08)
+    """
 
     name: ClassVar[str] = "adamw"
 
@@ -135,6 +204,8 @@ class AdamW(Adam):
     weight_decay: float = 0.01
 
 
+__all__ += ["RMSprop"]
+@OPTIMIZERS.add
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """RMSprop: ``v = ρ v + (1 - ρ) g²``, ``w -= η g / (sqrt(v) + ε)`` (Tieleman & Hinton, 2012, lecture 6.5): a rate that
@@ -150,9 +221,18 @@ class RMSprop(Optimizer):
         ε, above 0.
     weight_decay : float
         Decoupled decay of the weights.
+
+    Examples
+    --------
+    >>> net = cbp.mlp([2, 1], seed=0)
+    >>> history = net.fit([[0.0, 1.0]], [1.0], epochs=20, optimizer=cbp.RMSprop(0.05))
+    >>> bool(history.loss[-1] < history.loss[0])
+    True
     """
 
     name: ClassVar[str] = "rmsprop"
+    numbers: ClassVar[Mapping[str, str]] = {"memory2": "rho", "epsilon": "epsilon"}
+    not_negative: ClassVar[tuple[str, ...]] = ("variance",)
 
     rate: float = 1e-3
     _: KW_ONLY
@@ -170,6 +250,8 @@ class RMSprop(Optimizer):
         return ("variance",)
 
 
+__all__ += ["Adagrad"]
+@OPTIMIZERS.add
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
     """Adagrad: ``s = s + g²``, ``w -= η g / (sqrt(s) + ε)`` (Duchi, Hazan & Singer, 2011).
@@ -182,9 +264,18 @@ class Adagrad(Optimizer):
         ε, above 0.
     weight_decay : float
         Decoupled decay of the weights.
+
+    Examples
+    --------
+    >>> net = cbp.mlp([2, 1], seed=0)
+    >>> history = net.fit([[0.0, 1.0]], [1.0], epochs=20, optimizer=cbp.Adagrad(0.1))
+    >>> bool(history.loss[-1] < history.loss[0])
+    True
     """
 
     name: ClassVar[str] = "adagrad"
+    numbers: ClassVar[Mapping[str, str]] = {"epsilon": "epsilon"}
+    not_negative: ClassVar[tuple[str, ...]] = ("squares",)
 
     rate: float = 0.01
     _: KW_ONLY
@@ -200,15 +291,10 @@ class Adagrad(Optimizer):
         return ("squares",)
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, Adam, AdamW, RMSprop, Adagrad)}
-
-
 def get(optimizer: str | Optimizer) -> Optimizer:
     """The optimizer that a user named (with its default rate) or built."""
     if isinstance(optimizer, Optimizer):
         return optimizer
     if isinstance(optimizer, str):
-        if optimizer not in OPTIMIZERS:
-            raise unknown_name("optimizer", optimizer, OPTIMIZERS, {})
-        return OPTIMIZERS[optimizer]()  # type: ignore[call-arg]
+        return OPTIMIZERS.find(optimizer)()  # type: ignore[call-arg]
     raise TypeError(f"optimizer must be a name or an optimizer such as cbp.Adam(1e-3), got {optimizer!r}")

@@ -18,7 +18,7 @@ from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Plan, aligned, padded
 from cbp.engine.team import Crew
 from cbp.losses import Loss
-from cbp.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
+from cbp.optimizers import Optimizer
 
 PATIENCE = 0.05
 BLOCK = 4096
@@ -213,19 +213,10 @@ class Runner:
 
 def _describe(optimizer: Optimizer, run: Any) -> None:
     """The optimizer's fields as the core reads them."""
+    run["optimizer"] = _core.OPTIMIZERS[optimizer.rule]
     run["rate"], run["weight_decay"] = optimizer.rate, optimizer.weight_decay
-    kind = optimizer.name
-    if isinstance(optimizer, SGD):
-        run["memory1"] = optimizer.momentum
-        kind = "nesterov" if optimizer.nesterov else "momentum" if optimizer.momentum else "sgd"
-    elif isinstance(optimizer, Adam):
-        kind = "adam"
-        run["memory1"], run["memory2"], run["epsilon"] = optimizer.beta1, optimizer.beta2, optimizer.epsilon
-    elif isinstance(optimizer, RMSprop):
-        run["memory2"], run["epsilon"] = optimizer.rho, optimizer.epsilon
-    elif isinstance(optimizer, Adagrad):
-        run["epsilon"] = optimizer.epsilon
-    run["optimizer"] = _core.OPTIMIZERS[kind]
+    for number, field in optimizer.numbers.items():
+        run[number] = getattr(optimizer, field)
 
 
 def predict(

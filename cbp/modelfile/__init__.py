@@ -22,10 +22,12 @@ from cbp.layers.base import blank
 from cbp.modelfile import container, files
 from cbp.modelfile.description import Description, state_name
 from cbp.network import Network
+from cbp.optimizers import OPTIMIZERS
 
 __all__ = ["dumps", "load", "loads", "save"]
 
-_NOT_NEGATIVE = ("optimizer.variance.", "optimizer.squares.")  # means and sums of squares; and ".variance" of a layer
+_NOT_NEGATIVE = tuple(state_name(slot, "") for kind in OPTIMIZERS.values() for slot in kind.not_negative)
+"""What the names of means and sums of squares begin with; a layer's end in ``.variance``."""
 _LONGEST_MESSAGE = 400
 
 Array = npt.NDArray[Any]

@@ -37,7 +37,7 @@ def test_rows_of_activations_are_true(row):
         assert np.allclose(values(row.name, 3 * sums), 3 * a, atol=1e-12) == row.homogeneous
 
 
-@pytest.mark.parametrize("module", [cbp.activations, cbp.losses], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [cbp.activations, cbp.losses, cbp.optimizers], ids=lambda module: module.__name__)
 def test_examples_in_docstrings_run(module):
     failed, tried = doctest.testmod(module, extraglobs={"cbp": cbp, "np": np})
     assert tried
