@@ -12,11 +12,6 @@ from cbp.trace.rules import ACTIVATION_RULES, FUSED_RULES, LOSS_RULES, OPTIMIZER
 if TYPE_CHECKING:
     from cbp.trace import Trace
 
-SYMBOLS = {
-    "rate": "η", "momentum": "μ", "beta1": "β1", "beta2": "β2", "rho": "ρ", "epsilon": "ε", "weight_decay": "λ",
-    "velocity": "v", "mean": "m", "variance": "v", "squares": "q",
-}  # fmt: skip
-
 
 class Limits(NamedTuple):
     """How much is shown: significant digits, rows, units of a layer, terms of a sum, connections into a layer, time steps."""
@@ -218,41 +213,47 @@ def delta_texts(trace: Trace, row: Row, k: int, j: int, limits: Limits) -> list[
 # -------------------------------------------------------------------------------------------------------------- step
 
 
+def symbols(trace: Trace) -> dict[str, str]:
+    """How the optimizer's settings and state are written."""
+    return OPTIMIZER_RULES[trace.optimizer.rule].symbols
+
+
 def optimizer_text(trace: Trace) -> str:
     """The optimizer with the symbols of its settings; those that are 0 are not used."""
     spec = trace.optimizer
-    settings = [f"{symbol} = {getattr(spec, name):g}" for name, symbol in SYMBOLS.items() if getattr(spec, name, 0)]
+    settings = [f"{symbol} = {getattr(spec, name):g}" for name, symbol in symbols(trace).items() if getattr(spec, name, 0)]
     nesterov = " with Nesterov momentum" if getattr(spec, "nesterov", False) else ""
     return f"{type(spec).__name__}{nesterov}, {', '.join(settings)}; step t = {trace.step}"
 
 
 def update_rules(trace: Trace) -> list[str]:
     """The optimizer's formulas in symbols."""
-    values: dict[str, Any] = {**SYMBOLS, "w": "w", "g": "g", "t": "t"}
-    values |= {f"{slot}_new": SYMBOLS[slot] for slot in trace.optimizer.slots}
-    return [f"{SYMBOLS.get(name, name)} ← {fill(formula, 5, **values)}" for name, formula in _formulas(trace, True)]
+    known = symbols(trace)
+    values: dict[str, Any] = {**known, "w": "w", "g": "g", "t": "t"}
+    values |= {f"{slot}_new": known[slot] for slot in trace.optimizer.slots}
+    return [f"{known.get(name, name)} ← {fill(formula, 5, **values)}" for name, formula in _formulas(trace, True)]
 
 
 def update_texts(trace: Trace, parameter: Parameter, limits: Limits) -> list[str]:
     """Gradient, state and new value of one parameter in numbers."""
-    spec, digits = trace.optimizer, limits.digits
-    values: dict[str, Any] = {name: getattr(spec, name) for name in SYMBOLS if hasattr(spec, name)}
+    spec, digits, known = trace.optimizer, limits.digits, symbols(trace)
+    values: dict[str, Any] = vars(spec).copy()
     values |= {"w": parameter.before, "g": parameter.gradient, "t": str(trace.step), **parameter.state_before}
     values |= {f"{slot}_new": value for slot, value in parameter.state_after.items()}
     results = parameter.state_after | {"w": parameter.after}
     start = [] if parameter.symbol else [gradient_text(trace, parameter, limits)]
     lines = [equation("g", *start, number(parameter.gradient, digits))]
     for name, formula in _formulas(trace, parameter.decays):
-        lines.append(equation(SYMBOLS.get(name, name), fill(formula, digits, **values), number(results[name], digits)))
+        lines.append(equation(known.get(name, name), fill(formula, digits, **values), number(results[name], digits)))
     return lines
 
 
 def _formulas(trace: Trace, decays: bool) -> list[tuple[str, str]]:
     spec = trace.optimizer
-    formulas = OPTIMIZER_RULES[spec.name].formulas(spec)
-    update = "{w} - " + formulas.pop("update")
+    rule = OPTIMIZER_RULES[spec.rule]
+    update = "{w} - " + rule.update
     update += " - {rate}·{weight_decay}·{w}" if spec.weight_decay and decays else ""
-    return [*formulas.items(), ("w", update)]
+    return [*rule.slots.items(), ("w", update)]
 
 
 def over_the_rows(trace: Trace) -> str:

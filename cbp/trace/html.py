@@ -178,7 +178,7 @@ def _parameters(trace: Trace, k: int, limits: Limits) -> str:
     parameters, left_out = formulas.shown_parameters(trace, k, limits)
     if not parameters:
         return ""
-    slots = [f"{slot} {formulas.SYMBOLS[slot]}" for slot in trace.optimizer.slots]
+    slots = [f"{slot} {formulas.symbols(trace)[slot]}" for slot in trace.optimizer.slots]
     noun = formulas.noun(parameters)
     rows = []
     for p in parameters:

@@ -118,7 +118,7 @@ def step_of(
     """Gradient and update of every parameter, in the order of the flat vector."""
     graph, parameters = made.graph, []
     gradient = graph.gradient([1.0] * len(shares) if made.coupled else shares)
-    rule = OPTIMIZER_RULES[spec.name]
+    rule = OPTIMIZER_RULES[spec.rule]
     for place in graph.places.values():
         for number, index in zip(place.numbers, indices(place.shape), strict=True):
             w = graph.values[number]

@@ -120,7 +120,7 @@ def _connections(trace: Trace, k: int, limits: Limits) -> list[str]:
     parameters, left_out = formulas.shown_parameters(trace, k, limits)
     if not parameters:
         return []
-    slots = [f"{slot} {formulas.SYMBOLS[slot]}" for slot in trace.optimizer.slots]
+    slots = [f"{slot} {formulas.symbols(trace)[slot]}" for slot in trace.optimizer.slots]
     rows, short = [], []
     for p in parameters:
         numbers = [number(v, limits.digits) for v in (p.before, p.after, *p.state_after.values())]

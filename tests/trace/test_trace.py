@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import cbp
+from cbp.engine.cpu import core
 from cbp.layers import ACTIVATIONS
 from cbp.losses import LOSSES
 from cbp.optimizers import OPTIMIZERS
@@ -95,7 +96,7 @@ def agree(net, x, y, optimizer=None, sample_weight=None, scale=1e-12):
 def test_every_name_has_its_rule():
     assert set(ACTIVATION_RULES) == set(ACTIVATIONS)
     assert set(LOSS_RULES) == set(LOSSES)
-    assert set(OPTIMIZER_RULES) == set(OPTIMIZERS)
+    assert set(OPTIMIZER_RULES) == set(core.OPTIMIZERS)
     assert {type(case).name for case in OPTIMIZER_CASES} == set(OPTIMIZERS)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 Row = Sequence[float]
 Pair = tuple[float, float]
@@ -32,11 +32,12 @@ class ActivationRule(NamedTuple):
 
 
 ACTIVATION_RULES: dict[str, ActivationRule] = {}
+_Compute = TypeVar("_Compute", bound=Callable[..., Any])
 
 
-def _activation(formula: str, slope: str) -> Callable[[Callable[[float], Pair]], Callable[[float], Pair]]:
-    def register(compute: Callable[[float], Pair]) -> Callable[[float], Pair]:
-        ACTIVATION_RULES[compute.__name__] = ActivationRule(compute, formula, slope)
+def _activation(formula: str, slope: str, *, joint: bool = False) -> Callable[[_Compute], _Compute]:
+    def register(compute: _Compute) -> _Compute:
+        ACTIVATION_RULES[compute.__name__] = ActivationRule(compute, formula, slope, joint)
         return compute
 
     return register
@@ -139,11 +140,9 @@ def probabilities(sums: Row) -> list[float]:
     return [power / total for power in powers]
 
 
+@_activation("exp({s}) / Σ exp(s)", "{a}·(1 - {a})", joint=True)
 def softmax(sums: Row) -> tuple[list[float], list[list[float]]]:
     """Every value depends on every sum, so the derivative is the Jacobian da_i/ds_j = a_i·([i = j] - a_j)."""
     values = probabilities(sums)
     slopes = [[a_i * ((i == j) - a_j) for j, a_j in enumerate(values)] for i, a_i in enumerate(values)]
     return values, slopes
-
-
-ACTIVATION_RULES["softmax"] = ActivationRule(softmax, "exp({s}) / Σ exp(s)", "{a}·(1 - {a})", joint=True)

@@ -1,6 +1,7 @@
 """Every loss in plain Python, one output at a time, and the pairs of activation and loss that are one step.
 
-As in activations.py the derivative stands directly below the forward expression.
+As in activations.py the derivative stands directly below the forward expression; formulas are filled with the parameters
+of the loss too, under their names.
 """
 
 from __future__ import annotations
@@ -44,6 +45,26 @@ _LossFunction = Callable[[float, float, Constants], Pair]
 def _loss(reduction: str, formula: str, slope: str) -> Callable[[_LossFunction], _LossFunction]:
     def register(compute: _LossFunction) -> _LossFunction:
         LOSS_RULES[compute.__name__] = LossRule(compute, reduction == "mean", formula, slope)
+        return compute
+
+    return register
+
+
+class FusedRule(NamedTuple):
+    """An activation and the loss made for it as one step: log and exp cancel, and of the two derivatives p - y is left.
+    ``compute(sums, targets)`` gives the loss of one row and its derivative by every sum."""
+
+    compute: Callable[[Row, Row], tuple[float, list[float]]]
+    delta: str
+
+
+FUSED_RULES: dict[tuple[str, str], FusedRule] = {}
+_FusedFunction = Callable[[Row, Row], tuple[float, list[float]]]
+
+
+def _fused(activation: str, loss: str, delta: str) -> Callable[[_FusedFunction], _FusedFunction]:
+    def register(compute: _FusedFunction) -> _FusedFunction:
+        FUSED_RULES[activation, loss] = FusedRule(compute, delta)
         return compute
 
     return register
@@ -95,12 +116,28 @@ def binary_cross_entropy(p: float, y: float, c: Constants) -> Pair:
     return part, slope
 
 
+@_fused("sigmoid", "binary_cross_entropy", "{p} - {y}")
+def sigmoid_binary_cross_entropy(sums: Row, y: Row) -> tuple[float, list[float]]:
+    loss = sum(softplus(s)[0] - y_i * s for s, y_i in zip(sums, y, strict=True)) / len(y)
+    deltas = [(sigmoid(s)[0] - y_i) / len(y) for s, y_i in zip(sums, y, strict=True)]
+    return loss, deltas
+
+
 @_loss("sum", "-{y}·log({p})", "-{y} / {p}")
 def cross_entropy(p: float, y: float, c: Constants) -> Pair:
     p = _clip(p, c.tiny)
     part = -y * math.log(p)
     slope = -y / p
     return part, slope
+
+
+@_fused("softmax", "cross_entropy", "{p} - {y}")
+def softmax_cross_entropy(sums: Row, y: Row) -> tuple[float, list[float]]:
+    largest = max(sums)
+    log_total = largest + math.log(sum(math.exp(s - largest) for s in sums))
+    loss = sum(y_i * (log_total - s) for s, y_i in zip(sums, y, strict=True))
+    deltas = [p * sum(y) - y_i for p, y_i in zip(probabilities(sums), y, strict=True)]
+    return loss, deltas
 
 
 @_loss("mean", "{p} - {y}·log({p})", "1 - {y} / {p}")
@@ -116,33 +153,3 @@ def hinge(p: float, y: float, _: Constants) -> Pair:
     part = max(0.0, 1 - y * p)
     slope = -y if y * p < 1 else 0.0
     return part, slope
-
-
-# An activation and the loss made for it are one step: log and exp cancel, and of the two derivatives p - y is left.
-
-
-class FusedRule(NamedTuple):
-    """``compute(sums, targets)`` gives the loss of one row and its derivative by every sum."""
-
-    compute: Callable[[Row, Row], tuple[float, list[float]]]
-    delta: str
-
-
-def softmax_cross_entropy(sums: Row, y: Row) -> tuple[float, list[float]]:
-    largest = max(sums)
-    log_total = largest + math.log(sum(math.exp(s - largest) for s in sums))
-    loss = sum(y_i * (log_total - s) for s, y_i in zip(sums, y, strict=True))
-    deltas = [p * sum(y) - y_i for p, y_i in zip(probabilities(sums), y, strict=True)]
-    return loss, deltas
-
-
-def sigmoid_binary_cross_entropy(sums: Row, y: Row) -> tuple[float, list[float]]:
-    loss = sum(softplus(s)[0] - y_i * s for s, y_i in zip(sums, y, strict=True)) / len(y)
-    deltas = [(sigmoid(s)[0] - y_i) / len(y) for s, y_i in zip(sums, y, strict=True)]
-    return loss, deltas
-
-
-FUSED_RULES: dict[tuple[str, str], FusedRule] = {
-    ("softmax", "cross_entropy"): FusedRule(softmax_cross_entropy, "{p} - {y}"),
-    ("sigmoid", "binary_cross_entropy"): FusedRule(sigmoid_binary_cross_entropy, "{p} - {y}"),
-}

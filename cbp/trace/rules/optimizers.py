@@ -1,4 +1,8 @@
-"""Every optimizer in plain Python, one parameter at a time."""
+"""Every optimizer in plain Python, one parameter at a time.
+
+A rule is a function registered under the name that an optimizer has for its arithmetic (``Optimizer.rule``), together with
+its formulas and the symbols in them.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,23 @@ from typing import Any, NamedTuple
 
 from cbp.optimizers import Optimizer
 
+State = Mapping[str, float]
+_Compute = Callable[[Any, int, float, State], tuple[float, dict[str, float]]]
+
 
 class OptimizerRule(NamedTuple):
     """``compute(spec, t, g, state)`` gives what is subtracted from the parameter, and the state after."""
 
-    compute: Callable[[Any, int, float, Mapping[str, float]], tuple[float, dict[str, float]]]
-    formulas: Callable[[Any], dict[str, str]]
-    """``formulas(spec)``: the formula of every state slot and of ``"update"``; ``{slot_new}`` is the slot after it."""
+    compute: _Compute
+    update: str
+    """The formula of what is subtracted; ``{slot_new}`` is a state slot after the step."""
+    slots: dict[str, str]
+    """The formula of every state slot."""
+    symbols: dict[str, str]
+    """How settings and slots are written."""
 
     def step(
-        self, spec: Optimizer, t: int, w: float, g: float, state: Mapping[str, float], decays: bool
+        self, spec: Optimizer, t: int, w: float, g: float, state: State, decays: bool
     ) -> tuple[float, dict[str, float]]:
         """The parameter and its state after step ``t``; ``decays`` for weights, not for biases."""
         update, state_after = self.compute(spec, t, g, state)
@@ -25,22 +36,41 @@ class OptimizerRule(NamedTuple):
         return w - update - decay, state_after
 
 
-def sgd(o: Any, t: int, g: float, state: Mapping[str, float]) -> tuple[float, dict[str, float]]:
-    if not o.momentum:
-        return o.rate * g, {}
+OPTIMIZER_RULES: dict[str, OptimizerRule] = {}
+
+
+def _optimizer(update: str, slots: dict[str, str], **symbols: str) -> Callable[[_Compute], _Compute]:
+    def register(compute: _Compute) -> _Compute:
+        known = {"rate": "η", **symbols, "weight_decay": "λ"}
+        OPTIMIZER_RULES[compute.__name__] = OptimizerRule(compute, update, slots, known)
+        return compute
+
+    return register
+
+
+@_optimizer("{rate}·{g}", {})
+def sgd(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, float]]:
+    return o.rate * g, {}
+
+
+@_optimizer("{rate}·{velocity_new}", {"velocity": "{momentum}·{velocity} + {g}"}, momentum="μ", velocity="v")
+def momentum(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, float]]:
     velocity = o.momentum * state["velocity"] + g
-    ahead = g + o.momentum * velocity if o.nesterov else velocity
-    return o.rate * ahead, {"velocity": velocity}
+    return o.rate * velocity, {"velocity": velocity}
 
 
-def _sgd_formulas(o: Any) -> dict[str, str]:
-    if not o.momentum:
-        return {"update": "{rate}·{g}"}
-    ahead = "({g} + {momentum}·{velocity_new})" if o.nesterov else "{velocity_new}"
-    return {"velocity": "{momentum}·{velocity} + {g}", "update": "{rate}·" + ahead}
+@_optimizer("{rate}·({g} + {momentum}·{velocity_new})", {"velocity": "{momentum}·{velocity} + {g}"}, momentum="μ", velocity="v")
+def nesterov(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, float]]:
+    velocity = o.momentum * state["velocity"] + g
+    return o.rate * (g + o.momentum * velocity), {"velocity": velocity}
 
 
-def adam(o: Any, t: int, g: float, state: Mapping[str, float]) -> tuple[float, dict[str, float]]:
+@_optimizer(
+    "{rate}·({mean_new} / (1 - {beta1}^{t})) / (√({variance_new} / (1 - {beta2}^{t})) + {epsilon})",
+    {"mean": "{beta1}·{mean} + (1 - {beta1})·{g}", "variance": "{beta2}·{variance} + (1 - {beta2})·{g}²"},
+    beta1="β1", beta2="β2", epsilon="ε", mean="m", variance="v",
+)
+def adam(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, float]]:
     mean = o.beta1 * state["mean"] + (1 - o.beta1) * g
     variance = o.beta2 * state["variance"] + (1 - o.beta2) * g * g
     corrected_mean = mean / (1 - o.beta1**t)  # both averages start at 0: without this they would be too small at first
@@ -49,39 +79,16 @@ def adam(o: Any, t: int, g: float, state: Mapping[str, float]) -> tuple[float, d
     return update, {"mean": mean, "variance": variance}
 
 
-def _adam_formulas(_: Any) -> dict[str, str]:
-    return {
-        "mean": "{beta1}·{mean} + (1 - {beta1})·{g}",
-        "variance": "{beta2}·{variance} + (1 - {beta2})·{g}²",
-        "update": "{rate}·({mean_new} / (1 - {beta1}^{t})) / (√({variance_new} / (1 - {beta2}^{t})) + {epsilon})",
-    }
-
-
-def rmsprop(o: Any, t: int, g: float, state: Mapping[str, float]) -> tuple[float, dict[str, float]]:
+@_optimizer(
+    "{rate}·{g} / (√{variance_new} + {epsilon})", {"variance": "{rho}·{variance} + (1 - {rho})·{g}²"},
+    rho="ρ", epsilon="ε", variance="v",
+)
+def rmsprop(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, float]]:
     variance = o.rho * state["variance"] + (1 - o.rho) * g * g
     return o.rate * g / (math.sqrt(variance) + o.epsilon), {"variance": variance}
 
 
-def _rmsprop_formulas(_: Any) -> dict[str, str]:
-    return {
-        "variance": "{rho}·{variance} + (1 - {rho})·{g}²",
-        "update": "{rate}·{g} / (√{variance_new} + {epsilon})",
-    }
-
-
-def adagrad(o: Any, t: int, g: float, state: Mapping[str, float]) -> tuple[float, dict[str, float]]:
+@_optimizer("{rate}·{g} / (√{squares_new} + {epsilon})", {"squares": "{squares} + {g}²"}, epsilon="ε", squares="q")
+def adagrad(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, float]]:
     squares = state["squares"] + g * g
     return o.rate * g / (math.sqrt(squares) + o.epsilon), {"squares": squares}
-
-
-def _adagrad_formulas(_: Any) -> dict[str, str]:
-    return {"squares": "{squares} + {g}²", "update": "{rate}·{g} / (√{squares_new} + {epsilon})"}
-
-
-OPTIMIZER_RULES: dict[str, OptimizerRule] = {
-    "sgd": OptimizerRule(sgd, _sgd_formulas),
-    "adam": OptimizerRule(adam, _adam_formulas),
-    "adamw": OptimizerRule(adam, _adam_formulas),
-    "rmsprop": OptimizerRule(rmsprop, _rmsprop_formulas),
-    "adagrad": OptimizerRule(adagrad, _adagrad_formulas),
-}
