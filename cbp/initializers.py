@@ -75,6 +75,11 @@ class Initializer:
         One of ``cbp.initializers.INITIALIZERS``, ``"constant"`` or ``"array"``.
     values : array or None
         What ``"constant"`` (a scalar) and ``"array"`` (the shape of the weights) set.
+
+    Examples
+    --------
+    >>> cbp.Network(2, [cbp.Dense(1, init="ones")], loss="huber").parameters["0.weight"].tolist()
+    [[1.0], [1.0]]
     """
 
     name: str

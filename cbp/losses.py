@@ -40,6 +40,13 @@ class Loss:
         The activation of the last layer that suits best.
     aliases : tuple of str
         What other libraries call it, for the errors that suggest a name.
+
+    Examples
+    --------
+    >>> cbp.losses.get("huber")
+    Huber(delta=1.0)
+    >>> cbp.losses.Huber.targets
+    'number'
     """
 
     name: ClassVar[str]

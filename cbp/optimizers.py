@@ -26,6 +26,13 @@ __all__ = ["OPTIMIZERS", "Optimizer", "get"]
 class Optimizer:
     """What all optimizers share: the rate and the decay.
 
+    Parameters
+    ----------
+    rate : float
+        η, above 0.
+    weight_decay : float
+        Decoupled decay of the weights.
+
     Attributes
     ----------
     name : str
@@ -40,6 +47,11 @@ class Optimizer:
         Those of them whose numbers are never below 0.
     aliases : tuple of str
         What other libraries call it, for the errors that suggest a name.
+
+    Examples
+    --------
+    >>> cbp.Adam(0.01).slots
+    ('mean', 'variance')
     """
 
     name: ClassVar[str]
