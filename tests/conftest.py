@@ -3,4 +3,16 @@
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 sys.path.append(str(Path(__file__).parent))
+from cases import seed_of
+
+
+@pytest.fixture(autouse=True)
+def _every_test_draws_its_own_numbers(request):
+    """A module's generator RNG starts anew in every test, by the name of the test, not where the tests before it left it."""
+    generator = getattr(request.module, "RNG", None)
+    if generator is not None:
+        generator.bit_generator.state = np.random.default_rng(seed_of(request.node.name)).bit_generator.state

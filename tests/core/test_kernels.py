@@ -2,14 +2,15 @@
 
 import itertools
 
+import facts
 import numpy as np
 import pytest
-from cases import LOSS_OUTPUTS, OPTIMIZER_OPTIONS, OPTIMIZERS, OUTPUTS, close, inputs, network, targets
+from cases import ALL_OPTIMIZERS, LOSS_OUTPUTS, OPTIMIZERS, OUTPUTS, close, inputs, network, targets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cbp
-from cbp import initializers, layers, losses, optimizers
+from cbp import initializers
 from cbp.engine.cpu import core
 from cbp.engine.plan import padded
 
@@ -27,10 +28,8 @@ def test_numbers_of_names_are_distinct(table):
 
 
 def test_names_of_the_core_and_of_the_specifications_are_the_same():
-    assert set(core.ACTIVATIONS) == set(layers.ACTIVATIONS)
-    assert set(core.LOSSES) == set(losses.LOSSES) == set(OUTPUTS)
-    rules = {type(optimizer).name for optimizer in OPTIMIZERS.values()}
-    assert rules == set(optimizers.OPTIMIZERS)
+    assert set(core.ACTIVATIONS) == set(facts.ACTIVATIONS)
+    assert set(core.LOSSES) == set(facts.LOSSES)
     # SGD has three kernels; AdamW is Adam's with another default.
     assert set(core.OPTIMIZERS) == set(OPTIMIZERS) - {"adamw"}
     assert {"gelu", "silu"} == core.KEEPS_SUM
@@ -54,9 +53,9 @@ def test_every_loss_is_a_function_of_its_own():
     x, ones, first = np.linspace(0.1, 3, 12).reshape(4, 3), np.full((4, 3), 1.0), np.zeros(4, int)
     found = {}
     for loss in core.LOSSES:
-        output = next(name for name in ("identity", "sigmoid", "softmax") if name in OUTPUTS[loss])
+        output = "sigmoid" if facts.LOSSES[loss].range == (0, np.inf) else facts.LOSSES[loss].output
         net = cbp.Network(3, [cbp.Dense(3, output, init=np.eye(3))], loss=loss, dtype="float64")
-        found[loss] = net.gradient(x, first if loss == "cross_entropy" else ones)
+        found[loss] = net.gradient(x, first if facts.LOSSES[loss].distribution else ones)
     for (one, (loss, gradient)), (other, (other_loss, other_gradient)) in itertools.combinations(found.items(), 2):
         assert abs(loss - other_loss) > 1e-3, f"{one} and {other} are the same"
         assert np.abs(gradient - other_gradient).max() > 1e-3, f"{one} and {other} have the same gradient"
@@ -344,11 +343,11 @@ def pads(net):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("hidden", layers.ACTIVATIONS)
+@pytest.mark.parametrize("hidden", facts.ACTIVATIONS)
 def test_pads_stay_zero(hidden, dtype):
     """In parameters and state, under every rule, with penalties and decay."""
     rng = np.random.default_rng(0)
-    for loss, (name, optimizer) in zip(itertools.cycle(OUTPUTS), (OPTIMIZERS | OPTIMIZER_OPTIONS).items()):
+    for loss, (name, optimizer) in zip(itertools.cycle(OUTPUTS), ALL_OPTIMIZERS.items()):
         net = network(hidden, OUTPUTS[loss][-1], loss, dtype=dtype, l1=0.01, l2=0.02)
         net.fit(inputs(rng, 10), targets(loss, rng, 10), epochs=3, batch_size=4, optimizer=optimizer)
         empty = pads(net)
@@ -409,15 +408,7 @@ def test_metrics(loss, output):
     net = network("tanh", output, loss)
     x, y, w = inputs(rng, 40), targets(loss, rng, 40), rng.random(40)
     p = net.predict(x)
-    if loss == "cross_entropy":
-        hits = p.argmax(1) == (y if y.ndim == 1 else y.argmax(1))
-    elif loss == "binary_cross_entropy":
-        hits = ((p > 0.5) == (y > 0.5)).mean(1)
-    elif loss == "hinge":
-        hits = ((p > 0) == (y > 0)).mean(1)
-    else:
-        hits = np.abs(p - y).mean(1)
-    name = losses.LOSSES[loss].metric
+    name, hits = facts.LOSSES[loss].metric, facts.LOSSES[loss].measure(p, y)
     assert net.evaluate(x, y, w)[name] == pytest.approx((w * hits).sum() / w.sum(), rel=1e-12)
     history = net.fit(x, y, sample_weight=w, epochs=1, batch_size=None)
     assert history[name][0] == pytest.approx((w * hits).sum() / w.sum(), rel=1e-12)

@@ -6,6 +6,7 @@ every seed gives, and says so in CHANGELOG.md.
 
 import math
 
+import facts
 import numpy as np
 import pytest
 from cases import OPTIMIZERS, inputs
@@ -288,11 +289,9 @@ def test_constant_weights():
     np.testing.assert_array_equal(weights(given), given)
 
 
-@pytest.mark.parametrize("activation", cbp.layers.ACTIVATIONS)
+@pytest.mark.parametrize("activation", facts.ACTIVATIONS)
 def test_the_default_initializer_suits_the_activation(activation):
-    kin_of_relu = activation in {"relu", "leaky_relu", "elu", "gelu", "silu"}
-    name = "he_normal" if kin_of_relu else "lecun_normal" if activation == "selu" else "glorot_uniform"
-    np.testing.assert_array_equal(weights(None, activation=activation), weights(name))
+    np.testing.assert_array_equal(weights(None, activation=activation), weights(facts.ACTIVATIONS[activation].init))
 
 
 @pytest.mark.parametrize("name", [*SPREAD, "orthogonal"])
@@ -323,17 +322,6 @@ GOLDEN_WEIGHTS = {
 }
 GOLDEN_ORDER = [1, 4, 0, 11, 7, 5, 10, 3, 2, 8, 9, 6]
 
-# golden_run("float64", OPTIMIZERS[name])
-GOLDEN_LOSS = {
-    "sgd": 1.4518603293919825,
-    "momentum": 0.1779185651353802,
-    "nesterov": 0.3774629349667652,
-    "adam": 0.2575716104302787,
-    "adamw": 0.25973273850667017,
-    "rmsprop": 0.2210993904038938,
-    "adagrad": 0.28561539279427933,
-}
-
 
 @pytest.mark.parametrize("name", GOLDEN_WEIGHTS)
 def test_golden_weights(name):
@@ -357,4 +345,5 @@ def golden_run(dtype, optimizer):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_golden_runs(name, dtype, tolerance):
     """72 updates. The builds for different CPUs round differently, and float32 differently from float64."""
-    assert golden_run(dtype, OPTIMIZERS[name]) == pytest.approx(GOLDEN_LOSS[name], rel=tolerance)
+    optimizer = OPTIMIZERS[name]
+    assert golden_run(dtype, optimizer) == pytest.approx(facts.OPTIMIZERS[optimizer.name].golden[name], rel=tolerance)

@@ -6,16 +6,13 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from cases import ALL_OPTIMIZERS
 
 import cbp
 from cbp.engine import fit, runner
 from cbp.engine.cpu import core
 
 MSE = "mean_squared_error"
-OPTIMIZERS = [
-    cbp.SGD(0.05), cbp.SGD(0.05, weight_decay=0.1), cbp.SGD(0.05, momentum=0.9),
-    cbp.SGD(0.02, momentum=0.8, nesterov=True), cbp.Adam(0.01), cbp.AdamW(0.01), cbp.RMSprop(0.01), cbp.Adagrad(0.05),
-]
 
 
 def regression(samples=50, inputs=3, outputs=2, seed=0):
@@ -66,7 +63,7 @@ def test_a_line_is_found(dtype):
     assert history.loss[-1] < 1e-8 < history.loss[0]
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+@pytest.mark.parametrize("optimizer", ALL_OPTIMIZERS.values(), ids=ALL_OPTIMIZERS)
 def test_every_optimizer_lowers_the_loss(optimizer):
     X, y = regression(200)
     history = small().fit(X, y, epochs=30, optimizer=optimizer)
@@ -192,7 +189,7 @@ def test_a_batch_of_many_pieces_is_one_step():
 # --- sample weights -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+@pytest.mark.parametrize("optimizer", ALL_OPTIMIZERS.values(), ids=ALL_OPTIMIZERS)
 def test_whole_weights_are_repeated_rows(optimizer):
     X, y = regression()
     counts = np.random.default_rng(0).integers(0, 4, 50)
@@ -247,7 +244,7 @@ def test_a_batch_of_weight_zero_changes_nothing():
     weight = np.ones(50)
     weight[10:20] = 0
     keep = weight > 0
-    for optimizer in OPTIMIZERS:
+    for optimizer in ALL_OPTIMIZERS.values():
         nets = [small(l1=0.01, l2=0.1), small(l1=0.01, l2=0.1)]
         one = nets[0].fit(X, y, epochs=3, batch_size=10, shuffle=False, sample_weight=weight, optimizer=optimizer)
         two = nets[1].fit(X[keep], y[keep], epochs=3, batch_size=10, shuffle=False, optimizer=optimizer)
@@ -260,7 +257,7 @@ def test_a_batch_of_weight_zero_changes_nothing():
 # --- going on -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+@pytest.mark.parametrize("optimizer", ALL_OPTIMIZERS.values(), ids=ALL_OPTIMIZERS)
 @pytest.mark.parametrize(("batch_size", "shuffle"), [(8, True), (8, False), (None, True), (50, False)])
 def test_two_runs_are_one_run(optimizer, batch_size, shuffle):
     X, y = regression()

@@ -9,6 +9,8 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from cases import OPTIMIZERS, targets
+from facts import LOSSES
 
 import cbp
 from cbp.engine import online
@@ -249,24 +251,17 @@ def all_numbers(net):
 
 
 def targets_of(net, rows):
-    outputs, kind = net.output_shape[0], net.loss.targets
-    if kind == "class":
+    outputs = net.output_shape[0]
+    if LOSSES[net.loss.name].distribution:
         return RNG.integers(0, outputs, rows)
-    draw = {"number": RNG.standard_normal, "fraction": RNG.random, "count": RNG.random,
-            "sign": lambda shape: RNG.choice([-1.0, 1.0], shape)}
-    return draw[kind]((rows, outputs)).astype(net.dtype)
-
-
-OUTPUT = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "poisson": "softplus"}
-OPTIMIZERS = [cbp.SGD(0.1), cbp.SGD(0.1, momentum=0.9), cbp.SGD(0.1, momentum=0.9, nesterov=True), cbp.Adam(0.01),
-              cbp.AdamW(0.01), cbp.RMSprop(0.01), cbp.Adagrad(0.05)]
+    return targets(net.loss.name, RNG, rows, outputs).astype(net.dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss", cbp.losses.LOSSES)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_the_same_numbers_step_by_step(monkeypatch, loss, optimizer, dtype):
-    nets = [cbp.mlp([4, 9, 17, 3], hidden="tanh", output=OUTPUT.get(loss, "identity"), loss=loss, dtype=dtype, seed=0,
+    nets = [cbp.mlp([4, 9, 17, 3], hidden="tanh", output=LOSSES[loss].output, loss=loss, dtype=dtype, seed=0,
                     l1=1e-3, l2=1e-2) for _ in range(2)]
     ordinary(nets[1])
     with counted(monkeypatch) as counts:
@@ -354,10 +349,10 @@ def bad_batches(dtype, classes):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss", ["cross_entropy", "mean_squared_error", "binary_cross_entropy", "poisson", "hinge"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_what_is_looked_at_in_a_batch(loss, dtype):
     """The same loss, the same message, and no change where there is an error."""
-    nets = [cbp.mlp([4, 5, 3], output=OUTPUT.get(loss, "identity"), loss=loss, dtype=dtype, seed=0) for _ in range(2)]
+    nets = [cbp.mlp([4, 5, 3], output=LOSSES[loss].output, loss=loss, dtype=dtype, seed=0) for _ in range(2)]
     ordinary(nets[1])
     X, y = np.ones((4, 4), dtype), targets_of(nets[0], 4)
     for net in nets:
@@ -370,7 +365,7 @@ def test_what_is_looked_at_in_a_batch(loss, dtype):
 
 @pytest.mark.parametrize("loss", ["binary_cross_entropy", "poisson", "hinge"])
 def test_targets_out_of_range(loss):
-    net = cbp.mlp([1, 1], output=OUTPUT.get(loss, "identity"), loss=loss, seed=0)
+    net = cbp.mlp([1, 1], output=LOSSES[loss].output, loss=loss, seed=0)
     net.train_on_batch([[1.0]], [1.0])
     before = all_numbers(net)
     for wrong in (-0.5, -2.0):

@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 import pytest
-from cases import LOSSES
+from cases import OPTIMIZERS, targets
+from facts import LOSSES
 
 import cbp
 from cbp.engine import team
@@ -56,8 +57,7 @@ def test_any_number_of_threads_gives_the_same_bits(sizes, batch_size, dtype):
                     epochs=3, batch_size=batch_size, optimizer=cbp.Adam(1e-2))
 
 
-@pytest.mark.parametrize("optimizer", [cbp.SGD(0.1), cbp.SGD(0.1, momentum=0.9), cbp.RMSprop(1e-3), cbp.Adagrad(1e-2),
-                                       cbp.AdamW(1e-3)], ids=str)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_every_optimizer_gives_the_same_bits(optimizer):
     X, y = classes(100, 20, 3)
     check_same_bits(lambda: cbp.mlp([20, 33, 3], output="softmax", seed=3), X, y, epochs=3, batch_size=32, optimizer=optimizer)
@@ -67,9 +67,7 @@ def test_every_optimizer_gives_the_same_bits(optimizer):
 def test_every_loss_gives_the_same_bits(loss):
     draws = np.random.default_rng(1)
     X = draws.standard_normal((90, 6))
-    y = {"cross_entropy": draws.integers(0, 5, 90), "hinge": draws.choice([-1.0, 1.0], (90, 5)),
-         "poisson": draws.integers(0, 4, (90, 5))}.get(loss, draws.random((90, 5)))
-    output = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "poisson": "softplus"}.get(loss, "identity")
+    y, output = targets(loss, draws, 90, 5), LOSSES[loss].output
     check_same_bits(lambda: cbp.mlp([6, 18, 5], hidden="tanh", output=output, loss=loss, seed=3), X, y, epochs=3, batch_size=24,
                     sample_weight=draws.integers(0, 3, 90), validation_data=(X[:50], y[:50]))
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import OPTIMIZER_OPTIONS, OPTIMIZERS, close
+from cases import ALL_OPTIMIZERS, close
 
 import cbp
 from cbp.engine import plan
@@ -95,10 +95,10 @@ def step_with_waiting_rows(net, x, y, optimizer, **arguments):
         now[absent] = then[absent]
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, *OPTIMIZER_OPTIONS])
+@pytest.mark.parametrize("name", ALL_OPTIMIZERS)
 @pytest.mark.parametrize("penalties", [{}, {"l1": 0.01, "l2": 0.1}])
 def test_a_sparse_step_is_a_dense_one_in_which_absent_rows_wait(name, penalties):
-    optimizer = (OPTIMIZERS | OPTIMIZER_OPTIONS)[name]
+    optimizer = ALL_OPTIMIZERS[name]
     rng = np.random.default_rng(4)
     sparse, dense = network(sparse=True, **penalties), network(**penalties)
     dense.set_optimizer(optimizer)

@@ -8,52 +8,24 @@ import re
 import struct
 from dataclasses import fields
 
+import facts
 import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+from cases import ALL_OPTIMIZERS, targets
 from cases import LAYERS as LAYER_CASES
 from places import ROOT
 
 import cbp
 from cbp import initializers, layers, losses, modelfile
-from cbp.layers import ACTIVATIONS
-
-OPTIMIZERS = [
-    cbp.SGD(0.05),
-    cbp.SGD(0.05, momentum=0.9),
-    cbp.SGD(0.05, momentum=0.5, nesterov=True, weight_decay=0.01),
-    cbp.Adam(0.01),
-    cbp.AdamW(0.01, beta1=0.8),
-    cbp.RMSprop(0.01, weight_decay=0.1),
-    cbp.Adagrad(0.1),
-]
-LOSSES = {  # with an output activation that each takes
-    "mean_squared_error": "identity",
-    "half_squared_error": "tanh",
-    "mean_absolute_error": "identity",
-    "huber": "identity",
-    "binary_cross_entropy": "sigmoid",
-    "cross_entropy": "softmax",
-    "poisson": "softplus",
-    "hinge": "identity",
-}
-
-
-def targets(loss, rng, samples=20, outputs=3):
-    kind = losses.LOSSES[loss].targets
-    if kind == "class":
-        return rng.integers(0, outputs, samples)
-    if kind == "sign":
-        return rng.choice([-1.0, 1.0], (samples, outputs))
-    return rng.integers(0, 2, (samples, outputs)).astype(float)
 
 
 def trained(loss="cross_entropy", optimizer=None, dtype="float32", hidden="tanh", epochs=3):
     """A small network, and the data that it was trained on."""
     rng = np.random.default_rng(1)
-    X, y = rng.normal(size=(20, 5)), targets(loss, rng)
-    stack = [cbp.Dense(7, hidden), cbp.Dense(4, "relu", bias=False), cbp.Dense(3, LOSSES[loss])]
+    X, y = rng.normal(size=(20, 5)), targets(loss, rng, 20)
+    stack = [cbp.Dense(7, hidden), cbp.Dense(4, "relu", bias=False), cbp.Dense(3, facts.LOSSES[loss].output)]
     net = cbp.Network(5, stack, loss=loss, dtype=dtype, seed=3, l1=1e-4, l2=1e-3)
     if epochs:
         net.fit(X, y, epochs=epochs, batch_size=6, optimizer=optimizer or cbp.Adam(0.01))
@@ -79,7 +51,7 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@pytest.mark.parametrize("optimizer", ALL_OPTIMIZERS.values(), ids=ALL_OPTIMIZERS)
 def test_training_goes_on_after_loading_as_if_it_had_not_stopped(optimizer, dtype, tmp_path):
     through, X, y = trained(optimizer=optimizer, dtype=dtype, epochs=6)
     stopped, X, y = trained(optimizer=optimizer, dtype=dtype, epochs=3)
@@ -91,7 +63,7 @@ def test_training_goes_on_after_loading_as_if_it_had_not_stopped(optimizer, dtyp
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("loss", losses.LOSSES)
+@pytest.mark.parametrize("loss", facts.LOSSES)
 def test_every_loss_is_kept(loss, dtype):
     net, X, _ = trained(loss, dtype=dtype)
     loaded = modelfile.loads(modelfile.dumps(net))
@@ -99,7 +71,7 @@ def test_every_loss_is_kept(loss, dtype):
     assert np.array_equal(loaded.predict(X), net.predict(X))
 
 
-@pytest.mark.parametrize("hidden", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", facts.ACTIVATIONS)
 def test_every_activation_is_kept(hidden):
     net, X, _ = trained(hidden=hidden, epochs=0)
     loaded = modelfile.loads(modelfile.dumps(net))

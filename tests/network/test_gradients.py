@@ -8,26 +8,16 @@ the distance is computed here, in NumPy.
 import numpy as np
 import pytest
 from cases import LOSS_OUTPUTS, OPTIMIZERS, OUTPUTS, inputs, network, targets
+from facts import ACTIVATIONS, LOSSES
 
 import cbp
 from cbp.engine.cpu import core
-from cbp.layers import ACTIVATIONS
-from cbp.losses import LOSSES
 
 ROWS = 5
 DISTANCE = 1e-3
 """Far more than 6e-6, by which check_gradients moves a parameter when it finds a kink near it."""
 
-# Where the first or second derivative jumps.
-KINKS = dict.fromkeys(("relu", "leaky_relu", "elu", "selu", "softsign"), (0.0,)) | {"hard_sigmoid": (-3.0, 3.0)}
-LOSS_KINKS = {
-    "mean_absolute_error": lambda p, y: np.abs(p - y),
-    "huber": lambda p, y: np.abs(np.abs(p - y) - 1),
-    "hinge": lambda p, y: np.abs(1 - p * y),
-    # Not a kink but a pole, for outputs that reach 0 and 1: either well inside, or exactly at the end, where nothing moves.
-    "poisson": lambda p, y: np.where(p == 0, 1, p / 100),
-    "binary_cross_entropy": lambda p, y: np.where((p == 0) | (p == 1), 1, np.minimum(p, 1 - p) / 100),
-}
+KINKS = {name: row.kinks for name, row in ACTIVATIONS.items() if row.kinks}
 
 
 def activate(name, z):
@@ -43,10 +33,10 @@ def distance(net, x, y):
     for index, layer in enumerate(net.layers):
         z = a @ net.parameters[f"{index}.weight"] + net.parameters.get(f"{index}.bias", 0)
         a = activate(layer.activation, z)
-        for kink in KINKS.get(layer.activation, ()):
+        for kink in ACTIVATIONS[layer.activation].kinks:
             nearest = min(nearest, np.abs(z - kink).min())
-    if net.loss.name in LOSS_KINKS:
-        nearest = min(nearest, LOSS_KINKS[net.loss.name](a, y).min())
+    if LOSSES[net.loss.name].kinks:
+        nearest = min(nearest, LOSSES[net.loss.name].kinks(a, y).min())
     if net.l1:
         weights = [view for name, view in net.parameters.items() if name.endswith("weight")]
         nearest = min(nearest, *(np.abs(view).min() for view in weights))

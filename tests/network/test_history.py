@@ -8,8 +8,10 @@ import sys
 import types
 from collections.abc import Mapping
 
+import facts
 import numpy as np
 import pytest
+from cases import seed_of, targets
 
 import cbp
 from cbp import History
@@ -78,11 +80,10 @@ def test_words():
 # --- of a run -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("loss", "metric"), [(name, traits.metric) for name, traits in cbp.losses.LOSSES.items()])
+@pytest.mark.parametrize(("loss", "metric"), [(name, row.metric) for name, row in facts.LOSSES.items()])
 def test_a_run_names_its_curves_after_its_loss(loss, metric):
-    fitting = {"binary_cross_entropy": "sigmoid", "cross_entropy": "softmax", "poisson": "softplus"}
-    net = cbp.mlp([3, 4, 2], output=fitting.get(loss, "identity"), loss=loss, seed=0)
-    y = {"cross_entropy": LABELS, "hinge": np.where(Y > 0, 1, -1)}.get(loss, np.abs(Y) % 1)
+    net = cbp.mlp([3, 4, 2], output=facts.LOSSES[loss].output, loss=loss, seed=0)
+    y = targets(loss, np.random.default_rng(seed_of(loss)), len(X), 2)
     assert list(net.fit(X, y, epochs=2)) == ["loss", metric, "seconds"]
     history = net.fit(X, y, epochs=2, validation_data=(X, y))
     assert list(history) == ["loss", metric, "val_loss", f"val_{metric}", "seconds"]

@@ -4,14 +4,14 @@ import copy
 import pickle
 import threading
 
+import facts
 import numpy as np
 import pytest
+from cases import ALL_OPTIMIZERS, OPTIMIZERS, seed_of, targets
 
 import cbp
 from cbp.engine import runner
 from cbp.initializers import INITIALIZERS
-from cbp.layers import ACTIVATIONS
-from cbp.losses import LOSSES
 
 MSE = "mean_squared_error"
 
@@ -151,11 +151,9 @@ def test_orthogonal_weights_are_orthogonal(shape):
     np.testing.assert_allclose(product, np.eye(min(shape)), atol=1e-12)
 
 
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", facts.ACTIVATIONS)
 def test_the_default_initializer_follows_the_activation(activation):
-    kin = {"relu", "leaky_relu", "elu", "gelu", "silu"}
-    expected = "he_normal" if activation in kin else "lecun_normal" if activation == "selu" else "glorot_uniform"
-    assert cbp.Dense(3, activation) == cbp.Dense(3, activation, init=expected)
+    assert cbp.Dense(3, activation) == cbp.Dense(3, activation, init=facts.ACTIVATIONS[activation].init)
 
 
 def test_given_values_start_the_weights_and_are_copied():
@@ -268,7 +266,7 @@ def test_numbers_lie_on_a_cache_line():
 def test_pad_lanes_stay_zero():
     """Rows are padded to 16 numbers inside; whatever trains must leave the pads alone."""
     X, y = regression(40)
-    for optimizer in (cbp.SGD(0.1, momentum=0.5, weight_decay=0.1), cbp.Adam(0.1), cbp.RMSprop(0.1), cbp.Adagrad(0.1)):
+    for optimizer in ALL_OPTIMIZERS.values():
         net = small(l1=0.1, l2=0.1)
         net.fit(X, y, epochs=3, batch_size=7, optimizer=optimizer)
         for flat in (net._numbers.parameters, *net._numbers.state):
@@ -279,11 +277,10 @@ def test_pad_lanes_stay_zero():
 # --- the optimizer and its state ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("optimizer", "slots"), [
-    (cbp.SGD(0.1), ()), (cbp.SGD(0.1, momentum=0.9), ("velocity",)), (cbp.Adam(0.1), ("mean", "variance")),
-    (cbp.AdamW(0.1), ("mean", "variance")), (cbp.RMSprop(0.1), ("variance",)), (cbp.Adagrad(0.1), ("squares",)),
-])
-def test_optimizer_state_has_the_parameters_names_and_shapes(optimizer, slots):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizer_state_has_the_parameters_names_and_shapes(name):
+    optimizer = OPTIMIZERS[name]
+    slots = tuple(facts.OPTIMIZERS[optimizer.name].slots) if name != "sgd" else ()
     net = small()
     net.set_optimizer(optimizer)
     assert net.optimizer == optimizer
@@ -329,7 +326,7 @@ def test_predict_is_the_formula():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", facts.ACTIVATIONS)
 def test_a_row_gets_the_same_bits_in_every_batch(dtype, activation):
     """Alone, in a part of the data or in all of them: a prediction does not depend on its neighbours."""
     rng = np.random.default_rng(len(activation))
@@ -420,56 +417,26 @@ def test_subnormal_numbers_survive():
 # --- evaluate -------------------------------------------------------------------------------------------------------
 
 
-def loss_and_metric(name, P, y, delta=1.0):
-    """Per-sample loss and metric, in NumPy, from the table in cbp/losses.py."""
-    e = P - y
-    if name in (MSE, "half_squared_error", "mean_absolute_error", "huber"):
-        rows = {
-            MSE: lambda: (e**2).mean(1), "half_squared_error": lambda: (e**2).sum(1) / 2,
-            "mean_absolute_error": lambda: np.abs(e).mean(1),
-            "huber": lambda: np.where(np.abs(e) <= delta, e**2 / 2, delta * (np.abs(e) - delta / 2)).mean(1),
-        }[name]()
-        return rows, np.abs(e).mean(1)
-    if name == "poisson":
-        return (P - y * np.log(P)).mean(1), np.abs(e).mean(1)
-    if name == "hinge":
-        return np.maximum(0, 1 - y * P).mean(1), ((P > 0) == (y > 0)).mean(1)
-    if name == "binary_cross_entropy":
-        return -(y * np.log(P) + (1 - y) * np.log(1 - P)).mean(1), ((P > 0.5) == (y > 0.5)).mean(1)
-    return -(y * np.log(P)).sum(1), P.argmax(1) == y.argmax(1)
-
-
-def targets(name, samples, outputs, seed=0):
-    rng = np.random.default_rng(seed)
-    return {
-        "binary_cross_entropy": lambda: rng.random((samples, outputs)),
-        "cross_entropy": lambda: rng.dirichlet(np.ones(outputs), samples),
-        "poisson": lambda: rng.poisson(2.0, (samples, outputs)).astype(float),
-        "hinge": lambda: rng.choice([-1.0, 1.0], (samples, outputs)),
-    }.get(name, lambda: rng.standard_normal((samples, outputs)))()
-
-
 def net_for(name, outputs=3, **options):
-    fitting = {"binary_cross_entropy": "sigmoid", "cross_entropy": "softmax", "poisson": "softplus"}
-    output = fitting.get(name, "identity")
     options = {"dtype": "float64", "seed": 1, "hidden": "tanh", **options}
-    return cbp.mlp([3, 5, outputs], output=output, loss=name, **options)
+    return cbp.mlp([3, 5, outputs], output=facts.LOSSES[name].output, loss=name, **options)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", facts.LOSSES)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_evaluate_is_what_numpy_computes(name, weighted):
     X, _ = regression(200)
-    y = targets(name, 200, 3)
+    y = targets(name, np.random.default_rng(seed_of(name)), 200)
     weight = np.random.default_rng(1).integers(0, 4, 200).astype(float) if weighted else None
     net = net_for(name, l1=0.01, l2=0.02)
-    rows, metric = loss_and_metric(name, net.predict(X), y)
+    row, P = facts.LOSSES[name], net.predict(X)
+    rows, metric = row.value(P, y), row.measure(P, y)
     weights = [view for name_, view in net.parameters.items() if name_.endswith("weight")]
     penalty = sum(0.01 * np.abs(w).sum() + 0.02 / 2 * (w**2).sum() for w in weights)
     result = net.evaluate(X, y, weight)
-    assert list(result) == ["loss", net.loss.metric]
+    assert list(result) == ["loss", row.metric]
     assert result["loss"] == pytest.approx(np.average(rows, weights=weight) + penalty, rel=1e-10)
-    assert result[net.loss.metric] == pytest.approx(np.average(metric, weights=weight), rel=1e-10)
+    assert result[row.metric] == pytest.approx(np.average(metric, weights=weight), rel=1e-10)
     assert all(type(value) is float for value in result.values())
 
 
@@ -496,7 +463,7 @@ def test_a_column_and_a_flat_target_mean_the_same():
 def test_evaluate_large_data(monkeypatch, dtype, tolerance):
     """Sums over many samples are exact to the rounding of one."""
     X, _ = regression(300_000)
-    y = targets("cross_entropy", 300_000, 3).argmax(1)
+    y = np.random.default_rng(0).integers(3, size=300_000)
     net = net_for("cross_entropy", dtype=dtype)
     P = net.predict(X).astype(np.float64)
     expected = -np.log(P[np.arange(len(y)), y]).mean()
@@ -517,10 +484,10 @@ def test_accuracy_of_a_tie_counts_the_first_class():
 # --- gradient and backward ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", facts.LOSSES)
 def test_check_gradients_is_content(name):
     X, _ = regression(9)
-    X, y = X / 2, targets(name, 9, 3)
+    X, y = X / 2, targets(name, np.random.default_rng(seed_of(name)), 9)
     report = cbp.check_gradients(net_for(name, l1=0.01, l2=0.02), X, y, sample_weight=np.arange(9) + 1)
     assert report.error < 1e-6
     assert report.checked == 38

@@ -5,44 +5,20 @@ import json
 import re
 from html.parser import HTMLParser
 
+import facts
 import numpy as np
 import pytest
+from cases import ALL_OPTIMIZERS, LOSS_OUTPUTS, targets
 
 import cbp
 from cbp.engine.cpu import core
-from cbp.layers import ACTIVATIONS
-from cbp.losses import LOSSES
-from cbp.optimizers import OPTIMIZERS
 from cbp.trace import trace, worked_example
 from cbp.trace.formulas import fill, signed_sum
 from cbp.trace.rules import ACTIVATION_RULES, FUSED_RULES, LOSS_RULES, OPTIMIZER_RULES
 
-# What a loss needs: activations of the last layer, and targets for `n` rows of 3 outputs.
-OUTPUTS = {
-    "binary_cross_entropy": ("sigmoid", "hard_sigmoid", "softmax"),
-    "cross_entropy": ("softmax",),
-    "poisson": ("softplus", "relu", "sigmoid", "hard_sigmoid", "softmax"),
-}
-TARGETS = {
-    "binary_cross_entropy": lambda rng, n: rng.random((n, 3)),
-    "cross_entropy": lambda rng, n: rng.integers(3, size=n),
-    "poisson": lambda rng, n: rng.poisson(2.0, (n, 3)).astype(float),
-    "hinge": lambda rng, n: rng.choice([-1.0, 1.0], (n, 3)),
-}
-OPTIMIZER_CASES = [
-    cbp.SGD(0.1),
-    cbp.SGD(0.1, weight_decay=0.03),
-    cbp.SGD(0.05, momentum=0.9),
-    cbp.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
-    cbp.Adam(0.01),
-    cbp.Adam(0.02, beta1=0.5, beta2=0.9, epsilon=1e-3, weight_decay=0.1),
-    cbp.AdamW(0.01),
-    cbp.AdamW(0.01, weight_decay=0.2),
-    cbp.RMSprop(0.01),
-    cbp.RMSprop(0.01, rho=0.5, epsilon=1e-3, weight_decay=0.1),
-    cbp.Adagrad(0.1),
-    cbp.Adagrad(0.1, epsilon=1e-3, weight_decay=0.1),
-]
+OUTPUTS = [(loss, output) for loss, output in LOSS_OUTPUTS
+           if facts.LOSSES[loss].range != facts.NUMBERS or output in ("identity", "tanh", "softmax")]
+"""Losses and last activations: of a loss that is defined for any number, one of every kind."""
 
 
 def close(actual, expected, scale=1e-12):
@@ -64,7 +40,7 @@ def network(hidden="tanh", output="identity", loss="half_squared_error", **setti
 def batch(net, rows=6, seed=3):
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(rows, 4)) * 1.5
-    return x, TARGETS.get(net.loss.name, lambda rng, n: rng.normal(size=(n, 3)))(generator, rows)
+    return x, targets(net.loss.name, generator, rows)
 
 
 def agree(net, x, y, optimizer=None, sample_weight=None, scale=1e-12):
@@ -94,28 +70,24 @@ def agree(net, x, y, optimizer=None, sample_weight=None, scale=1e-12):
 
 
 def test_every_name_has_its_rule():
-    assert set(ACTIVATION_RULES) == set(ACTIVATIONS)
-    assert set(LOSS_RULES) == set(LOSSES)
+    assert set(ACTIVATION_RULES) == set(facts.ACTIVATIONS)
+    assert set(LOSS_RULES) == set(facts.LOSSES)
     assert set(OPTIMIZER_RULES) == set(core.OPTIMIZERS)
-    assert {type(case).name for case in OPTIMIZER_CASES} == set(OPTIMIZERS)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", facts.ACTIVATIONS)
 def test_every_hidden_activation(activation):
     net = network(hidden=activation)
     agree(net, *batch(net), cbp.SGD(0.1))
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", facts.ACTIVATIONS)
 def test_every_output_activation(activation):
     net = network(output=activation)
     agree(net, *batch(net), cbp.SGD(0.1))
 
 
-@pytest.mark.parametrize(
-    ("loss", "output"),
-    [(loss, output) for loss in LOSSES for output in OUTPUTS.get(loss, ("identity", "tanh", "softmax"))],
-)
+@pytest.mark.parametrize(("loss", "output"), OUTPUTS)
 def test_every_loss_on_a_batch_and_on_one_row(loss, output):
     net = network(loss=loss, output=output)
     x, y = batch(net)
@@ -136,7 +108,7 @@ def test_probabilities_as_targets_of_cross_entropy():
     agree(net, x, np.random.default_rng(1).dirichlet([1.0, 1.0, 1.0], len(x)), cbp.SGD(0.1))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZER_CASES, ids=repr)
+@pytest.mark.parametrize("optimizer", ALL_OPTIMIZERS.values(), ids=ALL_OPTIMIZERS)
 @pytest.mark.parametrize("penalty", [{}, {"l1": 0.01, "l2": 0.1}], ids=["free", "penalised"])
 def test_every_optimizer_over_several_steps(optimizer, penalty):
     net = network(hidden="gelu", **penalty)
@@ -447,17 +419,17 @@ def test_text_can_be_longer():
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", facts.ACTIVATIONS)
 def test_text_is_at_most_100_columns_wide(activation, rows):
     net = network(hidden=activation, output=activation, l1=0.1)
     x, y = batch(net, rows)
-    for optimizer in OPTIMIZER_CASES:
+    for optimizer in ALL_OPTIMIZERS.values():
         lines = str(net.trace(x, y, optimizer=optimizer)).splitlines()
         assert max(map(len, lines)) <= 100
         assert not any(line != line.rstrip() for line in lines)
 
 
-@pytest.mark.parametrize(("loss", "output"), [(loss, OUTPUTS.get(loss, ("softsign",))[0]) for loss in LOSSES])
+@pytest.mark.parametrize(("loss", "output"), [(loss, row.output) for loss, row in facts.LOSSES.items()])
 def test_text_and_html_of_every_loss(loss, output):
     net = network(loss=loss, output=output)
     x, y = batch(net)
@@ -472,7 +444,7 @@ def test_text_and_html_of_every_loss(loss, output):
         assert f"{output} and {loss} together leave δ = " in text
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZER_CASES, ids=repr)
+@pytest.mark.parametrize("optimizer", ALL_OPTIMIZERS.values(), ids=ALL_OPTIMIZERS)
 def test_the_update_in_words_gives_the_number(optimizer):
     """The filled formula of the example, computed by Python, is the new weight."""
     net = network()
