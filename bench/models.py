@@ -14,8 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench.workloads import BY_NAME as DENSE
-from bench.workloads import Array, Goal, Targets, Workload
+from bench.workloads import Array, Goal, Targets
 
 Shape = tuple[int, ...]
 Shapes = dict[str, Shape]
@@ -154,6 +153,7 @@ class Model:
     rate: float = 1e-3
     classifies: ClassVar[bool] = True
     classes: ClassVar[int] = CLASSES
+    random: ClassVar[bool] = False
     trainers: ClassVar[str] = "bench.peers.models"
     """The package where the libraries' trainers of such a network are."""
 
@@ -243,5 +243,3 @@ STEPS = tuple(
 STEP_MOST_US = 2.0
 """Goal of that step of the LSTM."""
 BY_NAME = {model.name: model for model in (*CONVOLUTION, *RECURRENCE)}
-TRAINABLE: dict[str, Workload | Model] = {**DENSE, **BY_NAME}
-"""All that is trained, by name."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from bench import turns
-from bench.models import TRAINABLE
+from bench.jobs import TRAINABLE
 from bench.progress import say
 from bench.table import Table, number
 from bench.turns import How, Row, Series

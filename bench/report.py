@@ -11,7 +11,7 @@ from bench.peers import PEERS
 from bench.table import Table
 from bench.turns import DISTURBED
 
-BESIDE_OTHERS = ("training", "variants", "convolution", "recurrence", "stepping", "inference")
+BESIDE_OTHERS = ("training", "variants", "convolution", "recurrence", "kernels", "stepping", "inference")
 """Groups that compare libraries."""
 TIE = 0.03
 """Ratios this near to 1 are called a tie."""

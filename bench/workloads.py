@@ -59,6 +59,7 @@ class Workload:
     variant: str = ""
     """What sets a net apart from another of the same sizes, for its name."""
     goal: Goal | None = None
+    random: ClassVar[bool] = False
     trainers: ClassVar[str] = "bench.peers"
     """The package where the libraries' trainers of such a network are."""
 

@@ -13,6 +13,7 @@ from bench.groups.threads import Threads
 from bench.groups.tile import Tile
 from bench.groups.training import Training
 from bench.groups.xor import Xor
+from bench.kernels import KERNELS
 from bench.models import CONVOLUTION, RECURRENCE
 from bench.table import Table
 from bench.turns import How, Series
@@ -46,6 +47,8 @@ GROUPS: dict[str, Group] = {
                             quick=("conv 16-32 8x8x1 b32",), slow_in_quick=False, does="models"),
     "recurrence": Training("a training step of LSTM and GRU", RECURRENCE,
                            quick=("LSTM 64 50x8 b32",), slow_in_quick=False, does="models"),
+    "kernels": Training("a training step of small networks around one kernel each", KERNELS,
+                        quick=("activation gelu", "conv 3x3", "batch norm gelu"), slow_in_quick=False, does="kernels"),
     "stepping": Stepping(),
     "inference": Inference(),
     "threads": Threads(),

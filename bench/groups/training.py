@@ -8,7 +8,8 @@ from typing import Any
 
 from bench import limits, turns
 from bench.goals import Reached
-from bench.models import TRAINABLE, Model
+from bench.jobs import TRAINABLE, Job
+from bench.kernels import Kernel
 from bench.peers import PEERS
 from bench.progress import say
 from bench.table import Table, percent, steady, time
@@ -25,7 +26,7 @@ TWIN = "cbp-float32"
 
 class Training:
     def __init__(
-        self, about: str, workloads: tuple[Workload | Model, ...], quick: tuple[str, ...], slow_in_quick: bool,
+        self, about: str, workloads: tuple[Job, ...], quick: tuple[str, ...], slow_in_quick: bool,
         does: str = "training",
     ):
         """Of all peers those that do what `does` says."""
@@ -47,14 +48,14 @@ class Training:
         return [goal for row in result["rows"] for goal in reached(row)]
 
 
-def compare(workload: Workload | Model, peers: Iterable[str], how: How) -> Row:
+def compare(workload: Job, peers: Iterable[str], how: How) -> Row:
     """One row: a workload in all `peers`, and in float32 beside its float64."""
     series = [of_peer(peer, workload, how) for peer in peers]
     if workload.dtype == "float64" and any(one.key == "cbp" for one in series):
         series.insert(1, replace(of_peer("cbp", twin(workload), how), key=TWIN))
     row = turns.measure(workload.name, series, how, base="cbp")
     row["description"] = workload.description
-    if "machine" in row:
+    if "machine" in row and not isinstance(workload, Kernel):
         row["limit"] = limits.training_step(workload, **row["machine"])
         if "median_us" in row["series"].get("cbp", {}):
             row["share_of_limit"] = row["limit"]["us"] / row["series"]["cbp"]["median_us"]
@@ -62,7 +63,7 @@ def compare(workload: Workload | Model, peers: Iterable[str], how: How) -> Row:
     return row
 
 
-def of_peer(peer: str, workload: Workload | Model, how: How, **settings: Any) -> Series:
+def of_peer(peer: str, workload: Job, how: How, **settings: Any) -> Series:
     arguments = {
         "peer": peer, "workload": workload.name, "seconds": how.seconds, "most_steps": how.steps(workload.steps), **settings
     }

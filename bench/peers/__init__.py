@@ -112,9 +112,9 @@ class Peer:
         return getattr(import_module(f"{package}.{self.module}"), name)
 
 
-EVERYTHING = frozenset({"training", "models", "row", "state", "inference", "accuracy"})
-"""What peers do: steps of training dense nets and other models, steps of a single row given from Python, time steps of a
-recurrent net that keeps its state, predictions, learning the digits."""
+EVERYTHING = frozenset({"training", "models", "kernels", "row", "state", "inference", "accuracy"})
+"""What peers do: steps of training dense nets, other models and nets around one kernel, steps of a single row given from
+Python, time steps of a recurrent net that keeps its state, predictions, learning the digits."""
 PYTORCH = f"{BENCH_EXTRA}, after PyTorch itself in the CPU variant of its installation selector"
 ONE_THREAD_JAX = "--xla_cpu_multi_thread_eigen=false"
 PEERS = {
@@ -126,7 +126,7 @@ PEERS = {
     ),
     "numpy": Peer(
         "NumPy", "numpy", "with_numpy", "by hand: flat parameters, every result into a buffer made before",
-        EVERYTHING - {"accuracy", "models", "state"},
+        EVERYTHING - {"accuracy", "models", "kernels", "state"},
     ),
     "sklearn": Peer(
         "sklearn", "sklearn", "with_sklearn",

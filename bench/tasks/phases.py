@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.models import TRAINABLE
+from bench.jobs import TRAINABLE
 from bench.peers import PEERS
 from cbp.engine.profile import profile_fit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.models import TRAINABLE
+from bench.jobs import TRAINABLE
 from bench.peers import PEERS
 from bench.tasks.clock import seconds as seconds_of
 from bench.tasks.clock import timed
@@ -34,7 +34,8 @@ class Training:
         self.epoch_seconds = seconds_of(lambda: self.trainer.train(1))
         if self.epoch_seconds > LONG * seconds:
             self.least_epochs = 1
-        self.about = {"version": chosen.version, "losses": losses, "steps_per_epoch": steps}
+        compared = {} if job.random else {"losses": losses}
+        self.about = {"version": chosen.version, **compared, "steps_per_epoch": steps}
 
     def measure(self, seconds: float) -> dict[str, float]:
         epochs = max(self.least_epochs, round(seconds / self.epoch_seconds))

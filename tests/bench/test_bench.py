@@ -197,7 +197,9 @@ def test_rows_are_chosen_by_group_and_name():
     from bench.options import parse
 
     assert parse(["--group", "xor,tile"]).rows == {"xor": ["xor"], "tile": ["tile"]}
-    assert parse(["--workload", "momentum"]).rows == {"variants": ["64-64-10 b32 momentum", "784-128-10 b128 momentum"]}
+    assert parse(["--workload", "momentum"]).rows == {
+        "variants": ["64-64-10 b32 momentum", "784-128-10 b128 momentum"], "kernels": ["optimizer momentum"]
+    }
     assert parse(["--quick", "--group", "training"]).rows == {"training": ["64-64-10 b32", "784-128-10 b128"]}
 
 
@@ -260,6 +262,84 @@ def test_pytorch_and_cbp_learn_the_same_from_every_model():
         ours, theirs = (PEERS[name].trainer(model.trainers)(model, *data, weights).losses(3) for name in ("cbp", "torch"))
         assert ours == pytest.approx(theirs, rel=1e-4), model.title
         assert ours[0] != pytest.approx(ours[2], rel=1e-2), model.title
+
+
+def test_every_kernel_of_the_core_has_a_row():
+    """By the ops in the plans of the rows: another op, activation, loss, optimizer or layer has to get one."""
+    import cbp
+    from bench.kernels import KERNELS
+    from cbp.engine.cpu import core
+    from cbp.layers.base import parts
+
+    ops = np.concatenate([kernel.network()._plan.ops for kernel in KERNELS])
+    for what, field, names in ("op", "kind", core.OPS), ("activation", "activation", core.ACTIVATIONS):
+        assert {name for name, number in names.items() if number not in ops[field]} == set(), what
+    assert set(cbp.losses.LOSSES) == {kernel.loss for kernel in KERNELS}
+    assert set(cbp.optimizers.OPTIMIZERS.values()) == {type(kernel.optimizer) for kernel in KERNELS}
+    there = {type(part) for kernel in KERNELS for layer in kernel.layers for part in parts(layer)}
+    assert set(cbp.layers.LAYERS.values()) == there
+
+
+@pytest.mark.parametrize(("kind", "way"), [
+    # ways through the op files that a field of the op chooses; with the gradient of the input
+    ("convolution", lambda op: op["stride_h"] > 1), ("convolution", lambda op: op["dilation_h"] > 1),
+    ("convolution", lambda op: op["pad_h"] > 0), ("convolution", lambda op: op["units"] <= 4),
+    ("convolution", lambda op: op["units"] > 64), ("convolution", lambda op: op["in_h"] == 1),
+    ("grouped", lambda op: op["groups"] < op["inputs"]), ("grouped", lambda op: op["groups"] == op["units"]),
+    ("grouped", lambda op: op["stride_h"] > 1), ("grouped", lambda op: op["dilation_h"] > 1),
+    ("max_pool", lambda op: op["stride_h"] < op["kernel_h"]), ("max_pool", lambda op: op["in_h"] == 1),
+    ("average_pool", lambda op: op["stride_h"] < op["kernel_h"]), ("average_pool", lambda op: op["in_h"] == 1),
+    ("batch_norm", lambda op: op["positions"] > 1), ("layer_norm", lambda op: op["positions"] > 1),
+    ("dense", lambda op: op["positions"] > 1), ("lstm", lambda op: op["reverse"]), ("lstm", lambda op: op["sequences"]),
+    ("gru", lambda op: op["sequences"]), ("rnn", lambda op: op["sequences"]),
+])
+def test_a_row_goes_this_way(kind, way):
+    from bench.kernels import KERNELS
+    from cbp.engine.cpu import core
+
+    ops = [op for kernel in KERNELS for op in kernel.network()._plan.ops if op["kind"] == core.OPS[kind]]
+    assert any(way(op) and op["d_input"] >= 0 for op in ops)
+
+
+def test_kernels_with_few_words_and_with_many():
+    from bench.kernels import KERNELS
+    from cbp.engine.cpu import core
+
+    sparse = {bool(op["sparse"]) for kernel in KERNELS for op in kernel.network()._plan.ops
+              if op["kind"] == core.OPS["embedding"]}
+    assert sparse == {False, True}
+
+
+def test_cbp_learns_in_every_row_of_a_kernel():
+    from bench.kernels import KERNELS
+    from bench.peers import PEERS
+
+    names = [kernel.name for kernel in KERNELS]
+    assert len(names) == len(set(names))
+    for kernel in KERNELS:
+        losses = PEERS["cbp"].trainer(kernel.trainers)(kernel, *kernel.data(2), kernel.weights()).losses(3)
+        assert np.isfinite(losses).all(), kernel.name
+        assert losses[2] < losses[0] or kernel.random, kernel.name
+
+
+def test_pytorch_and_cbp_learn_the_same_from_every_kernel():
+    pytest.importorskip("torch", reason="PyTorch is a peer of the benchmark")
+    from bench.kernels import KERNELS
+    from bench.peers import PEERS
+    from bench.unsupported import Unsupported
+
+    compared = []
+    for kernel in KERNELS:
+        data, weights = kernel.data(2), kernel.weights()
+        try:
+            theirs = PEERS["torch"].trainer(kernel.trainers)(kernel, *data, weights).losses(3)
+        except Unsupported:
+            continue
+        ours = PEERS["cbp"].trainer(kernel.trainers)(kernel, *data, weights).losses(3)
+        if not kernel.random:
+            compared.append(kernel.name)
+            assert ours == pytest.approx(theirs, rel=1e-4), kernel.name
+    assert len(compared) > 60
 
 
 def test_operations_and_limit_of_a_known_network():
