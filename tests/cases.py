@@ -14,6 +14,10 @@ OUTPUTS = {loss: tuple(name for name, activation in facts.ACTIVATIONS.items() if
 """Every loss with the activations of the last layer that it is defined for."""
 LOSS_OUTPUTS = [(loss, output) for loss in LOSSES for output in OUTPUTS[loss]]
 
+ALL_LOSSES = {name: cbp.losses.get(name) for name in LOSSES} | {
+    name: loss for row in facts.LOSSES.values() for name, loss in row.options.items()}
+"""The usual ones, and ones whose parameters are not the usual ones."""
+
 OPTIMIZERS = {name: optimizer for row in facts.OPTIMIZERS.values() for name, optimizer in row.plain.items()}
 """One for every kernel of a rule."""
 OPTIMIZER_OPTIONS = {name: optimizer for row in facts.OPTIMIZERS.values() for name, optimizer in row.options.items()}
@@ -34,8 +38,8 @@ def inputs(rng, rows, features=4):
 
 
 def targets(loss, rng, rows, units=3):
-    """Targets that this loss is defined for."""
-    return facts.LOSSES[loss].targets(rng, rows, units)
+    """Targets that a loss, or the one of this name, is defined for."""
+    return facts.LOSSES[cbp.losses.get(loss).name].targets(rng, rows, units)
 
 
 def network(hidden="tanh", output="identity", loss="mean_squared_error", *, seed=0, bias=(True, True, True), **settings):

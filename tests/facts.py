@@ -165,9 +165,9 @@ class Loss:
     """What a loss is of every sample, and for which outputs and targets it is defined."""
 
     value: Callable
-    """(p, y) -> the loss of every row, in NumPy."""
+    """(the loss, p, y) -> the loss of every row, in NumPy."""
     torch: Callable
-    """(F, z, p, y) -> the same, from the weighted sums or the outputs of the last layer; F is ``torch.nn.functional``."""
+    """(F, the loss, z, p, y) -> the same, from the sums or the outputs of the last layer; F is ``torch.nn.functional``."""
     targets: Callable = numbers
     """(rng, rows, units) -> targets that it is defined for."""
     range: tuple[float, float] = NUMBERS
@@ -179,57 +179,59 @@ class Loss:
     fused: bool = False
     """Whether the core computes loss and usual activation together, from the sums."""
     torch_fused: Callable | None = None
-    """(F, z, y) where PyTorch has a function of the sums behind the usual activation."""
+    """(F, the loss, z, y) where PyTorch has a function of the sums behind the usual activation."""
     metric: str = "mean_absolute_error"
     measure: Callable = error
     """(p, y) -> the metric of every row."""
     kinks: Callable | None = None
-    """(p, y) -> distances from where the derivative jumps or has a pole."""
+    """(the loss, p, y) -> distances from where the derivative jumps or has a pole."""
     options: dict[str, Any] = field(default_factory=dict)
     """Losses of this name that differ from the usual one."""
 
 
 LOSSES = {
     "mean_squared_error": Loss(
-        value=lambda p, y: ((p - y) ** 2).mean(1),
-        torch=lambda F, z, p, y: F.mse_loss(p, y, reduction="none").mean(1),
+        value=lambda o, p, y: ((p - y) ** 2).mean(1),
+        torch=lambda F, o, z, p, y: F.mse_loss(p, y, reduction="none").mean(1),
     ),
     "half_squared_error": Loss(
-        value=lambda p, y: ((p - y) ** 2).sum(1) / 2,
-        torch=lambda F, z, p, y: F.mse_loss(p, y, reduction="none").sum(1) / 2,
+        value=lambda o, p, y: ((p - y) ** 2).sum(1) / 2,
+        torch=lambda F, o, z, p, y: F.mse_loss(p, y, reduction="none").sum(1) / 2,
     ),
     "mean_absolute_error": Loss(
-        value=error, kinks=lambda p, y: np.abs(p - y),
-        torch=lambda F, z, p, y: F.l1_loss(p, y, reduction="none").mean(1),
+        value=lambda o, p, y: error(p, y), kinks=lambda o, p, y: np.abs(p - y),
+        torch=lambda F, o, z, p, y: F.l1_loss(p, y, reduction="none").mean(1),
     ),
     "huber": Loss(
-        value=lambda p, y: np.where(np.abs(p - y) <= 1, (p - y) ** 2 / 2, np.abs(p - y) - 0.5).mean(1),
-        kinks=lambda p, y: np.abs(np.abs(p - y) - 1),
-        torch=lambda F, z, p, y: F.huber_loss(p, y, reduction="none", delta=1.0).mean(1),
+        value=lambda o, p, y: np.where(
+            np.abs(p - y) <= o.delta, (p - y) ** 2 / 2, o.delta * (np.abs(p - y) - o.delta / 2)).mean(1),
+        kinks=lambda o, p, y: np.abs(np.abs(p - y) - o.delta),
+        torch=lambda F, o, z, p, y: F.huber_loss(p, y, reduction="none", delta=o.delta).mean(1),
+        options={f"huber, {delta}": cbp.losses.Huber(delta) for delta in (0.1, 0.5, 2.5)},
     ),
     "binary_cross_entropy": Loss(
-        value=lambda p, y: -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(1),
+        value=lambda o, p, y: -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(1),
         # Not kinks but poles: either well inside, or exactly at the end, where nothing moves.
-        kinks=lambda p, y: np.where((p == 0) | (p == 1), 1, np.minimum(p, 1 - p) / 100),
-        torch=lambda F, z, p, y: -(y * clipped(p).log() + (1 - y) * (1 - clipped(p)).log()).mean(1),
-        torch_fused=lambda F, z, y: F.binary_cross_entropy_with_logits(z, y, reduction="none").mean(1),
+        kinks=lambda o, p, y: np.where((p == 0) | (p == 1), 1, np.minimum(p, 1 - p) / 100),
+        torch=lambda F, o, z, p, y: -(y * clipped(p).log() + (1 - y) * (1 - clipped(p)).log()).mean(1),
+        torch_fused=lambda F, o, z, y: F.binary_cross_entropy_with_logits(z, y, reduction="none").mean(1),
         targets=lambda rng, rows, units: rng.random((rows, units)), range=(0, 1), output="sigmoid", fused=True,
         metric="accuracy", measure=lambda p, y: ((p > 0.5) == (y > 0.5)).mean(1),
     ),
     "cross_entropy": Loss(
-        value=lambda p, y: -(spread(y, p.shape[1]) * np.log(p)).sum(1),
-        torch=lambda F, z, p, y: F.cross_entropy(z, y, reduction="none"),
+        value=lambda o, p, y: -(spread(y, p.shape[1]) * np.log(p)).sum(1),
+        torch=lambda F, o, z, p, y: F.cross_entropy(z, y, reduction="none"),
         targets=classes, range=(0, 1), distribution=True, output="softmax", fused=True,
         metric="accuracy", measure=lambda p, y: p.argmax(1) == spread(y, p.shape[1]).argmax(1),
     ),
     "poisson": Loss(
-        value=lambda p, y: (p - y * np.log(p)).mean(1), kinks=lambda p, y: np.where(p == 0, 1, p / 100),
-        torch=lambda F, z, p, y: (p.clamp(min=1e-15) - y * p.clamp(min=1e-15).log()).mean(1),
+        value=lambda o, p, y: (p - y * np.log(p)).mean(1), kinks=lambda o, p, y: np.where(p == 0, 1, p / 100),
+        torch=lambda F, o, z, p, y: (p.clamp(min=1e-15) - y * p.clamp(min=1e-15).log()).mean(1),
         targets=lambda rng, rows, units: rng.poisson(2.0, (rows, units)).astype(float), range=(0, np.inf), output="softplus",
     ),
     "hinge": Loss(
-        value=lambda p, y: np.maximum(0, 1 - y * p).mean(1), kinks=lambda p, y: np.abs(1 - p * y),
-        torch=lambda F, z, p, y: (1 - y * p).clamp(min=0).mean(1),
+        value=lambda o, p, y: np.maximum(0, 1 - y * p).mean(1), kinks=lambda o, p, y: np.abs(1 - p * y),
+        torch=lambda F, o, z, p, y: (1 - y * p).clamp(min=0).mean(1),
         targets=lambda rng, rows, units: rng.choice([-1.0, 1.0], (rows, units)),
         metric="accuracy", measure=lambda p, y: ((p > 0) == (y > 0)).mean(1),
     ),

@@ -7,7 +7,7 @@ the distance is computed here, in NumPy.
 
 import numpy as np
 import pytest
-from cases import LOSS_OUTPUTS, OPTIMIZERS, OUTPUTS, inputs, network, targets
+from cases import ALL_LOSSES, LOSS_OUTPUTS, OPTIMIZERS, OUTPUTS, inputs, network, targets
 from facts import ACTIVATIONS, LOSSES
 
 import cbp
@@ -36,7 +36,7 @@ def distance(net, x, y):
         for kink in ACTIVATIONS[layer.activation].kinks:
             nearest = min(nearest, np.abs(z - kink).min())
     if LOSSES[net.loss.name].kinks:
-        nearest = min(nearest, LOSSES[net.loss.name].kinks(a, y).min())
+        nearest = min(nearest, LOSSES[net.loss.name].kinks(net.loss, a, y).min())
     if net.l1:
         weights = [view for name, view in net.parameters.items() if name.endswith("weight")]
         nearest = min(nearest, *(np.abs(view).min() for view in weights))
@@ -92,6 +92,13 @@ def test_initial_weights_make_no_difference(init):
     layers = [cbp.Dense(3, "tanh", init=init), cbp.Dense(2, "silu")]
     rng = np.random.default_rng(0)
     check(cbp.Network(4, layers, loss="mean_squared_error", dtype="float64", seed=0), inputs(rng, 5), rng.normal(size=(5, 2)))
+
+
+@pytest.mark.parametrize("name", ALL_LOSSES)
+def test_parameters_of_losses(name):
+    loss = ALL_LOSSES[name]
+    net, x, y, w = case("silu", LOSSES[loss.name].output, loss)
+    check(net, x, y, w)
 
 
 @pytest.mark.parametrize("delta", [0.2, 1.0, 5.0])

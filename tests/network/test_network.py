@@ -7,7 +7,7 @@ import threading
 import facts
 import numpy as np
 import pytest
-from cases import ALL_OPTIMIZERS, OPTIMIZERS, seed_of, targets
+from cases import ALL_LOSSES, ALL_OPTIMIZERS, OPTIMIZERS, seed_of, targets
 
 import cbp
 from cbp.engine import runner
@@ -417,20 +417,21 @@ def test_subnormal_numbers_survive():
 # --- evaluate -------------------------------------------------------------------------------------------------------
 
 
-def net_for(name, outputs=3, **options):
+def net_for(loss, outputs=3, **options):
     options = {"dtype": "float64", "seed": 1, "hidden": "tanh", **options}
-    return cbp.mlp([3, 5, outputs], output=facts.LOSSES[name].output, loss=name, **options)
+    return cbp.mlp([3, 5, outputs], output=facts.LOSSES[cbp.losses.get(loss).name].output, loss=loss, **options)
 
 
-@pytest.mark.parametrize("name", facts.LOSSES)
+@pytest.mark.parametrize("name", ALL_LOSSES)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_evaluate_is_what_numpy_computes(name, weighted):
     X, _ = regression(200)
-    y = targets(name, np.random.default_rng(seed_of(name)), 200)
+    loss = ALL_LOSSES[name]
+    y = targets(loss, np.random.default_rng(seed_of(name)), 200)
     weight = np.random.default_rng(1).integers(0, 4, 200).astype(float) if weighted else None
-    net = net_for(name, l1=0.01, l2=0.02)
-    row, P = facts.LOSSES[name], net.predict(X)
-    rows, metric = row.value(P, y), row.measure(P, y)
+    net = net_for(loss, l1=0.01, l2=0.02)
+    row, P = facts.LOSSES[loss.name], net.predict(X)
+    rows, metric = row.value(loss, P, y), row.measure(P, y)
     weights = [view for name_, view in net.parameters.items() if name_.endswith("weight")]
     penalty = sum(0.01 * np.abs(w).sum() + 0.02 / 2 * (w**2).sum() for w in weights)
     result = net.evaluate(X, y, weight)

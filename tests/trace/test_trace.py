@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import facts
 import numpy as np
 import pytest
-from cases import ALL_OPTIMIZERS, LOSS_OUTPUTS, targets
+from cases import ALL_LOSSES, ALL_OPTIMIZERS, LOSS_OUTPUTS, targets
 
 import cbp
 from cbp.engine.cpu import core
@@ -96,9 +96,10 @@ def test_every_loss_on_a_batch_and_on_one_row(loss, output):
     agree(net, x, y, cbp.SGD(0.1), sample_weight=[0.5, 3.0, 0.0, 1.0, 2.0, 0.25])
 
 
-@pytest.mark.parametrize("delta", [0.1, 1.0, 2.5])
-def test_huber_bends_where_it_is_told(delta):
-    net = network(loss=cbp.losses.huber(delta))
+@pytest.mark.parametrize("name", ALL_LOSSES)
+def test_parameters_of_losses(name):
+    loss = ALL_LOSSES[name]
+    net = network(loss=loss, output=facts.LOSSES[loss.name].output)
     agree(net, *batch(net), cbp.SGD(0.1))
 
 
