@@ -262,6 +262,8 @@ class Optimizer:
     """(torch.optim, optimizer) -> (class of PyTorch, its settings), with ``weight_decay`` if that is decoupled there too."""
     slots: dict[str, str]
     """Of the arrays of state: their names in PyTorch."""
+    refused: tuple = ()
+    """(settings, words of the ValueError) of what is out of range; the rate is checked for all."""
     golden: dict[str, float]
     """Of ``plain``: the loss at the end of a certain run (``core/test_random.py``)."""
 
@@ -306,6 +308,11 @@ OPTIMIZERS = {
         },
         step=sgd_step, slots={"velocity": "momentum_buffer"},
         torch=lambda optim, o: (optim.SGD, {"momentum": o.momentum, "nesterov": o.nesterov}),
+        refused=(
+            ({"momentum": 1}, ["momentum", "below 1", "got 1"]), ({"momentum": -0.1}, ["momentum", "at least 0", "-0.1"]),
+            ({"momentum": np.nan}, ["momentum", "nan"]), ({"nesterov": True}, ["nesterov", "momentum"]),
+            ({"weight_decay": -1}, ["weight_decay", "at least 0", "-1"]),
+        ),
         golden={"sgd": 1.4518603293919825, "momentum": 0.1779185651353802, "nesterov": 0.3774629349667652},
     ),
     "adam": Optimizer(
@@ -314,11 +321,16 @@ OPTIMIZERS = {
             "adam, options": cbp.Adam(0.02, beta1=0.5, beta2=0.9, epsilon=1e-3, weight_decay=0.2),
             "adam, no memory": cbp.Adam(0.02, beta1=0.0, beta2=0.0),
         },
+        refused=(
+            ({"beta1": 1.0}, ["beta1", "below 1", "got 1"]), ({"beta2": 1.5}, ["beta2", "below 1", "1.5"]),
+            ({"beta2": -0.5}, ["beta2", "at least 0", "-0.5"]), ({"epsilon": 0}, ["epsilon", "above 0", "got 0"]),
+        ),
         golden={"adam": 0.2575716104302787}, **ADAM,
     ),
     "adamw": Optimizer(
         plain={"adamw": cbp.AdamW(0.01)},
         options={"adamw, options": cbp.AdamW(0.02, beta1=0.7, beta2=0.95, epsilon=1e-5, weight_decay=0.5)},
+        refused=(({"weight_decay": np.inf}, ["weight_decay", "inf"]),),
         golden={"adamw": 0.25973273850667017}, **ADAM,
     ),
     "rmsprop": Optimizer(
@@ -329,6 +341,7 @@ OPTIMIZERS = {
         },
         step=rmsprop_step, slots={"variance": "square_avg"},
         torch=lambda optim, o: (optim.RMSprop, {"alpha": o.rho, "eps": o.epsilon}),
+        refused=(({"rho": 1}, ["rho", "below 1", "got 1"]), ({"epsilon": -1e-8}, ["epsilon", "above 0", "-1e-08"])),
         golden={"rmsprop": 0.2210993904038938},
     ),
     "adagrad": Optimizer(
@@ -336,6 +349,7 @@ OPTIMIZERS = {
         options={"adagrad, options": cbp.Adagrad(0.1, epsilon=1e-3, weight_decay=0.2)},
         step=adagrad_step, slots={"squares": "sum"},
         torch=lambda optim, o: (optim.Adagrad, {"eps": o.epsilon}),
+        refused=(({"epsilon": 0.0}, ["epsilon", "above 0", "got 0"]),),
         golden={"adagrad": 0.28561539279427933},
     ),
 }  # fmt: skip

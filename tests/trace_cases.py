@@ -9,18 +9,17 @@ import cbp
 CASES = {name: case for row in facts.LAYERS.values() for name, case in row.traced.items()}
 """Name of the case: shape of a sample, layers."""
 
-MIXED = {
-    "convolution, recurrence, dense": (
-        (6, 3), [cbp.Conv1D(3, 2, "relu"), cbp.MaxPool1D(2, stride=1), cbp.LayerNorm(), cbp.LSTM(3), cbp.Dropout(0.25),
-                 dense(4, "tanh"), dense(3, "softmax")], "cross_entropy",
-    ),
-    "image, sequence to sequence": (
-        (4, 4, 1), [cbp.Conv2D(2, 3, padding="same", bias=False), cbp.BatchNorm(activation="relu"),
-                    cbp.Residual([cbp.DepthwiseConv2D(3, padding="same", activation="tanh")]), cbp.AveragePool2D((1, 2)),
-                    cbp.Reshape((4, 4)), cbp.Bidirectional(cbp.GRU(2, return_sequences=True)), dense(2, "sigmoid")],
-        "binary_cross_entropy",
-    ),
-}  # fmt: skip
+SEQUENCE = (
+    (6, 3), [cbp.Conv1D(3, 2, "relu"), cbp.MaxPool1D(2, stride=1), cbp.LayerNorm(), cbp.LSTM(3), cbp.Dropout(0.25),
+             dense(4, "tanh"), dense(3, "softmax")], "cross_entropy",
+)  # fmt: skip
+IMAGE = (
+    (4, 4, 1), [cbp.Conv2D(2, 3, padding="same", bias=False), cbp.BatchNorm(activation="relu"),
+                cbp.Residual([cbp.DepthwiseConv2D(3, padding="same", activation="tanh")]), cbp.AveragePool2D((1, 2)),
+                cbp.Reshape((4, 4)), cbp.Bidirectional(cbp.GRU(2, return_sequences=True)), dense(2, "sigmoid")],
+    "binary_cross_entropy",
+)  # fmt: skip
+MIXED = {"convolution, recurrence, dense": SEQUENCE, "image, sequence to sequence": IMAGE}
 
 
 def network(shape, layers, loss="half_squared_error", **settings):

@@ -2,6 +2,7 @@
 
 import pickle
 
+import facts
 import numpy as np
 import pytest
 from cases import OPTIMIZERS
@@ -90,18 +91,19 @@ def test_one_row_alone(case):
     assert net.trace(x[0], y[0]).to_dict() == net.trace(x[:1], y[:1]).to_dict()
 
 
-@pytest.mark.parametrize(
-    ("loss", "output", "layers"),
-    [
-        ("mean_squared_error", "identity", [cbp.RNN(2, return_sequences=True)]),
-        ("huber", "identity", [cbp.LSTM(2, return_sequences=True)]),
-        ("cross_entropy", "softmax", [cbp.GRU(2, return_sequences=True)]),
-        ("binary_cross_entropy", "sigmoid", [cbp.Conv1D(2, 2)]),
-        ("mean_absolute_error", "softmax", [cbp.Conv1D(2, 3, padding="same")]),
-    ],
-)
-def test_a_loss_at_every_step(loss, output, layers):
-    net = network((4, 2), [*layers, cbp.Dense(3, output)], loss)
+AT_EVERY_STEP = [cbp.RNN(2, return_sequences=True), cbp.LSTM(2, return_sequences=True), cbp.GRU(2, return_sequences=True),
+                 cbp.Conv1D(2, 2), cbp.Conv1D(2, 3, padding="same")]  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", AT_EVERY_STEP, ids=repr)
+def test_a_mean_of_losses_at_every_step(layer):
+    net = network((4, 2), [layer, cbp.Dense(3, "softmax")], "mean_absolute_error")
+    agree(net, *data(net), cbp.SGD(0.1))
+
+
+@pytest.mark.parametrize("loss", facts.LOSSES)
+def test_every_loss_at_every_step(loss):
+    net = network((4, 2), [cbp.LSTM(2, return_sequences=True), cbp.Dense(3, facts.LOSSES[loss].output)], loss)
     agree(net, *data(net), cbp.SGD(0.1))
 
 
