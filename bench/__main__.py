@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import against, compare, machine, plot, profile, readme, report
+from bench import against, compare, instructions, machine, plot, profile, readme, report
 from bench.child import MeasurementError
 from bench.groups import GROUPS
 from bench.options import CHOSEN, parse
@@ -30,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.against:
         return against.run(options.rows, how_to(options, ["cbp"]), options.against, options.json)
+    if options.instructions:
+        return instructions.run(options.rows, options.json)
     if options.profile:
         return profile.run(options.rows, how_to(options, ["cbp"]), options.json)
     results = load(options.load) if options.load else run(options)

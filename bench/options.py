@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--profile", action="store_true", help="where the time of cbp's step goes, instead of all else")
     what.add_argument("--against", metavar="FOLDER",
                       help="cbp of another checkout (compiled in place) in turns with this one, instead of all else")
+    what.add_argument("--instructions", action="store_true",
+                      help="how many instructions of the core a step of the small rows takes, instead of all else (valgrind)")
     what.add_argument("--list", action="store_true", help="say what would be measured, and by which libraries")
     how = parser.add_argument_group("how")
     how.add_argument("--quick", action="store_true", help="some rows of every group, 3 rounds of 0.05 seconds")

@@ -177,6 +177,87 @@ def test_another_checkout_is_where_the_other_cbp_comes_from(tmp_path):
     assert "RuntimeError: the other one" in ran.stdout
 
 
+# --- instructions -------------------------------------------------------------------------------------------------------------
+
+# As callgrind writes it: a function of the core that calls one of libm and one of its own, one of libm, one of the core again.
+CALLGRIND = """\
+# callgrind format
+events: Ir
+summary: 1260
+
+ob=(3) /lib/libm.so.6
+fl=(1) e_log.c
+fn=(1) log
+12 100
++1 20
+
+ob=(28) /here/cbp/_core_v3.so
+fl=(2) _core.c
+fn=(2) run_epochs
+100 7
+* 3
+fi=(5) inlined.c
+-5 30
+cob=(3)
+cfn=(1)
+calls=2 12
++2 120
+cfn=(3) step
+calls=1 300
+* 1000
+
+fn=(3)
+300 1000
+fe=(2)
+ob=(3)
+fn=(4) exp
+5 100
+"""
+
+
+def test_instructions_are_those_of_the_object_alone():
+    from bench.instructions import by_object
+
+    found = by_object(CALLGRIND.splitlines(keepends=True))
+    assert found == {"/lib/libm.so.6": 220, "/here/cbp/_core_v3.so": 1040}
+    assert sum(found.values()) == 1260
+
+
+def test_instructions_of_a_step_are_the_difference_of_two_runs(monkeypatch):
+    from bench import instructions
+
+    asked = []
+
+    def counted(name, times, valgrind):
+        asked.append((name, times))
+        return 5_000 + 4_000 * times * 8, {"build": "v3", "steps": times * 8}
+
+    monkeypatch.setattr(instructions, "counted", counted)
+    found = instructions.count("2-3-1 b4", "valgrind")
+    assert asked == [("2-3-1 b4", 5), ("2-3-1 b4", 405)]
+    assert found == {"build": "v3", "steps": 3200, "instructions": 4000.0}
+    assert instructions.table({"2-3-1 b4": found}).rows[1] == ["2-3-1 b4", "4,000.0", "3200"]
+
+
+def test_without_valgrind_it_is_said_what_to_install(monkeypatch, capsys):
+    from bench import instructions
+    from bench.__main__ import main
+
+    monkeypatch.setattr(instructions.shutil, "which", lambda name: None)
+    assert main(["--instructions"]) == 1
+    assert "apt-get install valgrind" in capsys.readouterr().err
+
+
+def test_every_row_that_is_counted_runs():
+    from bench.instructions import REPEATS
+
+    for name in REPEATS:
+        ran = subprocess.run([sys.executable, "-m", "bench.tasks.counted", name, "2"], cwd=ROOT, capture_output=True, text=True)
+        about = json.loads(ran.stdout)
+        assert about["object"].endswith((".so", ".pyd"))
+        assert about["steps"] in (2, 16)
+
+
 # --- arguments ----------------------------------------------------------------------------------------------------------------
 
 
