@@ -3,6 +3,7 @@
     python tests/golden.py --check            compare this build (CBP_CPU chooses it) with the file; exits 1 if one differs
     python tests/golden.py --write            take all values anew, on every level that this CPU runs
     python tests/golden.py --write 'layer/*'  only those of the cases whose names match: after a case was added
+    python tests/golden.py --files            write tests/data/*.cbp anew, which no change of the format may make unreadable
 
 Every case is a function without arguments that returns arrays. The file keeps a hash of their bytes for every level, and three
 numbers: the first and the last loss and the mean size of all results. Where another compiler built the core, or another libm is
@@ -449,6 +450,65 @@ case("initializer/embedding", lambda: list(
     cbp.Network(4, [of.Embedding(9, 5)], loss="hinge", seed=12).parameters.values()))
 
 
+# --- model files --------------------------------------------------------------------------------------------------------------
+
+MODELS = {
+    **{name: (*NETWORKS[name], {}) for name in ("lenet", "text", "separable", "series")},
+    "plain": (2, [of.Dense(3, "relu"), of.Dense(1)], "half_squared_error", {}),
+    "penalised": (5, [of.Dense(4, "elu", init=0.25), of.Dense(3, "softplus", bias=False)], "poisson",
+                  {"dtype": "float64", "l1": 0.01, "l2": 0.1}),
+    "bent": (5, [of.Residual([of.Dense(6, "selu"), of.Dense(5)], activation="tanh"), of.Dense(2)], cbp.losses.huber(0.3), {}),
+    "stateful": ((4, 3), [of.GRU(5, stateful=True, return_sequences=True), of.GaussianNoise(0.1), of.RNN(4, "relu", bptt=2),
+                          of.Reshape((2, 2)), of.Flatten(), of.Dense(2, "hard_sigmoid")], "binary_cross_entropy", {}),
+}
+OPTIMIZERS = (cbp.SGD(0.05, momentum=0.5, nesterov=True), cbp.Adam(0.01, weight_decay=0.1), cbp.AdamW(0.01), cbp.RMSprop(0.01),
+              cbp.Adagrad(0.05), cbp.SGD(0.05))
+FOLDER = FILE.with_name("data")
+
+
+def model_file(name: str) -> Path:
+    return FOLDER / f"{name}.cbp"
+
+
+def model(name: str) -> cbp.Network:
+    """What a model file holds before it is trained."""
+    inputs, layers, loss, settings = MODELS[name]
+    net = network(f"file/{name}", inputs, layers, loss, **settings)
+    net.metadata["names"] = [name, "ä"]
+    return net
+
+
+def optimizer_of(name: str) -> cbp.optimizers.Optimizer:
+    return OPTIMIZERS[list(MODELS).index(name) % len(OPTIMIZERS)]
+
+
+def train(net: cbp.Network, name: str, optimizer: cbp.optimizers.Optimizer | None = None) -> None:
+    net.fit(samples(f"{name} x", net, 8), targets(f"{name} y", net, 8), epochs=2, batch_size=4, optimizer=optimizer,
+            shuffle=name != "stateful")
+
+
+def read(name: str) -> Results:
+    """What a file gives: the losses of further training, after the numbers and the outputs that it held."""
+    net = cbp.load(model_file(name))
+    held, outputs = state(net), net.predict(samples(f"{name} x", net, 8))
+    held = [array.copy() for array in held]
+    train(net, name)
+    return [*curves(net), *held, outputs, *state(net)]
+
+
+for _name in MODELS:
+    case(f"file/{_name}", lambda name=_name: read(name))
+
+
+def write_files() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name in MODELS:
+        net = model(name)
+        train(net, name, optimizer_of(name))
+        net.save(model_file(name))
+    write("file/*")
+
+
 # --- the file -----------------------------------------------------------------------------------------------------------------
 
 def digest(results: Results) -> str:
@@ -534,10 +594,14 @@ def main() -> int:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", nargs="?", const="*", metavar="PATTERN", help="compare this build with the file")
     what.add_argument("--write", nargs="?", const="*", metavar="PATTERN", help="take the values anew")
+    what.add_argument("--files", action="store_true", help="write the model files anew")
     what.add_argument("--take", metavar="PATTERN", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.write:
         write(options.write)
+        return 0
+    if options.files:
+        write_files()
         return 0
     if options.take:
         json.dump(taken(options.take), sys.stdout)

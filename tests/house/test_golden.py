@@ -3,6 +3,8 @@
 import golden
 import pytest
 
+import cbp
+
 
 @pytest.fixture(scope="module")
 def differing():
@@ -16,3 +18,14 @@ def test_the_bits_are_those_that_were_recorded(differing, family):
 
 def test_a_case_that_was_recorded_is_still_run():
     assert not golden.recorded()["cases"].keys() - golden.CASES.keys()
+
+
+@pytest.mark.parametrize("name", golden.MODELS)
+def test_a_model_file_of_then_is_the_network_that_was_saved(name):
+    net, expected = cbp.load(golden.model_file(name)), golden.model(name)
+    for what in ("layers", "input_shape", "output_shape", "loss", "dtype", "seed", "l1", "l2", "metadata"):
+        assert getattr(net, what) == getattr(expected, what), what
+    assert net.optimizer == golden.optimizer_of(name)
+    assert net.epoch == 2
+    assert net.step == 4
+    assert list(net.optimizer_state) == list(net.optimizer.slots)
