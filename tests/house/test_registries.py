@@ -1,9 +1,9 @@
 """Activations, losses and optimizers: what is known of them in one place agrees with the core."""
 
-import ast
 import dataclasses
 import doctest
 
+import facts
 import numpy as np
 import pytest
 from places import ROOT
@@ -13,11 +13,6 @@ from cbp.engine import arrays
 from cbp.engine.cpu import core
 
 ACTIVATIONS, LOSSES, OPTIMIZERS = cbp.activations.ACTIVATIONS, cbp.losses.LOSSES, cbp.optimizers.OPTIMIZERS
-FAMILIES = {
-    "activations.py": set(ACTIVATIONS),
-    "losses.py": {*LOSSES, *(loss.__name__ for loss in LOSSES.values())},
-    "optimizers.py": {*OPTIMIZERS, *(optimizer.__name__ for optimizer in OPTIMIZERS.values())},
-}
 
 
 def values(name, sums):
@@ -69,21 +64,14 @@ def test_optimizers_speak_the_words_of_the_core(optimizer):
     assert cbp.optimizers.get(optimizer.name) == optimizer()
 
 
-def test_names_come_from_their_one_list():
-    """No other file of the package writes out several names of a family in a list, a dict or an import."""
-    second = []
-    for path in sorted((ROOT / "cbp").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, (ast.List, ast.Tuple, ast.Set, ast.Dict)):
-                inside = {getattr(part, "value", getattr(part, "id", None)) for part in ast.walk(node)
-                          if isinstance(part, (ast.Constant, ast.Name))}
-            elif isinstance(node, ast.ImportFrom):
-                inside = {alias.name for alias in node.names}
-            else:
-                continue
-            second += [f"{path.name}:{node.lineno}" for home, names in FAMILIES.items()
-                       if len(inside & names) > 2 and path.name != home]
-    assert second == []
+def test_the_format_of_files_tells_of_every_optimizer():
+    rows = ["| name | keys | slots |", "|---|---|---|"]
+    for name, kind in OPTIMIZERS.items():
+        keys = [f"`{field.name}`" for field in dataclasses.fields(kind)]
+        slots = [f"`{slot}`{'*' * (slot in kind.not_negative)}" for slot in facts.OPTIMIZERS[name].slots]
+        rows.append(f"| `{name}` | {', '.join(keys)} | {', '.join(slots)} |")
+    page = (ROOT / "docs" / "model-file.md").read_text(encoding="utf-8")
+    assert "\n".join(["<!-- generated: optimizers -->", *rows, "<!-- end -->"]) in page
 
 
 @pytest.mark.parametrize("module", [cbp.activations, cbp.initializers, cbp.losses, cbp.optimizers], ids=lambda of: of.__name__)
