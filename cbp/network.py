@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from cbp import losses, optimizers
 from cbp.engine import arrays, check, team
 from cbp.engine.cpu import core as _core
 from cbp.engine.fit import Fit
+from cbp.engine.model import Model
+from cbp.engine.numbers import Numbers
 from cbp.engine.online import Online
-from cbp.engine.plan import aligned
-from cbp.engine.runner import Numbers, Objective, Runner, predict, vector_jacobian
+from cbp.engine.runner import Runner, gradient, measure, predict, vector_jacobian
 from cbp.engine.stream import Carried, Stream
 from cbp.errors import DivergedError
 from cbp.history import History
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Network", "load", "mlp"]
 
 Array = npt.NDArray[Any]
-
-# Rough times of one thread for threads="auto", a parameter: forward and backward of one row, and the update.
-_SECONDS_PER_PRODUCT = 3e-11
-_SECONDS_PER_UPDATE = 3e-10
 
 
 class Network:
@@ -86,13 +82,7 @@ class Network:
         self, inputs: int | tuple[int, ...], layers: Sequence[Layer], *, loss: str | Loss, dtype: npt.DTypeLike = "float32",
         seed: int | None = None, l1: float = 0.0, l2: float = 0.0,
     ):
-        sizes = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
-        if isinstance(inputs, (tuple, list)) and any(size is None for size in sizes):
-            raise TypeError(f"inputs must be whole numbers, got {inputs!r}; sequences of different lengths are padded to the "
-                            f"longest, and lengths= says how long each is")
-        self.input_shape = check.shape("inputs", sizes)
-        if not sizes:
-            raise ValueError("inputs must be a number of features or the shape of one sample, got ()")
+        self.input_shape = check.input_shape(inputs)
         self.layers = stack.checked(layers)
         self.loss = losses.get(loss)
         self.dtype = check.float_dtype(dtype)
@@ -100,45 +90,25 @@ class Network:
         self.seed = check.integer("seed", chosen, minimum=0)
         self.l1 = check.real("l1", l1, minimum=0)
         self.l2 = check.real("l2", l2, minimum=0)
-        self._plan = stack.plan(self.layers, self.input_shape)
-        if self._plan.vocabulary > 2**24 and self.dtype == np.float32:
-            raise ValueError(f"layers: an Embedding has a vocabulary of {self._plan.vocabulary}; inputs of a float32 network "
-                             f"are whole numbers only up to 2**24, so it needs dtype='float64'")
-        self.output_shape = self._plan.output_shape
-        self._form = arrays.Form(self.input_shape, self.output_shape, self.loss, self.dtype, self._plan.vocabulary)
+        plan = self._plan = stack.plan(self.layers, self.input_shape)
+        form = arrays.Form.of(plan, self.loss, self.dtype)
+        self.output_shape = plan.output_shape
         last = self.layers[-1]
         self.loss.check_output(brief(last), getattr(last, "activation", None), self.output_shape[-1])
-        self.optimizer: Optimizer | None = None
+        numbers = self._numbers = Numbers.zeros(plan, self.dtype)
+        numbers.start(plan, self.seed)
+        self._model = Model(plan, form, numbers, self.l1, self.l2, self.seed)
+        self.parameters: Mapping[str, Array] = MappingProxyType(plan.views(numbers.parameters))
+        self.statistics: Mapping[str, Array] = MappingProxyType(plan.views(numbers.statistics, plan.statistics))
         self.history: History | None = None
         self.metadata: dict[str, Any] = {}
         self._busy = threading.Lock()
         self._training = _core.Exclusive(self._busy)
         self._copying = threading.Lock()
-        size = max(self._plan.size, 1)
-        self._numbers = Numbers(aligned(size, self.dtype), np.zeros((0, size), self.dtype),
-                                aligned(max(self._plan.statistics_size, 1), self.dtype))
-        self.parameters: Mapping[str, Array] = MappingProxyType(self._plan.views(self._numbers.parameters))
-        self.statistics: Mapping[str, Array] = MappingProxyType(
-            self._plan.views(self._numbers.statistics, self._plan.statistics))
+        self._few = plan.few(self.dtype)
         self._online: Online | None = None
-        self._carried = Carried(self._plan, self.dtype)
+        self._carried = Carried(plan, self.dtype)
         self._stream: Stream | None = None
-        self._few = self._plan.few(self.dtype)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        arrays = {**self._plan.parameters, **self._plan.statistics}
-        for counter, (name, view) in enumerate({**self.parameters, **self.statistics}.items()):
-            def draw(distribution: str, count: int, counter: int = counter) -> npt.NDArray[np.float64]:
-                values = np.empty(count)
-                _core.draw(self.seed, _core.STREAMS["initial_weights"], counter, distribution, values)
-                return values
-
-            start = arrays[name]
-            try:
-                view[...] = check.numbers("init", start.init(view.shape, draw, start.fans), self.dtype)
-            except ValueError as problem:
-                raise ValueError(f"layers[{name.partition('.')[0]}]: {problem}") from None
 
     # --- training -------------------------------------------------------------------------------------------------------------
 
@@ -210,26 +180,26 @@ class Network:
             Ctrl-C, answered between two updates; ``history`` tells how far the run came.
         """
         epochs = check.integer("epochs", epochs, minimum=0)
-        data = self._data(X, y, sample_weight, lengths)
-        validation = None if validation_data is None else self._validation(validation_data, lengths is not None)
+        form = self._model.form
+        data = arrays.data(form, X, y, sample_weight, lengths)
+        validation = arrays.validation(form, validation_data, lengths is not None)
         shuffle = check.boolean("shuffle", shuffle)
         progress = None if progress is None else check.boolean("progress", progress)
         size = None if batch_size is None else check.integer("batch_size", batch_size)
         chosen = self._chosen(optimizer)
-        crew = self._crew(team.checked(threads), len(data.x), size, epochs)
+        crew = team.Crew.of_run(team.checked(threads), self._plan, len(data.x), size, epochs)
         self._carried.check_order(shuffle, len(data.x), size)
         with self._training, crew.guard:
-            self._check_parameters()
+            self._numbers.check(self.parameters, self.statistics)
             crew.start()
-            held = self._numbers.state, self._numbers.step, self.optimizer
+            before = replace(self._numbers)
             try:
-                self._hold(chosen)
-                runner = self._runner(self._numbers, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle,
-                                      crew=crew)
+                self._numbers.hold(chosen)
+                runner = Runner(self._model, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle, crew=crew)
                 run = Fit(runner, self._numbers, self.loss.metric, None if validation is None else
-                          lambda: self._measure(validation, crew))
+                          lambda: measure(self._model, validation, crew))
             except BaseException:  # out of memory
-                self._numbers.state, self._numbers.step, self.optimizer = held
+                self._numbers.hold_again(before)
                 raise
             self._carried.reset()
             try:
@@ -251,21 +221,21 @@ class Network:
             loss = online.step(X, y, optimizer)
             if loss is not None:
                 return loss
-        data = self._data(X, y, sample_weight, lengths)
+        data = arrays.data(self._model.form, X, y, sample_weight, lengths)
         chosen = self._chosen(optimizer)
         with self._training:
-            self._check_parameters()
-            before, optimizer_before = self._numbers.copy(), self.optimizer
+            self._numbers.check(self.parameters, self.statistics)
+            before = self._numbers.copy()
             try:
-                self._hold(chosen)
+                self._numbers.hold(chosen)
                 carry = self._carried.copy(len(data.x)) if self._carried else None
-                runner = self._runner(self._numbers, data, mode="train", optimizer=chosen, carry=carry)
+                runner = Runner(self._model, data, mode="train", optimizer=chosen, carry=carry)
                 curves = runner.epochs(1)
                 if runner.diverged or not self._numbers.finite:
                     raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as "
                                         f"it was before this batch. Try a lower rate, or standardise X.")
             except BaseException:
-                self._numbers.state, self.optimizer = before.state, optimizer_before
+                self._numbers.hold_again(before)
                 self._numbers.assign(before)
                 raise
             finally:
@@ -285,32 +255,14 @@ class Network:
         """Hold this optimizer with fresh state, also if it equals the present one."""
         chosen = optimizers.get(optimizer)
         with self._training:
-            self._check_parameters()
-            self.optimizer = None
-            self._hold(chosen)
+            self._numbers.check(self.parameters, self.statistics)
+            self._numbers.optimizer = None
+            self._numbers.hold(chosen)
 
     def _chosen(self, optimizer: str | Optimizer | None) -> Optimizer:
         if optimizer is None:
             return self.optimizer or Adam(1e-3)
         return optimizers.get(optimizer)
-
-    def _hold(self, optimizer: Optimizer) -> None:
-        if optimizer == self.optimizer:
-            return
-        slots = len(optimizer.slots)
-        size = self._numbers.parameters.size
-        self._numbers.state = aligned(slots * size, self.dtype).reshape(slots, size)
-        self._numbers.step = 0
-        self.optimizer = optimizer
-
-    def _check_parameters(self) -> None:
-        for what, flat in ("parameters", self._numbers.parameters), ("statistics", self._numbers.statistics):
-            if _core.first_not_finite(flat) >= 0:
-                name = next(name for name, values in getattr(self, what).items() if not np.isfinite(values).all())
-                raise ValueError(f"{what}[{name!r}] holds a value that is not finite; training cannot mend that")
-        for name, values in self.statistics.items():
-            if name.endswith("variance") and values.min() < 0:
-                raise ValueError(f"statistics[{name!r}] holds a value below 0; training cannot mend that")
 
     # --- asking ---------------------------------------------------------------------------------------------------------------
 
@@ -327,16 +279,15 @@ class Network:
         if lengths is None:
             outputs = _core.predict_ready(self._plan.ops, self._numbers.parameters, X, 2, self._few)
         if outputs is None:
-            x = self._inputs(X, "predict_one")
-            outputs = self._outputs(x, self._lengths(lengths, len(x)))
+            x = arrays.inputs(self._model.form, X, "predict_one")
+            outputs = self._outputs(x, arrays.checked_lengths(self._model.form, lengths, len(x)))
         return outputs
 
     def predict_one(self, x: npt.ArrayLike) -> Array:
         """Outputs (*output_shape) for one sample x (*input_shape). Raises ValueError or TypeError where x is wrong."""
         outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, x, 1, self._few)
         if outputs is None:
-            row = arrays.row("x", x, self.input_shape, self.dtype, vocabulary=self._plan.vocabulary)
-            outputs = self._outputs(row, arrays.NO_LENGTHS)[0]
+            outputs = self._outputs(arrays.row(self._model.form, x), arrays.NO_LENGTHS)[0]
         return outputs
 
     def _outputs(self, x: arrays.Source, lengths: Array) -> Array:
@@ -380,7 +331,7 @@ class Network:
 
         The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. Arguments as for :meth:`fit`.
         """
-        return self._measure(self._data(X, y, sample_weight, lengths))
+        return measure(self._model, arrays.data(self._model.form, X, y, sample_weight, lengths))
 
     def gradient(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,
@@ -391,10 +342,9 @@ class Network:
         Arguments as for :meth:`fit`. Made for ``scipy.optimize.minimize(..., jac=True)``. With ``training`` it is what the next
         step of the training would compute, with batch statistics and noise; else layers behave as in :meth:`predict`.
         """
-        data = self._data(X, y, sample_weight, lengths)
-        runner = self._runner(self._still(), data, mode="gradient", training=check.boolean("training", training))
-        loss = float(runner.epochs(1)[0, 0])
-        return loss, self._compact(runner.gradient)
+        data = arrays.data(self._model.form, X, y, sample_weight, lengths)
+        loss, padded = gradient(self._model, data, training=check.boolean("training", training))
+        return loss, self._plan.compact(padded)
 
     def backward(
         self, X: npt.ArrayLike, d_output: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, training: bool = False,
@@ -420,14 +370,13 @@ class Network:
             Gradient with respect to the parameters, summed over the samples, in the order of :meth:`get_vector`. The
             penalties l1 and l2 are not in it.
         """
-        x = self._inputs(X)
+        x = arrays.inputs(self._model.form, X)
         d = arrays.features("d_output", d_output, self.output_shape, self.dtype)
         if len(d) != len(x):
             raise ValueError(f"X has {len(x)} samples and d_output has {len(d)}; they must have the same number")
-        d_input, gradient = vector_jacobian(
-            self._plan, self._numbers, x, self._lengths(lengths, len(x)), d,
-            training=check.boolean("training", training), seed=self.seed)
-        return d_input, self._compact(gradient)
+        counted = arrays.checked_lengths(self._model.form, lengths, len(x))
+        d_input, padded = vector_jacobian(self._model, x, counted, d, training=check.boolean("training", training))
+        return d_input, self._plan.compact(padded)
 
     def trace(
         self, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: str | Optimizer | None = None,
@@ -446,6 +395,11 @@ class Network:
         return trace(self, x, y, optimizer=chosen, sample_weight=sample_weight, lengths=lengths)
 
     # --- numbers --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """The optimizer whose state the network holds; None before any training."""
+        return cast("Optimizer | None", self._numbers.optimizer)
 
     @property
     def step(self) -> int:
@@ -469,37 +423,21 @@ class Network:
 
     def get_vector(self) -> Array:
         """All parameters as one flat copy, in the order of ``parameters``."""
-        return self._compact(self._numbers.parameters)
+        return self._plan.compact(self._numbers.parameters)
 
     def set_vector(self, vector: npt.ArrayLike) -> None:
         """Set all parameters from one flat vector, as :meth:`get_vector` gives it; raises ValueError for a wrong length."""
         values = check.numbers("vector", vector, self.dtype)
         if values.shape != (self._plan.count,):
             raise ValueError(f"vector must have the shape ({self._plan.count},), got {values.shape}")
-        start = 0
-        for view in self.parameters.values():
-            view[...] = values[start : start + view.size].reshape(view.shape)
-            start += view.size
-
-    def _compact(self, flat: Array) -> Array:
-        return np.concatenate([flat[:0], *(view.reshape(-1) for view in self._plan.views(flat).values())])
+        self._plan.fill(self._numbers.parameters, values)
 
     # --- description ----------------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
         """The layers as a table: output shape, activation, number of parameters."""
-        rows = [("layer", "output", "activation", "parameters")]
-        shape = self.input_shape
-        rows.append(("input", str(shape), "", ""))
-        for index, layer in enumerate(self.layers):
-            count = sum(prod(parameter.shape) for parameter in layer.parameters(shape).values())
-            shape = layer.output_shape(shape)
-            rows.append((f"{index} {type(layer).__name__}", str(shape), getattr(layer, "activation", ""), f"{count:,}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}".rstrip() for a, b, c, d in rows]
-        lines.insert(1, "-" * (sum(widths) + 6))
-        lines.append(f"{self._plan.count:,} parameters, {self.dtype}, loss {self.loss.name}")
-        return "\n".join(lines)
+        total = f"{self._plan.count:,} parameters, {self.dtype}, loss {self.loss.name}"
+        return "\n".join([*stack.table(self.layers, self.input_shape), total])
 
     def __repr__(self) -> str:
         inside = ", ".join(map(brief, self.layers))
@@ -521,53 +459,6 @@ class Network:
         from cbp import modelfile
 
         return modelfile.loads, (modelfile.dumps(self),)
-
-    # --- helpers --------------------------------------------------------------------------------------------------------------
-
-    def _data(self, X: object, y: object, sample_weight: object, lengths: object = None, **names: Any) -> arrays.Data:
-        if lengths is not None:
-            self._check_lengths()
-        return arrays.data(self._form, X, y, sample_weight, lengths, **names)
-
-    def _inputs(self, X: object, one: str = "") -> arrays.Source:
-        return arrays.features("X", X, self.input_shape, self.dtype, one, vocabulary=self._plan.vocabulary)
-
-    def _lengths(self, lengths: object, samples: int) -> Array:
-        if lengths is not None:
-            self._check_lengths()
-        return arrays.checked_lengths("lengths", lengths, samples, self.input_shape)
-
-    def _check_lengths(self) -> None:
-        if self._plan.no_lengths:
-            raise ValueError(f"lengths cannot be used with this network: {self._plan.no_lengths}")
-
-    def _validation(self, given: tuple[Any, ...], with_lengths: bool) -> arrays.Data:
-        if not isinstance(given, (tuple, list)) or not 2 <= len(given) <= 4:
-            raise TypeError("validation_data must be a tuple (X, y), (X, y, sample_weight) or (X, y, sample_weight, lengths), "
-                            f"got {type(given).__name__}{f' of {len(given)}' if isinstance(given, (tuple, list)) else ''}")
-        if len(given) == 3 and with_lengths:
-            raise ValueError("validation_data (X, y, sample_weight) has no lengths, but fit got some: give "
-                             "(X, y, None, lengths), or (X, y, sample_weight, None) where all steps count")
-        X, y, weight, lengths = (*given, None, None)[:4]
-        return self._data(X, y, weight, lengths, names=tuple(f"validation_data[{index}]" for index in range(4)))
-
-    def _still(self) -> Numbers:
-        """The parameters with counters of their own, for a pass that changes nothing."""
-        mine = self._numbers
-        return Numbers(mine.parameters, mine.state, mine.statistics, mine.step, mine.epoch)
-
-    def _runner(self, numbers: Numbers, data: arrays.Data, **how: Any) -> Runner:
-        return Runner(self._plan, numbers, Objective(self.loss, self.l1, self.l2), data, seed=self.seed, **how)
-
-    def _crew(self, threads: team.Threads, samples: int, batch_size: int | None, epochs: int) -> team.Crew:
-        """The threads of a run; for "auto" with estimates from the number of parameters."""
-        rows = samples if batch_size is None else min(batch_size, samples)
-        step = _SECONDS_PER_PRODUCT * self._plan.work * rows + _SECONDS_PER_UPDATE * self._plan.size
-        return team.Crew(threads, step=step, run=step * epochs * samples / rows)
-
-    def _measure(self, data: arrays.Data, crew: team.Crew | None = None) -> dict[str, float]:
-        loss, metric, _ = self._runner(self._still(), data, mode="evaluate", crew=crew).epochs(1)[0]
-        return {"loss": float(loss), self.loss.metric: float(metric)}
 
 
 def mlp(

@@ -20,7 +20,7 @@ class Phases:
         trainer, epochs = self.trainer, 1
         while True:
             phases = profile_fit(
-                trainer.net, trainer.X, trainer.y, epochs=epochs, batch_size=trainer.batch,
+                trainer.net._model, trainer.X, trainer.y, epochs=epochs, batch_size=trainer.batch,
                 optimizer=trainer.optimizer,
             )
             if sum(phases.values()) >= seconds:

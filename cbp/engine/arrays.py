@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from cbp.engine import check
 from cbp.engine.cpu import core as _core
-from cbp.losses import Loss
+from cbp.engine.plan import Plan
+from cbp.engine.specs import Loss
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -55,14 +56,35 @@ class Data:
 
 @dataclass(frozen=True)
 class Form:
-    """What a network takes and gives, of one sample."""
+    """What a network takes and gives, of one sample.
+
+    Attributes
+    ----------
+    inputs, outputs : tuple of int
+        Shapes.
+    loss : Loss
+        It says what targets are.
+    dtype : dtype
+    vocabulary : int
+        How many whole numbers inputs may be, where they name rows of an embedding; 0: inputs are any numbers.
+    no_lengths : str
+        Why samples cannot have lengths of their own; empty where they can.
+    """
 
     inputs: Shape
     outputs: Shape
     loss: Loss
     dtype: np.dtype[Any]
-    vocabulary: int = 0
-    """How many whole numbers inputs may be, where they name rows of an embedding; 0: inputs are any numbers."""
+    vocabulary: int
+    no_lengths: str
+
+    @classmethod
+    def of(cls, plan: Plan, loss: Loss, dtype: np.dtype[Any]) -> Form:
+        """What a plan takes and gives; raises ValueError where the dtype cannot hold it."""
+        if plan.vocabulary > 2**24 and dtype == np.float32:
+            raise ValueError(f"layers: an Embedding has a vocabulary of {plan.vocabulary}; inputs of a float32 network "
+                             f"are whole numbers only up to 2**24, so it needs dtype='float64'")
+        return cls(plan.input_shape, plan.output_shape, loss, dtype, plan.vocabulary, plan.no_lengths)
 
 
 def _source(argument: str, given: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Source:
@@ -107,12 +129,17 @@ def features(
     return _samples(argument, given, (len(given), prod(shape)), dtype, vocabulary)
 
 
-def row(argument: str, values: object, shape: tuple[int, ...], dtype: np.dtype[Any], *, vocabulary: int = 0) -> Source:
-    """The inputs of one sample, as a batch of one."""
-    given = check.rectangular(argument, values)
-    if given.shape != shape:
-        raise ValueError(f"{argument} must have the shape {shape}, got {given.shape}; several rows go to predict")
-    return _samples(argument, given, (1, prod(shape)), dtype, vocabulary)
+def inputs(form: Form, X: object, one: str = "") -> Source:
+    """The samples ``X``; ``one`` names where a single row goes."""
+    return features("X", X, form.inputs, form.dtype, one, vocabulary=form.vocabulary)
+
+
+def row(form: Form, x: object) -> Source:
+    """One sample ``x``, as a batch of one."""
+    given = check.rectangular("x", x)
+    if given.shape != form.inputs:
+        raise ValueError(f"x must have the shape {form.inputs}, got {given.shape}; several rows go to predict")
+    return _samples("x", given, (1, prod(form.inputs)), form.dtype, form.vocabulary)
 
 
 def _samples(argument: str, given: Array, shape: Shape, dtype: np.dtype[Any], vocabulary: int) -> Source:
@@ -150,8 +177,10 @@ def data(
     names: tuple[str, str, str, str] = ("X", "y", "sample_weight", "lengths"),
 ) -> Data:
     """Checked inputs, targets, weights and lengths for a network."""
-    inputs = features(names[0], x, form.inputs, form.dtype, vocabulary=form.vocabulary)
-    samples = len(inputs)
+    if lengths is not None:
+        _check_no_lengths(form)
+    rows = features(names[0], x, form.inputs, form.dtype, vocabulary=form.vocabulary)
+    samples = len(rows)
     targets, labels = _NOTHING, np.empty(0, np.intp)
     given = _target_array(names[1], y)
     if len(given) != samples:
@@ -162,14 +191,35 @@ def data(
     else:
         targets = _targets(names[1], given, form)
     weights = _weights(names[2], sample_weight, samples, form.dtype)
-    return Data(inputs, targets, labels, weights, checked_lengths(names[3], lengths, samples, form.inputs))
+    return Data(rows, targets, labels, weights, checked_lengths(form, lengths, samples, names[3]))
 
 
-def checked_lengths(name: str, given: object, samples: int, input_shape: Shape) -> Array:
+def validation(form: Form, given: object, with_lengths: bool) -> Data | None:
+    """What the argument ``validation_data`` of a fit, with or without lengths of its own, holds."""
+    if given is None:
+        return None
+    if not isinstance(given, (tuple, list)) or not 2 <= len(given) <= 4:
+        raise TypeError("validation_data must be a tuple (X, y), (X, y, sample_weight) or (X, y, sample_weight, lengths), "
+                        f"got {type(given).__name__}{f' of {len(given)}' if isinstance(given, (tuple, list)) else ''}")
+    if len(given) == 3 and with_lengths:
+        raise ValueError("validation_data (X, y, sample_weight) has no lengths, but fit got some: give "
+                         "(X, y, None, lengths), or (X, y, sample_weight, None) where all steps count")
+    x, y, weight, lengths = (*given, None, None)[:4]
+    return data(form, x, y, weight, lengths,
+                ("validation_data[0]", "validation_data[1]", "validation_data[2]", "validation_data[3]"))
+
+
+def _check_no_lengths(form: Form) -> None:
+    if form.no_lengths:
+        raise ValueError(f"lengths cannot be used with this network: {form.no_lengths}")
+
+
+def checked_lengths(form: Form, given: object, samples: int, name: str = "lengths") -> Array:
     """How many steps of every sample count; empty for None."""
     if given is None:
         return NO_LENGTHS
-    steps = input_shape[0]
+    _check_no_lengths(form)
+    steps = form.inputs[0]
     lengths = check.rectangular(name, given)
     if lengths.shape != (samples,):
         raise ValueError(f"{name} must have the shape ({samples},), one length per sample, got {lengths.shape}")

@@ -47,6 +47,18 @@ def shape(argument: str, sizes: Sequence[object], minimum: int = 1) -> tuple[int
     return tuple(integer(argument, size, minimum=minimum, below=2**48) for size in sizes)
 
 
+def input_shape(inputs: object) -> tuple[int, ...]:
+    """The shape of one sample from the argument ``inputs``, which may be a number of features."""
+    sizes = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+    if isinstance(inputs, (tuple, list)) and any(size is None for size in sizes):
+        raise TypeError(f"inputs must be whole numbers, got {inputs!r}; sequences of different lengths are padded to the "
+                        f"longest, and lengths= says how long each is")
+    checked = shape("inputs", sizes)
+    if not checked:
+        raise ValueError("inputs must be a number of features or the shape of one sample, got ()")
+    return checked
+
+
 def real(
     argument: str,
     value: object,

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.engine.cpu import core as _core
+from cbp.engine.numbers import Numbers
 from cbp.engine.progress import Progress
-from cbp.engine.runner import BLOCK, PATIENCE, Numbers, Runner
+from cbp.engine.runner import BLOCK, PATIENCE, Runner
 from cbp.errors import DivergedError
 from cbp.history import History
 

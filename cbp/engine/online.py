@@ -12,9 +12,10 @@ import threading
 import numpy as np
 
 from cbp.engine.cpu import core as _core
+from cbp.engine.numbers import Numbers
 from cbp.engine.plan import Plan, aligned
-from cbp.engine.runner import Numbers, Runner
-from cbp.optimizers import Optimizer
+from cbp.engine.runner import Runner
+from cbp.engine.specs import Optimizer
 
 
 class Online:

@@ -308,6 +308,17 @@ class Plan:
             views[name] = rows[..., : shape[-1]]
         return views
 
+    def compact(self, flat: Flat) -> Flat:
+        """A copy of a padded flat vector of parameters without its pads."""
+        return np.concatenate([flat[:0], *(view.reshape(-1) for view in self.views(flat).values())])
+
+    def fill(self, flat: Flat, compact: Flat) -> None:
+        """Set a padded flat vector of parameters from one without pads."""
+        start = 0
+        for view in self.views(flat).values():
+            view[...] = compact[start : start + view.size].reshape(view.shape)
+            start += view.size
+
     @property
     def plain(self) -> bool:
         """Whether the network is a stack of dense layers from plain rows of numbers to plain rows."""

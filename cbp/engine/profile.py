@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
+from cbp.engine import arrays
 from cbp.engine.cpu import core as _core
+from cbp.engine.model import Model
+from cbp.engine.runner import Runner
+from cbp.engine.specs import Optimizer
 from cbp.engine.team import Crew
-from cbp.network import Network
-from cbp.optimizers import Optimizer
 
 
 def profile_fit(
-    network: Network, X: npt.ArrayLike, y: npt.ArrayLike, *, epochs: int, batch_size: int, optimizer: Optimizer,
-    threads: int = 1,
+    model: Model, X: npt.ArrayLike, y: npt.ArrayLike, *, epochs: int, batch_size: int, optimizer: Optimizer, threads: int = 1,
 ) -> dict[str, float]:
     """Train, without shuffling; the seconds that every phase took in the calling thread.
 
     Waiting for the other threads is part of the phase after it: ``"loss"`` or ``"rest"``. The clock is read at the end of every
     phase, which takes some 25 ns: in networks of a few units the shares tell more than the sum.
     """
-    data = network._data(X, y, None)
+    data = arrays.data(model.form, X, y)
     crew = Crew(threads)
-    with network._training, crew.guard:
+    with crew.guard:
         crew.start()
-        network._hold(optimizer)
-        runner = network._runner(network._numbers, data, mode="train", batch_size=batch_size, optimizer=optimizer, crew=crew,
-                                 profile=True)
+        model.numbers.hold(optimizer)
+        runner = Runner(model, data, mode="train", batch_size=batch_size, optimizer=optimizer, crew=crew, profile=True)
         runner.begin(_core.clock())
         runner.epochs(epochs)
     return runner.phases

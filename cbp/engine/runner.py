@@ -6,7 +6,6 @@ two slices Python sees signals, so that Ctrl-C finds the network between two upd
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -15,60 +14,22 @@ import numpy.typing as npt
 
 from cbp.engine.arrays import Data, Source
 from cbp.engine.cpu import core as _core
-from cbp.engine.plan import Plan, aligned, padded
+from cbp.engine.model import Model
+from cbp.engine.plan import Flat, Plan, aligned, padded
+from cbp.engine.specs import Optimizer
 from cbp.engine.team import Crew
-from cbp.losses import Loss
-from cbp.optimizers import Optimizer
 
 PATIENCE = 0.05
 BLOCK = 4096
 """Epochs whose curves are allocated at a time."""
 
-Flat = npt.NDArray[Any]
-
-
-@dataclass
-class Numbers:
-    """All numbers of a network that training changes: padded parameters, optimizer state, what the layers measure, and the two
-    counters."""
-
-    parameters: Flat
-    state: Flat
-    statistics: Flat
-    step: int = 0
-    epoch: int = 0
-
-    def copy(self) -> Numbers:
-        return Numbers(self.parameters.copy(), self.state.copy(), self.statistics.copy(), self.step, self.epoch)
-
-    def assign(self, other: Numbers) -> None:
-        self.parameters[:] = other.parameters
-        self.state[:] = other.state
-        self.statistics[:] = other.statistics
-        self.step, self.epoch = other.step, other.epoch
-
-    @property
-    def finite(self) -> bool:
-        arrays = self.parameters, self.state.reshape(-1), self.statistics
-        return all(_core.first_not_finite(array) < 0 for array in arrays)
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What is minimised: the loss and the penalties."""
-
-    loss: Loss
-    l1: float
-    l2: float
-
 
 class Runner:
-    """One pass, or many, of a plan over data.
+    """One pass, or many, of a model over data.
 
     Parameters
     ----------
-    plan, numbers, objective
-        The network.
+    model : Model
     data : Data
         Checked by ``arrays.py``.
     mode : str
@@ -79,8 +40,6 @@ class Runner:
         Needed for ``"train"``.
     shuffle : bool
         Whether every epoch takes the samples in a new order.
-    seed : int
-        Of the shuffles and of noise.
     crew : Crew or None
         The threads; None: the caller alone.
     training : bool
@@ -93,10 +52,11 @@ class Runner:
     """
 
     def __init__(
-        self, plan: Plan, numbers: Numbers, objective: Objective, data: Data, *, mode: str, batch_size: int | None = None,
-        optimizer: Optimizer | None = None, shuffle: bool = False, seed: int = 0, crew: Crew | None = None,
-        training: bool = False, carry: Flat | None = None, profile: bool = False,
+        self, model: Model, data: Data, *, mode: str, batch_size: int | None = None, optimizer: Optimizer | None = None,
+        shuffle: bool = False, crew: Crew | None = None, training: bool = False, carry: Flat | None = None,
+        profile: bool = False,
     ):
+        plan, numbers = model.plan, model.numbers
         samples = len(data.x)
         batch = samples if batch_size is None else min(batch_size, samples)
         piece = plan.piece(batch, apart=mode == "evaluate")
@@ -119,14 +79,14 @@ class Runner:
         self._record = np.zeros(1, dtype=_core.RUN)
         run = self._run = self._record[0]
         run["mode"] = _core.MODES[mode]
-        run["loss"] = _core.LOSSES[objective.loss.name]
-        run["delta"] = objective.loss.constant
-        run["l1"], run["l2"] = objective.l1, objective.l2
+        run["loss"] = _core.LOSSES[model.loss.name]
+        run["delta"] = model.loss.constant
+        run["l1"], run["l2"] = model.l1, model.l2
         run["batch_size"], run["piece"] = batch, piece
         run["targets"], run["weights"], run["shares"] = plan.targets, plan.weights, plan.shares
         run["timed"], run["training"] = plan.timed, training
         run["fresh"] = carry is None
-        run["shuffle"], run["seed"] = len(self._order) > 0, seed
+        run["shuffle"], run["seed"] = len(self._order) > 0, model.seed
         run["epoch"] = run["first_epoch"] = numbers.epoch
         run["step"] = numbers.step
         if optimizer is not None:
@@ -238,10 +198,21 @@ def predict(
     return out
 
 
-def vector_jacobian(
-    plan: Plan, numbers: Numbers, x: Source, lengths: Flat, d_output: Source, *, training: bool, seed: int,
-) -> tuple[Flat, Flat]:
+def gradient(model: Model, data: Data, *, training: bool) -> tuple[float, Flat]:
+    """The loss of all samples and its (padded) gradient."""
+    runner = Runner(model.still, data, mode="gradient", training=training)
+    return float(runner.epochs(1)[0, 0]), runner.gradient
+
+
+def measure(model: Model, data: Data, crew: Crew | None = None) -> dict[str, float]:
+    """The loss and the metric of all samples by name."""
+    loss, metric, _ = Runner(model.still, data, mode="evaluate", crew=crew).epochs(1)[0]
+    return {"loss": float(loss), model.loss.metric: float(metric)}
+
+
+def vector_jacobian(model: Model, x: Source, lengths: Flat, d_output: Source, *, training: bool) -> tuple[Flat, Flat]:
     """The gradients of ``sum(d_output * outputs)`` with respect to the inputs and to the (padded) parameters."""
+    plan, numbers = model.plan, model.numbers
     samples, features = len(x), prod(plan.input_shape)
     dtype = numbers.parameters.dtype
     d_input = np.empty((samples, features), dtype)
@@ -254,7 +225,7 @@ def vector_jacobian(
     record["mode"] = _core.MODES["gradient"]
     record["piece"], record["targets"], record["training"] = piece, plan.targets, training
     record["timed"] = plan.timed
-    record["seed"], record["epoch"], record["step"] = seed, numbers.epoch, numbers.step
+    record["seed"], record["epoch"], record["step"] = model.seed, numbers.epoch, numbers.step
     done = 0
     while done < samples:
         done = _core.vector_jacobian(

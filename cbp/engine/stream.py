@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from cbp.engine import check
 from cbp.engine.cpu import core as _core
+from cbp.engine.numbers import Numbers
 from cbp.engine.plan import Plan, Shape, aligned
-from cbp.engine.runner import Numbers
 
 Array = npt.NDArray[Any]
 

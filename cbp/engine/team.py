@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from cbp.engine import check
 from cbp.engine.cpu import core as _core
+from cbp.engine.plan import Plan
 
 Threads = int | Literal["auto"]
 
@@ -25,6 +26,10 @@ TRIALS = 6
 """A decision comes from so many trials of so many seconds, alone and together in turns; the first two only warm up."""
 KEEP = 1.0
 """Seconds that a decision holds."""
+SECONDS_PER_PRODUCT = 3e-11
+"""Roughly, of one thread: a multiplication of a row's way forward, with its part of the way back."""
+SECONDS_PER_UPDATE = 3e-10
+"""Roughly, of one thread: the update of a parameter."""
 MARGIN = 1.03
 """How much faster the team must be: where it is not, the cores are left to others."""
 
@@ -108,6 +113,13 @@ class Crew:
             members = threads
         self.threads = members
         self._team = _core.Team(members) if members > 1 else None
+
+    @classmethod
+    def of_run(cls, threads: Threads, plan: Plan, samples: int, batch_size: int | None, epochs: int) -> Crew:
+        """The threads of a run over so many samples."""
+        rows = samples if batch_size is None else min(batch_size, samples)
+        step = SECONDS_PER_PRODUCT * plan.work * rows + SECONDS_PER_UPDATE * plan.size
+        return cls(threads, step=step, run=step * epochs * samples / rows)
 
     @property
     def team(self) -> _core.Team | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cbp import optimizers
+from cbp.engine import arrays
 from cbp.engine.cpu import core as _core
 from cbp.layers import Dense, Embedding, Flatten, Layer, Reshape
 from cbp.losses import Loss
@@ -73,7 +74,7 @@ def read_samples(network: Network, x: Any, y: Any, sample_weight: Any, lengths: 
     if _is_one_row(x, y, network.input_shape, network.output_shape):
         x, y = (value[np.newaxis] if isinstance(value, np.ndarray) else [value] for value in (x, y))
         sample_weight, lengths = (None if given is None else np.reshape(given, -1) for given in (sample_weight, lengths))
-    data = network._data(x, y, sample_weight, lengths, names=("x", "y", "sample_weight", "lengths"))
+    data = arrays.data(network._model.form, x, y, sample_weight, lengths, ("x", "y", "sample_weight", "lengths"))
     rows = data.x.array.astype(network.dtype).tolist()
     if data.labels.size:
         width, labels = network.output_shape[-1], data.labels.reshape(len(rows), -1).tolist()

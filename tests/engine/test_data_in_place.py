@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cbp
-from cbp.engine import check
+from cbp.engine import arrays, check
 from cbp.engine.cpu import core
 
 RNG = np.random.default_rng(0)
@@ -170,7 +170,7 @@ def test_columns_are_turned_once_if_they_are_in_memory(tmp_path):
     for x, stays in ((array, False), (array[::2], False), (file, True), (file[::2], True), (array[:, :1], True),
                      (LAYOUTS["Fortran, in a buffer"](array), True), (np.broadcast_to(array[0], (ROWS, 3)), True)):
         net = cbp.mlp([x.shape[1], 2], seed=0)
-        assert np.shares_memory(net._data(x, y[: len(x)], None).x.array, x) == stays
+        assert np.shares_memory(arrays.data(net._model.form, x, y[: len(x)], None).x.array, x) == stays
 
 
 # --- checks go block by block -----------------------------------------------------------------------------------------------
@@ -243,10 +243,10 @@ def test_labels_that_are_indices_are_not_copied():
     net = cbp.mlp([3, 4, 2], output="softmax", seed=0)
     x, labels = numbers((ROWS, 3), "float32"), RNG.integers(0, 2, ROWS).astype(np.intp)
     for given in (labels, labels[:, None], read_only(labels.copy())):
-        assert np.shares_memory(net._data(x, given, None).labels, given)
+        assert np.shares_memory(arrays.data(net._model.form, x, given, None).labels, given)
     strided_labels = np.repeat(labels, 2)[::2]
     for given in (strided_labels, labels.astype(np.uint8), labels.astype(">i8"), labels.astype(float), labels.astype(bool)):
-        found = net._data(x, given, None).labels
+        found = arrays.data(net._model.form, x, given, None).labels
         assert found.dtype == np.intp
         assert found.flags.c_contiguous
         assert np.array_equal(found, labels)
@@ -261,7 +261,7 @@ def test_the_first_wrong_label_is_named(classes, dtype):
     x, labels = numbers((ROWS, 3), "float32"), np.zeros(ROWS, dtype)
     largest = classes - 1 if dtype.startswith("float") else min(classes - 1, np.iinfo(dtype).max)
     labels[7] = largest
-    assert net._data(x, labels, None).labels[7] == largest
+    assert arrays.data(net._model.form, x, labels, None).labels[7] == largest
     wrong = [value for value in (classes, -1, 0.5, 2**63)
              if dtype.startswith("float") or (value == int(value) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)]
     for value in wrong:
@@ -272,7 +272,7 @@ def test_the_first_wrong_label_is_named(classes, dtype):
 
 def test_any_whole_number_of_eight_bits_is_a_label_of_300_classes():
     net, x = cbp.mlp([3, 300], output="softmax", seed=0), numbers((128, 3), "float32")
-    assert np.array_equal(net._data(x, np.arange(128, dtype=np.int8), None).labels, np.arange(128))
+    assert np.array_equal(arrays.data(net._model.form, x, np.arange(128, dtype=np.int8), None).labels, np.arange(128))
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from cases import OPTIMIZERS, targets
 from facts import LOSSES
 
 import cbp
-from cbp.engine import team
+from cbp.engine import arrays, team
+from cbp.engine.runner import Runner, measure
 from cbp.engine.team import Crew, Tempo
 
 COUNTS = [2, 3, 4, 7]
@@ -133,12 +134,12 @@ def test_members_that_sleep_are_woken():
         crew.start()
         net = cbp.mlp([3, 8, 2], output="softmax", seed=1)
         X, y = classes(60, 3, 2)
-        data = net._data(X, y, None)
+        data = arrays.data(net._model.form, X, y, None)
         for _ in range(5):
             time.sleep(0.02)
-            net._runner(net._numbers, data, mode="evaluate", crew=crew).epochs(1)
+            Runner(net._model, data, mode="evaluate", crew=crew).epochs(1)
     reference = cbp.mlp([3, 8, 2], output="softmax", seed=1)
-    assert net._measure(data) == reference.evaluate(X, y)
+    assert measure(net._model, data) == reference.evaluate(X, y)
 
 
 def test_several_networks_train_at_once_with_teams_of_their_own():

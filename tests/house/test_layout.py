@@ -24,18 +24,16 @@ PACKAGE = ROOT / "cbp"
 # module goes into the lowest layer that it can be in.
 LAYERS = {
     "the compiled core": ["_core", "_core_v*", "engine", "engine.cpu"],
-    "checks, errors and what is shown": ["engine.check", "engine.plan", "errors", "_registry", "history", "engine.progress"],
+    "errors and names": ["errors", "history", "_registry"],
+    "the engine": ["engine.*"],
     "specifications": ["activations", "initializers", "layers", "layers.*", "losses", "optimizers"],
-    "from specifications to numbers": ["engine.arrays", "engine.team", "engine.runner", "engine.fit", "engine.online",
-                                       "engine.stream"],
+    "files and traces": ["modelfile", "modelfile.*", "trace", "trace.*"],
     "the network": ["network"],
-    "beside the network": ["engine.profile", "check", "datasets", "modelfile", "modelfile.*", "pytorch", "pytorch.*", "trace",
-                           "trace.*"],
+    "beside the network": ["check", "datasets", "pytorch", "pytorch.*"],
     "the package": ["__init__"],
     "the command line": ["cli", "cli.*", "__main__"],
 }
-# What the network offers as a method although it lies above it: imported when it is called.
-ON_CALL = {("network", "modelfile"), ("network", "trace")}
+INDEPENDENT = ("files and traces", "beside the network")
 OPTIONAL = {"tqdm", "matplotlib", "torch"}
 
 
@@ -60,21 +58,22 @@ def is_type_checking(node):
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
-def imports_below(nodes, in_function=False):
-    """(absolute name, whether it is imported on a call) of everything imported when the program runs."""
+def imports_below(nodes, when="at once"):
+    """(absolute name, when it is imported) of everything that is imported: "at once", on a "call", or for "types" alone."""
     for node in nodes:
         if is_type_checking(node):
-            yield from imports_below(node.orelse, in_function)
+            yield from imports_below(node.body, "types")
+            yield from imports_below(node.orelse, when)
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                yield alias.name, in_function
+                yield alias.name, when
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             for alias in node.names:
-                yield f"{node.module}.{alias.name}", in_function
+                yield f"{node.module}.{alias.name}", when
         else:
-            on_call = in_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-            yield from imports_below(ast.iter_child_nodes(node), on_call)
+            on_call = when == "at once" and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            yield from imports_below(ast.iter_child_nodes(node), "call" if on_call else when)
 
 
 def imports_of(module):
@@ -94,8 +93,9 @@ def own(name):
     return "__init__"
 
 
-def own_imports(module, on_call):
-    return {own(name) for name, late in imports_of(module) if late == on_call} - {None, module}
+def own_imports(module, *times):
+    """The modules of cbp that a module imports at these times; without times at any."""
+    return {own(name) for name, when in imports_of(module) if not times or when in times} - {None, module}
 
 
 # --- who imports whom ---------------------------------------------------------------------------------------------
@@ -109,18 +109,13 @@ def test_every_module_has_its_layer():
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_imports_go_down(module):
-    above = {other for other in own_imports(module, on_call=False) if layer_of(other) > layer_of(module)}
+    """Those on a call too, which are for start-up time alone, and those for types."""
+    above = {other for other in own_imports(module) if layer_of(other) > layer_of(module)}
     assert above == set(), f"{module} is below what it imports"
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_imports_on_a_call_go_down_too(module):
-    above = {other for other in own_imports(module, on_call=True) if layer_of(other) > layer_of(module)}
-    assert {(module, other) for other in above} <= ON_CALL
-
-
 def test_there_are_no_circles():
-    graph = {module: own_imports(module, on_call=False) for module in SOURCES}
+    graph = {module: own_imports(module, "at once") for module in SOURCES}
     done, open_ = set(), []
 
     def visit(module):
@@ -137,18 +132,18 @@ def test_there_are_no_circles():
         visit(module)
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if layer_of(module) == 5])
-def test_what_hangs_beside_the_network_is_independent(module):
-    """Traces know nothing of files, files nothing of data sets: each can change or go without the others."""
-    beside = {other for other in own_imports(module, on_call=False) if layer_of(other) == layer_of(module)}
+@pytest.mark.parametrize("module", [module for module in SOURCES if list(LAYERS)[layer_of(module)] in INDEPENDENT])
+def test_what_lies_side_by_side_is_independent(module):
+    """Traces know nothing of files, PyTorch nothing of data sets: each can change or go without the others."""
+    beside = {other for other in own_imports(module) if layer_of(other) == layer_of(module)}
     assert {other.split(".")[0] for other in beside} <= {module.split(".")[0]}
 
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_numpy_is_the_one_requirement(module):
-    for name, on_call in imports_of(module):
+    for name, when in imports_of(module):
         package = name.split(".")[0]
-        allowed = {"cbp", "numpy"} | (OPTIONAL if on_call else set())
+        allowed = {"cbp", "numpy"} | (set() if when == "at once" else OPTIONAL)
         assert package in sys.stdlib_module_names or package in allowed, name
 
 

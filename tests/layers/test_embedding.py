@@ -5,7 +5,7 @@ import pytest
 from cases import ALL_OPTIMIZERS, close
 
 import cbp
-from cbp.engine import plan
+from cbp.engine import arrays, plan
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 VOCABULARY, STEPS = 40, 6
@@ -217,7 +217,7 @@ def test_any_dtype_that_holds_whole_numbers(dtype, own):
 
 def test_integers_stay_where_they_are():
     x = np.random.default_rng(12).integers(VOCABULARY, size=(20, STEPS), dtype=np.int32)
-    inputs = network()._inputs(x)
+    inputs = arrays.inputs(network()._model.form, x)
     assert inputs.array is x
 
 

@@ -111,7 +111,7 @@ def test_an_optimizer_of_another_kind_is_refused():
         pass
 
     net, _, _ = trained(epochs=0)
-    net.optimizer = Own(0.1)
+    net._numbers.optimizer = Own(0.1)
     with pytest.raises(TypeError, match=r"the optimizer cannot be saved: .*Own.* is none of cbp's optimizers"):
         modelfile.dumps(net)
 

@@ -244,7 +244,7 @@ def test_memory_maps(tmp_path, dtype):
     for mode in ("r", "c", "r+"):
         x, y = (np.load(path, mmap_mode=mode) for path in paths)
         assert everything(regressor(dtype), x, y) == expected
-        assert np.shares_memory(regressor(dtype)._data(x, y, None).x.array, x)
+        assert np.shares_memory(arrays.data(regressor(dtype)._model.form, x, y, None).x.array, x)
     assert np.array_equal(np.load(paths[0]), X.astype(dtype))
 
 
@@ -278,23 +278,23 @@ def test_one_sample_and_one_feature():
 def test_data_that_fit_are_not_copied(dtype):
     net = regressor(dtype)
     x, y, weight = X.astype(dtype), Y.astype(dtype), WEIGHT.astype(dtype)
-    data = net._data(x, y, weight)
+    data = arrays.data(net._model.form, x, y, weight)
     assert np.shares_memory(data.x.array, x)
     assert np.shares_memory(data.targets.array, y)
     assert np.shares_memory(data.weights, weight)
-    data = net._data(read_only(x), x[:, :2].copy(), None)
+    data = arrays.data(net._model.form, read_only(x), x[:, :2].copy(), None)
     assert data.x.array.flags.c_contiguous
     assert len(data.weights) == len(data.labels) == 0
-    assert np.shares_memory(net._data(x[5:9], y[5:9], None).x.array, x)
+    assert np.shares_memory(arrays.data(net._model.form, x[5:9], y[5:9], None).x.array, x)
     single = cbp.mlp([3, 1], dtype=dtype, seed=0)
-    assert np.shares_memory(single._data(x, weight, None).targets.array, weight)
+    assert np.shares_memory(arrays.data(single._model.form, x, weight, None).targets.array, weight)
     assert np.shares_memory(arrays.features("X", x.view(Subclass), (3,), net.dtype).array, x)
 
 
 def test_data_that_the_core_can_read_are_not_copied():
     net = regressor()
     for x in (X, strided(X.astype("f4")), X.astype("f4")[::-1], X.astype("f2"), np.abs(X).astype("u1"), X > 0):
-        source = net._data(x, Y, None).x
+        source = arrays.data(net._model.form, x, Y, None).x
         assert source.array.dtype == x.dtype
         assert np.shares_memory(source.array, x)
 
@@ -303,7 +303,7 @@ def test_data_that_the_core_cannot_read_are_copied_once():
     net = regressor()
     turned = np.asfortranarray(X), np.asfortranarray(X.astype("f4"))
     for x in (*turned, X.astype(">f4"), X.astype(np.longdouble), X.astype(object), unaligned(X.astype("f4"))):
-        converted = net._data(x, Y, None).x.array
+        converted = arrays.data(net._model.form, x, Y, None).x.array
         assert converted.dtype == np.float32
         assert converted.flags.c_contiguous
         assert not np.shares_memory(converted, x)

@@ -1,0 +1,99 @@
+"""The numbers of a network: how they start, whose optimizer's state they hold, and that they are finite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cbp.engine import check
+from cbp.engine.cpu import core as _core
+from cbp.engine.plan import Flat, Plan, aligned
+from cbp.engine.specs import Optimizer
+
+__all__ = ["Numbers"]
+
+
+@dataclass
+class Numbers:
+    """All numbers of a network that training changes.
+
+    Attributes
+    ----------
+    parameters, statistics : array
+        Padded: what is learned, and what the layers measure.
+    state : array, (slots, parameters)
+        Of ``optimizer``, padded as the parameters are.
+    optimizer : Optimizer or None
+    step, epoch : int
+        Updates that it made; epochs begun in the network's life.
+    """
+
+    parameters: Flat
+    state: Flat
+    statistics: Flat
+    optimizer: Optimizer | None = None
+    step: int = 0
+    epoch: int = 0
+
+    @classmethod
+    def zeros(cls, plan: Plan, dtype: np.dtype[Any]) -> Numbers:
+        """Room for the numbers of a plan."""
+        size = max(plan.size, 1)
+        return cls(aligned(size, dtype), np.zeros((0, size), dtype), aligned(max(plan.statistics_size, 1), dtype))
+
+    def start(self, plan: Plan, seed: int) -> None:
+        """Let every array start as its layer says; raises ValueError where that is not possible."""
+        dtype = self.parameters.dtype
+        views = {**plan.views(self.parameters), **plan.views(self.statistics, plan.statistics)}
+        for counter, (name, array) in enumerate({**plan.parameters, **plan.statistics}.items()):
+            def draw(distribution: str, count: int, counter: int = counter) -> npt.NDArray[np.float64]:
+                values = np.empty(count)
+                _core.draw(seed, _core.STREAMS["initial_weights"], counter, distribution, values)
+                return values
+
+            try:
+                views[name][...] = check.numbers("init", array.init(array.shape, draw, array.fans), dtype)
+            except ValueError as problem:
+                raise ValueError(f"layers[{name.partition('.')[0]}]: {problem}") from None
+
+    def hold(self, optimizer: Optimizer) -> None:
+        """Go on with the state of this optimizer, or begin it."""
+        if optimizer == self.optimizer:
+            return
+        slots, size = len(optimizer.slots), self.parameters.size
+        self.state = aligned(slots * size, self.parameters.dtype).reshape(slots, size)
+        self.step = 0
+        self.optimizer = optimizer
+
+    def hold_again(self, before: Numbers) -> None:
+        """Hold the state that was held ``before``."""
+        self.state, self.step, self.optimizer = before.state, before.step, before.optimizer
+
+    def copy(self) -> Numbers:
+        return Numbers(self.parameters.copy(), self.state.copy(), self.statistics.copy(), self.optimizer, self.step, self.epoch)
+
+    def assign(self, other: Numbers) -> None:
+        """Take over the values of other numbers with state of the same optimizer."""
+        self.parameters[:] = other.parameters
+        self.state[:] = other.state
+        self.statistics[:] = other.statistics
+        self.step, self.epoch = other.step, other.epoch
+
+    @property
+    def finite(self) -> bool:
+        arrays = self.parameters, self.state.reshape(-1), self.statistics
+        return all(_core.first_not_finite(array) < 0 for array in arrays)
+
+    def check(self, parameters: Mapping[str, Flat], statistics: Mapping[str, Flat]) -> None:
+        """Raise ValueError where training cannot begin: the user may write to ``parameters`` and ``statistics``, the views."""
+        for what, flat, views in ("parameters", self.parameters, parameters), ("statistics", self.statistics, statistics):
+            if _core.first_not_finite(flat) >= 0:
+                name = next(name for name, values in views.items() if not np.isfinite(values).all())
+                raise ValueError(f"{what}[{name!r}] holds a value that is not finite; training cannot mend that")
+        for name, values in statistics.items():
+            if name.endswith("variance") and values.min() < 0:
+                raise ValueError(f"statistics[{name!r}] holds a value below 0; training cannot mend that")
