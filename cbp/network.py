@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -20,11 +21,12 @@ from cbp.engine.model import Model
 from cbp.engine.numbers import Numbers
 from cbp.engine.online import Online
 from cbp.engine.runner import Runner, gradient, measure, predict, vector_jacobian
+from cbp.engine.snapshot import Snapshot, check_names, fill
 from cbp.engine.stream import Carried, Stream
 from cbp.errors import DivergedError
 from cbp.history import History
 from cbp.layers import Dense, Layer, stack
-from cbp.layers.base import brief
+from cbp.layers.base import blank, brief
 from cbp.losses import Loss
 from cbp.optimizers import Adam, Optimizer
 
@@ -389,17 +391,19 @@ class Network:
         :meth:`train_on_batch`. The network is not changed. ``print`` shows the trace, a notebook too; its ``to_html()`` is a
         page for a browser, its ``to_dict()`` has all numbers. ``help("cbp.trace")`` says how they are called.
         """
-        from cbp.trace import trace
+        from cbp.trace import trace  # here, not above: it would double the time that importing cbp takes
 
         chosen = None if optimizer is None else optimizers.get(optimizer)
-        return trace(self, x, y, optimizer=chosen, sample_weight=sample_weight, lengths=lengths)
+        return trace(self._present, x, y, optimizer=chosen, sample_weight=sample_weight, lengths=lengths,
+                     carried=self._carried.copy)
 
     # --- numbers --------------------------------------------------------------------------------------------------------------
 
     @property
     def optimizer(self) -> Optimizer | None:
         """The optimizer whose state the network holds; None before any training."""
-        return cast("Optimizer | None", self._numbers.optimizer)
+        optimizer: Optimizer | None = self._numbers.optimizer
+        return optimizer
 
     @property
     def step(self) -> int:
@@ -446,19 +450,58 @@ class Network:
 
     # --- files ----------------------------------------------------------------------------------------------------------------
 
+    def snapshot(self) -> Snapshot:
+        """A copy of this moment: the description, all arrays, the counters. What ``metadata`` nests is not copied.
+
+        Raises RuntimeError while another thread is training the network; saving, copying and pickling do too.
+        """
+        with self._copying, self._training:  # several threads may ask at once, while none trains
+            return self._present.copy()
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Network:
+        """A network of its own that trains on exactly as the one of :meth:`snapshot` would have.
+
+        Raises ValueError or TypeError where the snapshot describes no network, or its arrays are not those of its layers.
+        """
+        layers = stack.checked(snapshot.layers)
+        # Zeros spare the work of drawing weights that are replaced: orthogonal ones, if they are many, take minutes.
+        network = cls(snapshot.input_shape, [blank(layer) for layer in layers], loss=snapshot.loss, dtype=snapshot.dtype,
+                      seed=snapshot.seed, l1=snapshot.l1, l2=snapshot.l2)
+        network.layers = layers
+        network.metadata = copy(snapshot.metadata)
+        if snapshot.optimizer is not None:
+            network.set_optimizer(snapshot.optimizer)
+        fill("parameters", network.parameters, snapshot.parameters)
+        fill("statistics", network.statistics, snapshot.statistics)
+        check_names("optimizer_state", network.optimizer_state, snapshot.optimizer_state)
+        for slot, views in network.optimizer_state.items():
+            fill(f"optimizer_state[{slot!r}]", views, snapshot.optimizer_state[slot])
+        network._numbers.step = check.integer("step", snapshot.step, minimum=0)
+        network._numbers.epoch = check.integer("epoch", snapshot.epoch, minimum=0)
+        return network
+
+    @property
+    def _present(self) -> Snapshot:
+        """The network as it is and becomes: a snapshot whose arrays are the network's own."""
+        return Snapshot(
+            input_shape=self.input_shape, layers=self.layers, loss=self.loss, l1=self.l1, l2=self.l2, dtype=self.dtype.name,
+            seed=self.seed, optimizer=self.optimizer, metadata=self.metadata, parameters=self.parameters,
+            statistics=self.statistics, optimizer_state=self.optimizer_state, step=self.step, epoch=self.epoch)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network, its optimizer's state and the generator's position to one file; see :func:`cbp.load`.
 
         Raises RuntimeError while another thread is training the network; copying and pickling do too.
         """
-        from cbp import modelfile
+        from cbp import modelfile  # here, not above: a program that saves nothing need not wait for the import
 
-        modelfile.save(self, path)
+        modelfile.save(self.snapshot(), path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         from cbp import modelfile
 
-        return modelfile.loads, (modelfile.dumps(self),)
+        return _from_bytes, (modelfile.dumps(self.snapshot()),)
 
 
 def mlp(
@@ -493,4 +536,23 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     from cbp import modelfile  # here, not above: a program that loads nothing need not wait for the import
 
-    return modelfile.load(path)
+    return _built(modelfile.load(path), path)
+
+
+def _from_bytes(data: bytes) -> Network:
+    """The network that was pickled or copied as these bytes of a model file."""
+    from cbp import modelfile
+
+    return _built(modelfile.loads(data), None)
+
+
+def _built(snapshot: Snapshot, path: str | os.PathLike[str] | None) -> Network:
+    """The network that a file, or bytes, describe; raises ModelFileError where that is none."""
+    from cbp import modelfile
+
+    try:
+        return Network.from_snapshot(snapshot)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise modelfile.refusal(path, f"describes no network: {problem}") from None
+    except MemoryError as problem:
+        raise modelfile.refusal(path, f"describes a network that needs more memory than there is: {problem}") from None

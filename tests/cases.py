@@ -6,7 +6,9 @@ import facts
 import numpy as np
 
 import cbp
+from cbp import modelfile
 from cbp.engine import plan
+from cbp.network import _from_bytes
 
 LOSSES = tuple(facts.LOSSES)
 OUTPUTS = {loss: tuple(name for name, activation in facts.ACTIVATIONS.items() if facts.suits(row, activation))
@@ -128,3 +130,12 @@ def layer_data(net, rows, seed=5):
     w = rng.choice([0.0, 1.0, 2.5], size=rows)
     w[:2] = 0, 1
     return x, y, w
+
+
+def dumps(net):
+    """The bytes of a network's model file."""
+    return modelfile.dumps(net.snapshot())
+
+
+loads = _from_bytes
+"""The network of such bytes."""

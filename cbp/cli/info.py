@@ -10,8 +10,7 @@ from cbp.cli import scores
 from cbp.cli.columns import METADATA, Category, Encoding
 from cbp.cli.output import aligned, emit, emit_json
 from cbp.cli.table import listed
-from cbp.modelfile import load
-from cbp.network import Network
+from cbp.network import Network, load
 
 __all__ = ["info"]
 

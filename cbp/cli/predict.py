@@ -15,8 +15,7 @@ from cbp.cli.columns import METADATA, Encoding, Label, significant
 from cbp.cli.output import UsageError, check_output, emit_file, emit_json, say, write_file
 from cbp.cli.table import Table, counted, listed
 from cbp.errors import ModelFileError
-from cbp.modelfile import load
-from cbp.network import Network
+from cbp.network import Network, load
 
 __all__ = ["encode", "load_model", "predict"]
 

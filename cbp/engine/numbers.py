@@ -35,7 +35,7 @@ class Numbers:
     parameters: Flat
     state: Flat
     statistics: Flat
-    optimizer: Optimizer | None = None
+    optimizer: Any = None
     step: int = 0
     epoch: int = 0
 

@@ -1,4 +1,4 @@
-"""Model files: a network in one file, as ``docs/model-file.md`` describes it.
+"""Model files: a snapshot of a network in one file, as ``docs/model-file.md`` describes it.
 
 A safetensors container (``container.py``) carries the numbers, a description in canonical JSON (``description.py``)
 everything else. The same network always gives the same bytes. Nothing in a file is executed. What a file claims is
@@ -17,14 +17,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from cbp.engine.snapshot import Snapshot
 from cbp.errors import ModelFileError
-from cbp.layers.base import blank
 from cbp.modelfile import container, files
 from cbp.modelfile.description import Description, state_name
-from cbp.network import Network
 from cbp.optimizers import OPTIMIZERS
 
-__all__ = ["dumps", "load", "loads", "save"]
+__all__ = ["dumps", "load", "loads", "refusal", "save"]
 
 _NOT_NEGATIVE = tuple(state_name(slot, "") for kind in OPTIMIZERS.values() for slot in kind.not_negative)
 """What the names of means and sums of squares begin with; a layer's end in ``.variance``."""
@@ -33,16 +32,15 @@ _LONGEST_MESSAGE = 400
 Array = npt.NDArray[Any]
 
 
-def save(network: Network, path: str | os.PathLike[str]) -> None:
-    """Write a network, with its optimizer's state, to a file that :func:`load` reads.
+def save(snapshot: Snapshot, path: str | os.PathLike[str]) -> None:
+    """Write a snapshot to a file that :func:`load` reads.
 
     The file appears, or replaces another, as a whole or not at all, even if the process is killed meanwhile. A symbolic
     link is followed. An array given as ``init`` is not kept: the loaded layer has its default initializer.
 
     Parameters
     ----------
-    network : Network
-        The network; nothing of it changes.
+    snapshot : Snapshot
     path : str or os.PathLike
         The file, by convention ``....cbp``. Its folder must exist.
 
@@ -54,11 +52,11 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     OSError
         The file cannot be written (no such folder, no permission, disk full). What was there before is still there.
     """
-    files.replace(files.name_of(path), _encode(network))
+    files.replace(files.name_of(path), _encode(snapshot))
 
 
-def load(path: str | os.PathLike[str]) -> Network:
-    """Read the network that :func:`save` wrote; it trains on exactly as the saved one would have.
+def load(path: str | os.PathLike[str]) -> Snapshot:
+    """Read what :func:`save` wrote.
 
     Parameters
     ----------
@@ -77,50 +75,51 @@ def load(path: str | os.PathLike[str]) -> Network:
         with files.open_regular(name) as (file, size):
             return _decode(file, size)
     except ModelFileError as problem:
-        raise _named(name, problem) from None
+        raise refusal(name, problem) from None
 
 
-def dumps(network: Network) -> bytes:
+def dumps(snapshot: Snapshot) -> bytes:
     """The bytes that :func:`save` would write; raises as it does."""
-    return b"".join(_encode(network))
+    return b"".join(_encode(snapshot))
 
 
-def loads(data: bytes) -> Network:
-    """The network of such bytes; raises ModelFileError as :func:`load` does."""
+def loads(data: bytes) -> Snapshot:
+    """What such bytes hold; raises ModelFileError as :func:`load` does."""
     try:
         return _decode(io.BytesIO(data), len(data))
     except ModelFileError as problem:
-        raise _named("model data", problem) from None
+        raise refusal(None, problem) from None
 
 
-def _named(name: str, problem: ModelFileError) -> ModelFileError:
-    """The same error with the name of the file, cut to a readable length: a hostile file chooses what is quoted."""
-    text = str(problem)
+def refusal(path: str | os.PathLike[str] | None, problem: object) -> ModelFileError:
+    """The error for a file, or for bytes, with its name, cut to a readable length: a hostile file chooses what is quoted."""
+    text, name = str(problem), "model data" if path is None else files.name_of(path)
     return ModelFileError(f"{name}: {text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + '...'}")
 
 
-def _encode(network: Network) -> tuple[bytes, bytearray]:
-    """Header and data of the network's file, of one moment: several threads may ask, while none trains."""
-    with network._copying, network._training:
-        description = Description.of(network)
-        arrays = _arrays_of(network)
-        if problem := _wrong_value(arrays):
-            raise ValueError(f"the network cannot be saved: {problem}{_remedy(network, problem.split()[0])}")
-        text = description.to_json()
-        data = container.pack(arrays, description.dtype)
-    metadata = {"cbp": text, "crc32": _checksum(text, [data])}
-    header = container.write_header(metadata, description.shapes(), description.dtype)
+def _encode(snapshot: Snapshot) -> list[bytes | memoryview]:
+    """Header and data of a file, the data without copying where it lies as files have it."""
+    description = Description.of(snapshot)
+    arrays = _arrays_of(snapshot)
+    if problem := _wrong_value(arrays):
+        raise ValueError(f"the network cannot be saved: {problem}{_remedy(snapshot, problem.split()[0])}")
+    text, shapes = description.to_json(), description.shapes()
+    if {name: array.shape for name, array in arrays.items()} != shapes:
+        raise ValueError("the network cannot be saved: its arrays are not those of its layers")
+    data = [container.raw(array, description.dtype) for array in arrays.values()]
+    metadata = {"cbp": text, "crc32": _checksum(text, data)}
+    header = container.write_header(metadata, shapes, description.dtype)
     try:  # whatever would be refused when it is loaded is refused now, while the network still exists
-        _read_header(io.BytesIO(header), len(header) + len(data))
-    except ModelFileError as refusal:
-        raise ValueError(f"the network cannot be saved: {refusal}") from None
-    return header, data
+        _read_header(io.BytesIO(header), len(header) + sum(map(len, data)))
+    except ModelFileError as refused:
+        raise ValueError(f"the network cannot be saved: {refused}") from None
+    return [header, *data]
 
 
-def _arrays_of(network: Network) -> dict[str, Array]:
-    """Views of all numbers of a network, by their names in a file."""
-    arrays = {**network.parameters, **network.statistics}
-    for slot, state in network.optimizer_state.items():
+def _arrays_of(snapshot: Snapshot) -> dict[str, Array]:
+    """All arrays of a network, by their names in a file."""
+    arrays = {**snapshot.parameters, **snapshot.statistics}
+    for slot, state in snapshot.optimizer_state.items():
         arrays |= {state_name(slot, name): array for name, array in state.items()}
     return arrays
 
@@ -135,15 +134,15 @@ def _wrong_value(arrays: Mapping[str, Array]) -> str:
     return ""
 
 
-def _remedy(network: Network, name: str) -> str:
+def _remedy(snapshot: Snapshot, name: str) -> str:
     """How a network gets rid of what is wrong with an array; nothing is said of weights, which are the user's."""
-    if name in network.statistics:
+    if name in snapshot.statistics:
         return f"; network.statistics[{name!r}][:] = 1 mends that"
     return "; set_optimizer gives a fresh state" if name.startswith("optimizer.") else ""
 
 
-def _decode(file: BinaryIO, size: int) -> Network:
-    """Read a network; ``size`` is that of the whole file."""
+def _decode(file: BinaryIO, size: int) -> Snapshot:
+    """Read a snapshot; ``size`` is that of the whole file."""
     header, description, starts = _read_header(file, size)
     data = memoryview(file.read(header.size))
     if len(data) < header.size:
@@ -157,7 +156,7 @@ def _decode(file: BinaryIO, size: int) -> Network:
         raise ModelFileError("damaged: the checksum does not fit the content")
     if problem := _wrong_value(arrays):
         raise ModelFileError(problem)
-    return _build(description, arrays)
+    return description.snapshot(arrays)
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[container.Header, Description, dict[str, int]]:
@@ -169,33 +168,9 @@ def _read_header(file: BinaryIO, size: int) -> tuple[container.Header, Descripti
     return header, description, container.locate(header, description.shapes(), description.dtype)
 
 
-def _checksum(text: str, arrays: Iterable[bytearray | memoryview]) -> str:
+def _checksum(text: str, arrays: Iterable[memoryview]) -> str:
     """CRC-32 of the description and of the arrays in the network's order, as eight hexadecimal digits."""
     checksum = zlib.crc32(text.encode())
     for array in arrays:
         checksum = zlib.crc32(array, checksum)
     return f"{checksum:08x}"
-
-
-def _build(description: Description, arrays: Mapping[str, Array]) -> Network:
-    """The network with these arrays, which are copied."""
-    # Zeros spare the work of drawing weights that are replaced: orthogonal ones, if they are many, take minutes.
-    layers = [blank(layer) for layer in description.layers]
-    try:
-        network = Network(
-            description.inputs, layers, loss=description.loss, dtype=description.dtype, seed=description.seed,
-            l1=description.l1, l2=description.l2,
-        )  # fmt: skip
-    except (TypeError, ValueError, OverflowError) as problem:
-        raise ModelFileError(f"describes no network: {problem}") from None
-    except MemoryError as problem:
-        raise ModelFileError(f"describes a network that needs more memory than there is: {problem}") from None
-    network.layers = description.layers
-    network.metadata = description.metadata
-    if description.optimizer is not None:
-        network.set_optimizer(description.optimizer)
-    for name, view in _arrays_of(network).items():
-        view[...] = arrays[name]
-    network._numbers.step = description.step
-    network._numbers.epoch = description.epoch
-    return network

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cbp.errors import ModelFileError
 from cbp.modelfile import canonical_json
 
-__all__ = ["DTYPES", "HEADER_LIMIT", "Header", "data_size", "locate", "pack", "read_header", "write_header"]
+__all__ = ["DTYPES", "HEADER_LIMIT", "Header", "data_size", "locate", "raw", "read_header", "write_header"]
 
 HEADER_LIMIT = 16 * 2**20
 """Bytes that a header may have; the format itself allows 100 MB."""
@@ -42,16 +42,9 @@ def data_size(shapes: Shapes, dtype: str) -> int:
     return sum(map(prod, shapes.values())) * np.dtype(dtype).itemsize
 
 
-def pack(arrays: Mapping[str, npt.NDArray[Any]], dtype: str) -> bytearray:
-    """The arrays' numbers one after the other, little-endian, in C order whatever their strides are."""
-    packed = bytearray(data_size({name: array.shape for name, array in arrays.items()}, dtype))
-    kind = np.dtype(dtype).newbyteorder("<")
-    start = 0
-    for array in arrays.values():
-        view = np.frombuffer(packed, kind, array.size, start)
-        view.reshape(array.shape)[...] = array
-        start += view.nbytes
-    return packed
+def raw(array: npt.NDArray[Any], dtype: str) -> memoryview:
+    """The bytes of an array: its numbers little-endian, in C order whatever its strides are."""
+    return np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<")).reshape(-1).view(np.uint8).data
 
 
 def write_header(metadata: Mapping[str, str], shapes: Shapes, dtype: str) -> bytes:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from cbp.engine import check
+from cbp.engine.snapshot import Array, Snapshot
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
 from cbp.layers import LAYERS, Layer
@@ -18,9 +19,6 @@ from cbp.layers.base import parts
 from cbp.losses import LOSSES, Loss
 from cbp.modelfile import canonical_json, container
 from cbp.optimizers import OPTIMIZERS, Optimizer
-
-if TYPE_CHECKING:
-    from cbp.network import Network
 
 __all__ = ["FORMAT", "Description"]
 
@@ -34,7 +32,7 @@ Spec = TypeVar("Spec")
 
 @dataclass(frozen=True)
 class Description:
-    """What :class:`cbp.Network` has under the same names; ``inputs`` is its input shape."""
+    """What a snapshot has under the same names, but its arrays; ``inputs`` is its input shape."""
 
     inputs: tuple[int, ...]
     layers: tuple[Layer, ...]
@@ -49,16 +47,27 @@ class Description:
     metadata: dict[str, Any]
 
     @classmethod
-    def of(cls, network: Network) -> Description:
+    def of(cls, snapshot: Snapshot) -> Description:
         """The description of a network; raises TypeError or ValueError for what a file cannot hold."""
-        for index, layer in enumerate(network.layers):
+        for index, layer in enumerate(snapshot.layers):
             if other := next((part for part in parts(layer) if type(part) not in LAYERS.values()), None):
                 raise TypeError(f"layer {index} cannot be saved: {type(other).__name__} is none of cbp's layers")
-        if type(network.optimizer) not in (*OPTIMIZERS.values(), type(None)):
-            raise TypeError(f"the optimizer cannot be saved: {network.optimizer!r} is none of cbp's optimizers")
-        canonical_json.check(network.metadata, "metadata", canonical_json.MAX_DEPTH - 1)
-        same = {name: getattr(network, name) for name in cls.__dataclass_fields__ if name not in ("inputs", "dtype")}
-        return cls(inputs=network.input_shape, dtype=network.dtype.name, **same)
+        if type(snapshot.optimizer) not in (*OPTIMIZERS.values(), type(None)):
+            raise TypeError(f"the optimizer cannot be saved: {snapshot.optimizer!r} is none of cbp's optimizers")
+        canonical_json.check(snapshot.metadata, "metadata", canonical_json.MAX_DEPTH - 1)
+        return cls(inputs=snapshot.input_shape, **{name: getattr(snapshot, name) for name in _SAME})
+
+    def snapshot(self, arrays: Mapping[str, Array]) -> Snapshot:
+        """The network with these arrays, by the names that they have in a file."""
+        parameters, statistics = self._shapes()
+        slots = () if self.optimizer is None else self.optimizer.slots
+        return Snapshot(
+            input_shape=self.inputs,
+            parameters={name: arrays[name] for name in parameters},
+            statistics={name: arrays[name] for name in statistics},
+            optimizer_state={slot: {name: arrays[state_name(slot, name)] for name in parameters} for slot in slots},
+            **{name: getattr(self, name) for name in _SAME},
+        )
 
     def to_json(self) -> str:
         described = _fields(self)
@@ -108,6 +117,13 @@ class Description:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every array of the network, in the order of the file."""
+        parameters, statistics = self._shapes()
+        slots = () if self.optimizer is None else self.optimizer.slots
+        states = {state_name(slot, name): size for slot in slots for name, size in parameters.items()}
+        return parameters | statistics | states
+
+    def _shapes(self) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+        """Of the parameters and of the statistics."""
         parameters: dict[str, tuple[int, ...]] = {}
         statistics: dict[str, tuple[int, ...]] = {}
         shape = self.inputs
@@ -116,9 +132,10 @@ class Description:
             parameters |= {f"{index}.{name}": array.shape for name, array in layer.parameters(shape).items()}
             statistics |= {f"{index}.{name}": array.shape for name, array in layer.statistics(shape).items()}
             shape = output
-        slots = () if self.optimizer is None else self.optimizer.slots
-        states = {state_name(slot, name): size for slot in slots for name, size in parameters.items()}
-        return parameters | statistics | states
+        return parameters, statistics
+
+
+_SAME = [field.name for field in fields(Description) if field.name != "inputs"]
 
 
 def state_name(slot: str, parameter: str) -> str:

@@ -54,7 +54,7 @@ def _kind(status: os.stat_result) -> str:
     return kinds.get(stat.S_IFMT(status.st_mode), "a device")
 
 
-def replace(path: str, parts: Sequence[bytes | bytearray]) -> None:
+def replace(path: str, parts: Sequence[bytes | memoryview]) -> None:
     """Write ``parts`` one after the other to ``path``: whoever opens it finds the old content or the new, all of it.
 
     The content goes to a temporary file in the same folder, is flushed to the disk, read back and compared, and takes
@@ -113,7 +113,7 @@ def _target(path: str) -> tuple[str, os.stat_result | None]:
     return target, status
 
 
-def _write(temporary: str, parts: Sequence[bytes | bytearray], old: os.stat_result | None, path: str) -> None:
+def _write(temporary: str, parts: Sequence[bytes | memoryview], old: os.stat_result | None, path: str) -> None:
     # The mode is given at creation: a private file's new content is at no time open to others.
     mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o777
     try:
@@ -133,7 +133,7 @@ def _write(temporary: str, parts: Sequence[bytes | bytearray], old: os.stat_resu
         os.fsync(file.fileno())
 
 
-def _compare(temporary: str, parts: Sequence[bytes | bytearray]) -> None:
+def _compare(temporary: str, parts: Sequence[bytes | memoryview]) -> None:
     """Raise OSError unless the file holds exactly ``parts``."""
     with open(temporary, "rb") as file:
         for part in parts:

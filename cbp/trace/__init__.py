@@ -27,18 +27,20 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from cbp import optimizers
+from cbp import losses, optimizers
 from cbp.engine import check
+from cbp.engine.arrays import Form
+from cbp.engine.snapshot import Snapshot
 from cbp.errors import DivergedError
-from cbp.layers import Dense
+from cbp.layers import Dense, stack
 from cbp.losses import Loss
-from cbp.network import Network
 from cbp.optimizers import Optimizer
 from cbp.trace import html, text
 from cbp.trace.formulas import Limits
-from cbp.trace.reading import Plain, Sample, read_network, read_samples, rule_of_step, terms_of
+from cbp.trace.reading import Carried, Plain, Sample, read_network, read_samples, rule_of_step, terms_of
 from cbp.trace.records import Layer, Parameter, Row, Statistic, Term, Unit, Use, fields_dict, parameter_dict, row_dict
 from cbp.trace.step import Goal, Made, forward, layers_of, loss_of, penalty_of, row_of, statistics_of, step_of
 
@@ -182,17 +184,18 @@ def _checked(limits: Limits) -> Limits:
 
 
 def trace(
-    network: Network, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: Optimizer | str | None = None,
-    sample_weight: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None,
+    network: Snapshot, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: Optimizer | str | None = None,
+    sample_weight: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None, carried: Carried | None = None,
 ) -> Trace:  # fmt: skip
-    """Trace one training step of ``network`` on ``x`` and ``y``, without changing the network.
+    """Trace one training step of a snapshot ``network`` on ``x`` and ``y``.
 
     The arithmetic is Python's, in double precision; for a float32 network the last digits therefore differ from those
     that the network computes itself.
 
     Parameters
     ----------
-    network : Network
+    network : Snapshot
+        What ``cbp.Network.snapshot`` gives.
     x : array_like
         One row, of the shape ``network.input_shape`` such as (features,), (time, features) or (height, width, channels), or a
         batch (rows, *input_shape).
@@ -206,6 +209,8 @@ def trace(
         Weight of the row or rows, 0 or above.
     lengths : array_like of int, optional
         How many time steps of the row or rows count.
+    carried : callable, optional
+        From a number of rows to the state that they go on from in stateful layers; without it they begin at 0.
 
     Returns
     -------
@@ -218,13 +223,14 @@ def trace(
     DivergedError
         A number of the step is not finite.
     """
-    samples = read_samples(network, x, y, sample_weight, lengths)
-    terms = terms_of(network._plan) * len(samples) + 2 * network._plan.count
+    plan, dtype = stack.plan(network.layers, network.input_shape), np.dtype(network.dtype)
+    samples = read_samples(Form.of(plan, network.loss, dtype), x, y, sample_weight, lengths)
+    terms = terms_of(plan) * len(samples) + 2 * plan.count
     if terms > MOST_TERMS:
         raise ValueError(f"x: a trace keeps every number and product of a step, some {terms:,} for {len(samples)} row(s) of "
                          f"this network; at most {MOST_TERMS:,} are possible. Trace fewer rows, or a smaller network")
     spec, state, step = rule_of_step(network, optimizer)
-    net = read_network(network, samples, step)
+    net = read_network(network, samples, step, carried or (lambda rows: np.zeros((rows, plan.carry))))
     total = sum(sample.weight for sample in samples)
     shares = [sample.weight / total for sample in samples]
     made, goals = _passed(net, net.values, samples, read=True)
@@ -246,7 +252,7 @@ def trace(
         )
     return Trace(
         tuple(rows), tuple(parameters), loss_before, loss_after, penalty_before, penalty_after,
-        spec, step, tuple(net.names), net.loss, net.l1, net.l2, str(network.dtype), net.input_shape, made.coupled,
+        spec, step, tuple(net.names), net.loss, net.l1, net.l2, network.dtype, net.input_shape, made.coupled,
         tuple(statistics_of(net, made.graph)),
     )  # fmt: skip
 
@@ -273,6 +279,8 @@ def worked_example() -> Trace:
 
     Gradient descent at rate 0.1 on the row x = (0, 0), y = 0; see docs/worked-example.md.
     """
-    network = Network(2, [Dense(3), Dense(1)], loss="half_squared_error", dtype="float64", seed=0)
-    network.set_vector([1.0] * 13)
+    layers = Dense(3), Dense(1)
+    parameters = {name: np.ones(parameter.shape) for name, parameter in stack.plan(layers, (2,)).parameters.items()}
+    network = Snapshot(input_shape=(2,), layers=layers, loss=losses.get("half_squared_error"), dtype="float64", seed=0,
+                       parameters=parameters)
     return trace(network, [0.0, 0.0], 0.0, optimizer=optimizers.SGD(0.1))

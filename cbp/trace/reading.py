@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cbp import optimizers
 from cbp.engine import arrays
 from cbp.engine.cpu import core as _core
+from cbp.engine.plan import Plan
+from cbp.engine.snapshot import Snapshot
 from cbp.layers import Dense, Embedding, Flatten, Layer, Reshape
 from cbp.losses import Loss
 from cbp.optimizers import Optimizer
@@ -20,14 +22,12 @@ from cbp.trace.layers.scope import Draws, Given, indices
 from cbp.trace.names import value_name
 from cbp.trace.rules import TINY, Constants
 
-if TYPE_CHECKING:
-    from cbp.engine.plan import Plan
-    from cbp.network import Network
-
 _RECURRENT = [_core.OPS[name] for name in ("rnn", "lstm", "gru")]
 
 Numbers = list[float]
 Shape = tuple[int, ...]
+Carried = Callable[[int], arrays.Array]
+"""The state that so many rows of stateful layers go on from."""
 
 
 class Sample(NamedTuple):
@@ -69,18 +69,18 @@ def terms_of(plan: Plan) -> int:
     return total
 
 
-def read_samples(network: Network, x: Any, y: Any, sample_weight: Any, lengths: Any) -> list[Sample]:
+def read_samples(form: arrays.Form, x: Any, y: Any, sample_weight: Any, lengths: Any) -> list[Sample]:
     """The rows that are given, checked and rounded as the network itself does it."""
-    if _is_one_row(x, y, network.input_shape, network.output_shape):
+    if _is_one_row(x, y, form.inputs, form.outputs):
         x, y = (value[np.newaxis] if isinstance(value, np.ndarray) else [value] for value in (x, y))
         sample_weight, lengths = (None if given is None else np.reshape(given, -1) for given in (sample_weight, lengths))
-    data = arrays.data(network._model.form, x, y, sample_weight, lengths, ("x", "y", "sample_weight", "lengths"))
-    rows = data.x.array.astype(network.dtype).tolist()
+    data = arrays.data(form, x, y, sample_weight, lengths, ("x", "y", "sample_weight", "lengths"))
+    rows = data.x.array.astype(form.dtype).tolist()
     if data.labels.size:
-        width, labels = network.output_shape[-1], data.labels.reshape(len(rows), -1).tolist()
+        width, labels = form.outputs[-1], data.labels.reshape(len(rows), -1).tolist()
         targets = [[float(label == k) for label in places for k in range(width)] for places in labels]
     else:
-        targets = data.targets.array.astype(network.dtype).tolist()
+        targets = data.targets.array.astype(form.dtype).tolist()
     weights = data.weights.tolist() or [1.0] * len(rows)
     counted = data.lengths.tolist() or [None] * len(rows)
     return [Sample(*row) for row in zip(rows, targets, weights, counted, strict=True)]
@@ -98,7 +98,7 @@ def _is_one_row(x: Any, y: Any, input_shape: Shape, output_shape: Shape) -> bool
     return bool(shape == input_shape)
 
 
-def read_network(network: Network, samples: Sequence[Sample], step: int) -> Plain:
+def read_network(network: Snapshot, samples: Sequence[Sample], step: int, carried: Carried) -> Plain:
     """The network with its numbers as lists."""
     first = 0
     places = {}
@@ -116,21 +116,21 @@ def read_network(network: Network, samples: Sequence[Sample], step: int) -> Plai
         places=places,
         values=[value for array in network.parameters.values() for value in array.reshape(-1).tolist()],
         loss=network.loss,
-        constants=Constants(network.loss, TINY[network.dtype.name]),
+        constants=Constants(network.loss, TINY[network.dtype]),
         l1=float(network.l1),
         l2=float(network.l2),
-        given=_given(network, samples, step),
+        given=_given(network, samples, step, carried),
     )
 
 
-def _given(network: Network, samples: Sequence[Sample], step: int) -> Given:
+def _given(network: Snapshot, samples: Sequence[Sample], step: int, carried: Carried) -> Given:
     """What else the step depends on."""
     return Given(
         weights=[sample.weight for sample in samples],
         lengths=[sample.length for sample in samples if sample.length is not None] or None,
         draws=Draws(network.seed, network.epoch, step - 1),
         statistics={name: array.tolist() for name, array in network.statistics.items()},
-        carried=network._carried.copy(len(samples)).tolist(),
+        carried=carried(len(samples)).tolist(),
     )
 
 
@@ -139,7 +139,7 @@ def _is_penalised(name: str) -> bool:
     return name.rpartition(".")[2] in ("weight", "recurrent", "depthwise", "pointwise")
 
 
-def _tags(network: Network) -> tuple[list[str], list[str]]:
+def _tags(network: Snapshot) -> tuple[list[str], list[str]]:
     """Layers are told apart by their number, in the names of units where several hidden layers have units, in those of
     parameters where several layers have parameters with names of their own."""
     shapes = [network.input_shape]
@@ -157,7 +157,7 @@ def _tags(network: Network) -> tuple[list[str], list[str]]:
     return tags, ["" if sum(named) == 1 else str(k + 1) for k in range(len(named))]
 
 
-def rule_of_step(network: Network, optimizer: Optimizer | str | None) -> tuple[Optimizer, dict[str, Numbers], int]:
+def rule_of_step(network: Snapshot, optimizer: Optimizer | str | None) -> tuple[Optimizer, dict[str, Numbers], int]:
     """The optimizer, its state as ``[slot][number of the parameter]`` (empty: all 0), and the number of the step."""
     current = network.optimizer
     spec = optimizers.get(optimizer) if optimizer is not None else current or optimizers.Adam(1e-3)

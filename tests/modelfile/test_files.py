@@ -16,9 +16,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cases import dumps
 
 import cbp
-from cbp import modelfile
 
 
 def network(number=0):
@@ -28,7 +28,7 @@ def network(number=0):
 
 
 NET = network()
-DATA = modelfile.dumps(NET)
+DATA = dumps(NET)
 
 
 # Writing
@@ -48,7 +48,7 @@ def test_a_path_may_be_anything_that_names_a_file(kind, tmp_path, monkeypatch):
     net = network()
     for path in ("net.cbp", tmp_path / "ä b.cbp"):
         net.save(kind(path))
-        assert modelfile.dumps(cbp.load(kind(path))) == DATA
+        assert dumps(cbp.load(kind(path))) == DATA
 
 
 @pytest.mark.parametrize("path", [3, None, 1.5, ["net.cbp"]])

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
-from cases import ALL_LOSSES, ALL_OPTIMIZERS, targets
+from cases import ALL_LOSSES, ALL_OPTIMIZERS, dumps, loads, targets
 from cases import LAYERS as LAYER_CASES
 from places import ROOT
 
 import cbp
-from cbp import initializers, layers, losses, modelfile
+from cbp import initializers, layers, losses
 
 
 def trained(loss="cross_entropy", optimizer=None, dtype="float32", hidden="tanh", epochs=3):
@@ -66,7 +66,7 @@ def test_training_goes_on_after_loading_as_if_it_had_not_stopped(optimizer, dtyp
 @pytest.mark.parametrize("name", ALL_LOSSES)
 def test_every_loss_is_kept(name, dtype):
     net, X, _ = trained(ALL_LOSSES[name], dtype=dtype)
-    loaded = modelfile.loads(modelfile.dumps(net))
+    loaded = loads(dumps(net))
     assert_same(loaded, net)
     assert np.array_equal(loaded.predict(X), net.predict(X))
 
@@ -74,7 +74,7 @@ def test_every_loss_is_kept(name, dtype):
 @pytest.mark.parametrize("hidden", facts.ACTIVATIONS)
 def test_every_activation_is_kept(hidden):
     net, X, _ = trained(hidden=hidden, epochs=0)
-    loaded = modelfile.loads(modelfile.dumps(net))
+    loaded = loads(dumps(net))
     assert_same(loaded, net)
     assert np.array_equal(loaded.predict(X), net.predict(X))
 
@@ -82,7 +82,7 @@ def test_every_activation_is_kept(hidden):
 def test_an_untrained_network_has_no_optimizer_and_keeps_its_first_weights():
     net, _, _ = trained(epochs=0)
     assert net.optimizer is None
-    loaded = modelfile.loads(modelfile.dumps(net))
+    loaded = loads(dumps(net))
     assert_same(loaded, net)
     assert loaded.optimizer is None
 
@@ -90,20 +90,20 @@ def test_an_untrained_network_has_no_optimizer_and_keeps_its_first_weights():
 @pytest.mark.parametrize("init", [*initializers.INITIALIZERS, 0.25, -0.0])
 def test_initializers_are_kept(init):
     net = cbp.Network(4, [cbp.Dense(3, init=init)], loss="mean_squared_error")
-    assert_same(modelfile.loads(modelfile.dumps(net)), net)
+    assert_same(loads(dumps(net)), net)
 
 
 def test_an_array_given_as_initializer_is_not_kept_but_the_weights_are():
     net = cbp.Network(2, [cbp.Dense(2, "relu", init=[[1, 2], [3, 4]])], loss="mean_squared_error")
-    loaded = modelfile.loads(modelfile.dumps(net))
+    loaded = loads(dumps(net))
     assert loaded.layers == (cbp.Dense(2, "relu"),)
     assert loaded.parameters["0.weight"].tolist() == [[1, 2], [3, 4]]
-    assert modelfile.dumps(loaded) == modelfile.dumps(net)
+    assert dumps(loaded) == dumps(net)
 
 
 def test_the_bend_of_the_huber_loss_is_kept():
     net = cbp.Network(2, [cbp.Dense(1)], loss=losses.huber(0.1))
-    assert modelfile.loads(modelfile.dumps(net)).loss == losses.huber(0.1)
+    assert loads(dumps(net)).loss == losses.huber(0.1)
 
 
 def test_an_optimizer_of_another_kind_is_refused():
@@ -113,7 +113,7 @@ def test_an_optimizer_of_another_kind_is_refused():
     net, _, _ = trained(epochs=0)
     net._numbers.optimizer = Own(0.1)
     with pytest.raises(TypeError, match=r"the optimizer cannot be saved: .*Own.* is none of cbp's optimizers"):
-        modelfile.dumps(net)
+        dumps(net)
 
 
 def test_metadata_is_kept():
@@ -125,7 +125,7 @@ def test_metadata_is_kept():
         "deep": {"": None, "yes": True},
     }
     net.metadata.update(data)
-    loaded = modelfile.loads(modelfile.dumps(net))
+    loaded = loads(dumps(net))
     assert loaded.metadata == data
     loaded.metadata["names"].append("more")
     assert net.metadata == data
@@ -139,7 +139,7 @@ def test_a_network_of_some_megabytes(tmp_path):
 
 
 def test_loaded_weights_can_be_changed():
-    net = modelfile.loads(modelfile.dumps(trained()[0]))
+    net = loads(dumps(trained()[0]))
     net.parameters["0.weight"][0, 0] = 7
     net.optimizer_state["mean"]["0.weight"][0, 0] = 7
     assert net.get_vector()[0] == 7
@@ -148,11 +148,11 @@ def test_loaded_weights_can_be_changed():
 @pytest.mark.parametrize("copier", [copy.deepcopy, copy.copy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_copies_are_equal_and_independent(copier):
     net, X, y = trained()
-    before = modelfile.dumps(net)
+    before = dumps(net)
     other = copier(net)
     assert_same(other, net)
     other.fit(X, y, epochs=1)
-    assert modelfile.dumps(net) == before
+    assert dumps(net) == before
 
 
 # The bytes
@@ -165,8 +165,8 @@ def test_the_same_network_gives_the_same_bytes(tmp_path):
     again.metadata.update(a={"c": 2, "d": 1}, b=1)
     net.save(tmp_path / "net.cbp")
     data = (tmp_path / "net.cbp").read_bytes()
-    assert modelfile.dumps(net) == modelfile.dumps(again) == data
-    assert modelfile.dumps(modelfile.loads(data)) == data
+    assert dumps(net) == dumps(again) == data
+    assert dumps(loads(data)) == data
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -190,20 +190,20 @@ def test_the_safetensors_package_reads_the_same_numbers(dtype, tmp_path):
 
 def test_a_file_written_in_another_order_is_read():
     net, _, _ = trained()
-    data = modelfile.dumps(net)
+    data = dumps(net)
     arrays = safetensors.numpy.load(data)
     size = struct.unpack("<Q", data[:8])[0]
     metadata = json.loads(data[8 : 8 + size])["__metadata__"]
     rewritten = safetensors.numpy.save(arrays, {**metadata, "other": "program"})
     assert rewritten != data
-    assert_same(modelfile.loads(rewritten), net)
+    assert_same(loads(rewritten), net)
 
 
 def test_numbers_begin_at_a_multiple_of_eight():
     for length in range(9):
         net = cbp.Network(2, [cbp.Dense(1)], loss="mean_squared_error")
         net.metadata["x"] = "x" * length
-        assert struct.unpack("<Q", modelfile.dumps(net)[:8])[0] % 8 == 0
+        assert struct.unpack("<Q", dumps(net)[:8])[0] % 8 == 0
 
 
 # What cannot be saved
@@ -228,7 +228,7 @@ def test_a_negative_variance_is_refused():
     net, _, _ = trained()
     net.optimizer_state["variance"]["2.bias"][1] = -1
     with pytest.raises(ValueError, match=r"optimizer\.variance\.2\.bias holds a value below 0; set_optimizer"):
-        modelfile.dumps(net)
+        dumps(net)
 
 
 def test_a_negative_running_variance_is_refused(tmp_path):
@@ -276,7 +276,7 @@ def test_metadata_that_a_file_cannot_hold_is_refused(case, tmp_path):
 def test_the_most_nested_metadata_that_can_be_saved_can_be_loaded():
     net, _, _ = trained(epochs=0)
     net.metadata["x"] = nested(61)
-    assert modelfile.loads(modelfile.dumps(net)).metadata == net.metadata
+    assert loads(dumps(net)).metadata == net.metadata
 
 
 def test_every_layer_can_be_saved():
@@ -288,7 +288,7 @@ def test_a_layer_of_another_kind_is_refused(monkeypatch):
     net, _, _ = trained(epochs=0)
     monkeypatch.setattr("cbp.modelfile.description.LAYERS", {})
     with pytest.raises(TypeError, match="layer 0 cannot be saved: Dense is none of cbp's layers"):
-        modelfile.dumps(net)
+        dumps(net)
 
 
 # The page that describes the format
@@ -368,7 +368,7 @@ def test_the_page_promises_the_arrays_that_there_are(case):
     expected = {f"0.{name}": axes for name, axes in parameters.items()} | {"1.scale": size, "1.shift": size}
     states = {f"optimizer.velocity.{name}": axes for name, axes in expected.items()}
     expected |= {f"0.{name}": axes for name, axes in statistics.items()} | {"1.mean": size, "1.variance": size} | states
-    data = modelfile.dumps(net)
+    data = dumps(net)
     header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
     del header["__metadata__"]
     assert [(name, tuple(entry["shape"])) for name, entry in header.items()] == list(expected.items())

@@ -16,12 +16,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import safetensors.numpy
-from cases import small_trained_classifier
+from cases import dumps, loads, small_trained_classifier
 
 import cbp
 from cbp import modelfile
 
-DATA = modelfile.dumps(small_trained_classifier())
+DATA = dumps(small_trained_classifier())
 
 
 def parts(data=DATA):
@@ -54,14 +54,14 @@ def array(parts, name):
 
 def refused(data, message=None):
     with pytest.raises(cbp.ModelFileError, match=message) as caught:
-        modelfile.loads(data)
+        loads(data)
     assert str(caught.value).startswith("model data: ")
     assert len(str(caught.value)) < 500
     return caught.value
 
 
 def test_the_parts_put_together_again_are_the_file():
-    assert modelfile.dumps(modelfile.loads(assembled(parts()))) == DATA
+    assert dumps(loads(assembled(parts()))) == DATA
 
 
 # Wrong in one place, right in all others
@@ -249,13 +249,13 @@ WRONG = {
 def test_a_running_variance_below_0_is_refused():
     net = cbp.Network(3, [cbp.Residual([cbp.BatchNorm()]), cbp.BatchNorm()], loss="mean_squared_error")
     for name in ("0.0.variance", "1.variance"):
-        edited = parts(modelfile.dumps(net))
+        edited = parts(dumps(net))
         state(name, -1)(edited)
         refused(assembled(edited), f"{name} holds a value below 0")
-    edited = parts(modelfile.dumps(net))
+    edited = parts(dumps(net))
     state("1.mean", -1)(edited)
     state("1.variance", 0)(edited)
-    assert np.isfinite(modelfile.loads(assembled(edited)).predict(np.ones((1, 3)))).all()
+    assert np.isfinite(loads(assembled(edited)).predict(np.ones((1, 3)))).all()
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -270,9 +270,9 @@ def test_values_that_another_writer_may_give():
     edited = parts()
     put(0, D, "l1")(edited)
     put(None, *LAYER, "init")(edited)
-    assert modelfile.dumps(modelfile.loads(assembled(edited))) == DATA
+    assert dumps(loads(assembled(edited))) == DATA
     put({"constant": 1}, *LAYER, "init")(edited)
-    assert modelfile.loads(assembled(edited)).layers[1] == cbp.Dense(4, "tanh", init=1.0)
+    assert loads(assembled(edited)).layers[1] == cbp.Dense(4, "tanh", init=1.0)
 
 
 # Wrong as a container
@@ -432,7 +432,7 @@ def test_blocks_inside_blocks_cost_no_more_than_their_number():
     for _ in range(25):
         nested = cbp.Residual([nested])
     net = cbp.Network(3, [nested, cbp.Dense(2)], loss="mean_squared_error", seed=0)
-    assert modelfile.dumps(modelfile.loads(modelfile.dumps(net))) == modelfile.dumps(net)
+    assert dumps(loads(dumps(net))) == dumps(net)
 
 
 def test_a_header_length_beyond_the_file_allocates_little():
@@ -454,11 +454,11 @@ def test_the_largest_headers_take_a_bounded_amount_of_memory(unit):
 def survives(data):
     """Whether the bytes are a model file; if they are, the network works and can be saved again."""
     try:
-        net = modelfile.loads(data)
+        net = loads(data)
     except cbp.ModelFileError:
         return False
-    again = modelfile.dumps(net)
-    assert modelfile.dumps(modelfile.loads(again)) == again
+    again = dumps(net)
+    assert dumps(loads(again)) == again
     with np.errstate(over="ignore"):
         net.predict(np.zeros((1, *net.input_shape)))
     return True

@@ -5,28 +5,27 @@ import random
 import struct
 
 import pytest
-from cases import small_trained_classifier
+from cases import dumps, loads, small_trained_classifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cbp
-from cbp import modelfile
 
-DATA = modelfile.dumps(small_trained_classifier())
+DATA = dumps(small_trained_classifier())
 
 
 def refused(data, message=None):
     with pytest.raises(cbp.ModelFileError, match=message):
-        modelfile.loads(data)
+        loads(data)
 
 
 def refused_or_the_same(data):
     """Damage to a space, or to the order of the header's keys, is none."""
     try:
-        net = modelfile.loads(data)
+        net = loads(data)
     except cbp.ModelFileError:
         return
-    assert modelfile.dumps(net) == DATA
+    assert dumps(net) == DATA
 
 
 def test_every_truncation_is_refused():

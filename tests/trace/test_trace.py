@@ -354,7 +354,7 @@ def test_the_weight_of_a_single_row_cancels():
 )
 def test_bad_input(x, y, settings, error, words):
     with pytest.raises(error, match=words):
-        trace(network(), x, y, **settings)
+        trace(network().snapshot(), x, y, **settings)
 
 
 @pytest.mark.parametrize(("label", "error"), [(3, ValueError), (-1, ValueError), (0.5, ValueError), ("a", TypeError)])

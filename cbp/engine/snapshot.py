@@ -1,0 +1,74 @@
+"""A network at one moment: what files hold, what a trace reads, and what a network can be made of again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Snapshot", "check_names", "fill"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Snapshot:
+    """A network at one moment: its description, its arrays and its counters.
+
+    Attributes
+    ----------
+    input_shape, layers, loss, l1, l2, seed, optimizer, metadata
+        As those of :class:`cbp.Network`.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    parameters, statistics : mapping of str to array
+        As those of the network, by name and in its order.
+    optimizer_state : mapping of str to mapping of str to array
+        The optimizer's state: name of the slot -> name of the parameter -> array.
+    step, epoch : int
+        As those of the network.
+    """
+
+    input_shape: tuple[int, ...]
+    layers: tuple[Any, ...]  # layers, loss and optimizer are specified above the engine
+    loss: Any
+    dtype: str
+    seed: int
+    parameters: Mapping[str, Array]
+    l1: float = 0.0
+    l2: float = 0.0
+    optimizer: Any = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    statistics: Mapping[str, Array] = field(default_factory=dict)
+    optimizer_state: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    step: int = 0
+    epoch: int = 0
+
+    def copy(self) -> Snapshot:
+        """The same with arrays of its own, which are C-contiguous."""
+        state = {slot: _copied(arrays) for slot, arrays in self.optimizer_state.items()}
+        return replace(self, metadata=copy(self.metadata), parameters=_copied(self.parameters),
+                       statistics=_copied(self.statistics), optimizer_state=state)
+
+
+def _copied(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: np.array(array, order="C") for name, array in arrays.items()}
+
+
+def check_names(what: str, wanted: Mapping[str, object], given: Mapping[str, object]) -> None:
+    """Raise ValueError where a snapshot has something else under ``what`` than the network."""
+    if wanted.keys() != given.keys():
+        raise ValueError(f"{what} must be {', '.join(wanted) or 'empty'}, got {', '.join(given) or 'none'}")
+
+
+def fill(what: str, views: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
+    """Set a network's arrays from those of a snapshot; raises ValueError where they have other names or shapes."""
+    check_names(what, views, arrays)
+    for name, view in views.items():
+        if arrays[name].shape != view.shape:
+            raise ValueError(f"{what}[{name!r}] must have the shape {view.shape}, got {arrays[name].shape}")
+        view[...] = arrays[name]
