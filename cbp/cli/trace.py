@@ -13,7 +13,8 @@ from cbp.cli.output import UsageError, aligned, check_output, emit, emit_file, e
 from cbp.cli.predict import encode, load_model
 from cbp.cli.table import Table, TableError, counted
 from cbp.cli.train import optimizer
-from cbp.trace import Trace, html, worked_example
+from cbp.trace import Trace, html, story, worked_example
+from cbp.trace.formulas import PAGE
 
 __all__ = ["trace"]
 
@@ -132,7 +133,7 @@ def _of_model(options: Namespace) -> tuple[Legend, Trace]:
 
 def _page(legend: Legend | None, result: Trace, *, everything: bool) -> str:
     title = f"{legend.place} - cbp trace" if legend else "xor - cbp trace"
-    body = html.render(result, html.LIMITS._replace(**ALL) if everything else html.LIMITS)
+    body = html.write(story.tell(result, PAGE._replace(**ALL) if everything else PAGE))
     return html.page(title, f"{legend.page() if legend else ''}\n{body}")
 
 

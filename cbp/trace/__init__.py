@@ -10,9 +10,10 @@ layers/      how the nodes of every kind of layer arise; philox.py draws the noi
 step.py      the step: forward, loss, backward, update
 records.py   what is kept of it: terms, units, layers, rows, parameters
 names.py     what the numbers are called
-formulas.py  the formulas with their numbers, of dense layers on rows of features; layered.py those of all other networks
-text.py      lays them out, with layered_text.py, in the lines of lines.py
-html.py      the same with layered_html.py, in the elements of elements.py, and with the drawing of svg.py
+formulas.py  how a formula and a sum are written; equations.py those of a step, with their numbers
+blocks.py    what a document consists of: headings, equations, tables, a drawing
+story.py     the step as such a document, in one of the two voices of voices.py
+text.py      writes any document as text, html.py as a page, with svg.py for its drawings
 
 Names: inputs x1, x2, ...; hidden units h1, h2, ..., or h1.1, h1.2, ..., h2.1, ... (layer.unit) where there are several
 hidden layers; outputs ŷ, or ŷ1, ŷ2, ...; the constant 1 that a bias is the weight of is called "bias". Of a sequence h[t=2].3
@@ -38,8 +39,8 @@ from cbp.errors import DivergedError
 from cbp.layers import Dense, stack
 from cbp.losses import Loss
 from cbp.optimizers import Optimizer
-from cbp.trace import html, text
-from cbp.trace.formulas import Limits
+from cbp.trace import html, story, text
+from cbp.trace.formulas import PAGE, Limits
 from cbp.trace.reading import Carried, Plain, Sample, read_network, read_samples, rule_of_step, terms_of
 from cbp.trace.records import Layer, Parameter, Row, Statistic, Term, Unit, Use, fields_dict, parameter_dict, row_dict
 from cbp.trace.step import Goal, Made, forward, layers_of, loss_of, penalty_of, row_of, statistics_of, step_of
@@ -155,14 +156,14 @@ class Trace:
             How many rows of the batch, units of a layer, terms of a sum, connections into a layer (or parameters of
             it) and time steps are shown; the others are counted. Of terms and connections the largest are shown.
         """
-        return text.render(self, _checked(Limits(digits, rows, units, terms, connections, steps)))
+        return text.write(story.tell(self, _checked(Limits(digits, rows, units, terms, connections, steps))))
 
     def to_html(
         self, *, digits: int = 5, rows: int = 4, units: int = 10, terms: int = 8, connections: int = 40, steps: int = 6
     ) -> str:  # fmt: skip
         """The step as a page for a browser that needs nothing else; parameters as of :meth:`to_text`."""
         limits = _checked(Limits(digits, rows, units, terms, connections, steps))
-        return html.page(f"step {self.step} - cbp trace", html.render(self, limits))
+        return html.page(f"step {self.step} - cbp trace", html.write(story.tell(self, limits)))
 
     def __str__(self) -> str:
         return self.to_text()
@@ -174,7 +175,7 @@ class Trace:
         )
 
     def _repr_html_(self) -> str:
-        return html.render(self)
+        return html.write(story.tell(self, PAGE))
 
 
 def _checked(limits: Limits) -> Limits:

@@ -1,4 +1,4 @@
-"""A trace as HTML that stands alone, for notebooks and browsers: no script, nothing loaded, legible on light and dark.
+"""Blocks as HTML that stands alone, for notebooks and browsers: no script, nothing loaded, legible on light and dark.
 
 Colours come from the page (``currentColor`` and translucent greys); only rise and fall have their own, which read on
 both.
@@ -6,31 +6,29 @@ both.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
-from cbp.trace import formulas, layered, layered_html, svg
-from cbp.trace.elements import CLASSES, code, direction, formula, quiet, table
-from cbp.trace.formulas import Limits, equation, more, number
-from cbp.trace.records import Row
-from cbp.trace.rules import LOSS_RULES
+from cbp.trace import blocks, svg
+from cbp.trace.blocks import Block, Cell, Entry, Equation, Equations, More, Move, Part, Section, Story
 
-if TYPE_CHECKING:
-    from cbp.trace import Trace
+CLASSES = {"↑": "up", "↓": "down", "=": "quiet"}
 
-LIMITS = Limits(digits=5, rows=4, units=10, terms=8, connections=40)
+SHORT = 48
+"""Letters of an equation that stays on one line."""
 
 STYLE = """
 .cbp-trace {font: 14px/1.5 system-ui, sans-serif; color: inherit; max-width: 76em}
 .cbp-trace table {border-collapse: collapse; margin: .3em 0 .9em; font-size: 13px; color: inherit}
 .cbp-trace th, .cbp-trace td {padding: .22em .9em .22em 0; text-align: left; vertical-align: top; color: inherit;
   background: none; border: 0; border-bottom: 1px solid rgba(127, 127, 127, .28); white-space: normal}
-.cbp-trace thead th {font-weight: 600; border-bottom: 1px solid rgba(127, 127, 127, .7); white-space: nowrap}
+.cbp-trace thead th {font-weight: 600; border-bottom: 1px solid rgba(127, 127, 127, .7)}
 .cbp-trace tbody th {font-weight: 600; white-space: nowrap}
 .cbp-trace td, .cbp-trace code {font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   font-size: 12.5px}
 .cbp-trace code {background: none; color: inherit; padding: 0}
-.cbp-trace td span, .cbp-trace code span {white-space: nowrap}
+.cbp-trace th span, .cbp-trace td span, .cbp-trace code span {white-space: nowrap}
 .cbp-trace td.n {text-align: right; white-space: nowrap}
 .cbp-trace th.n {text-align: right}
 .cbp-trace .wide {overflow-x: auto}
@@ -38,7 +36,8 @@ STYLE = """
 .cbp-trace summary {cursor: pointer; font-weight: 600; padding: .25em .6em; background: rgba(127, 127, 127, .15);
   border-radius: 4px}
 .cbp-trace details > div {padding: .2em .6em}
-.cbp-trace h4 {font-size: 14px; font-weight: 600; margin: 1em 0 .2em; color: inherit}
+.cbp-trace h4 {font-size: 15px; font-weight: 600; margin: 1em 0 .2em; color: inherit}
+.cbp-trace h5 {font-size: 14px; font-weight: 600; margin: .9em 0 .2em; color: inherit}
 .cbp-trace p {margin: .2em 0 .4em}
 .cbp-trace .quiet {opacity: .75}
 .cbp-trace .up {color: #1a8f5f; font-weight: 600} .cbp-trace .down {color: #d2502f; font-weight: 600}
@@ -46,13 +45,12 @@ STYLE = """
 """
 
 
-def render(trace: Trace, limits: Limits = LIMITS) -> str:
-    """The whole trace as one element."""
-    parts = [_facts(trace), _result(trace, limits)]
-    shown = trace.rows[: limits.rows]
-    parts += [_row(trace, r, limits) for r in range(len(shown))]
-    parts += [quiet(line) for line in more(len(trace.rows) - len(shown), "rows")]
-    return f'<div class="cbp-trace"><style>{STYLE}</style>{"".join(parts)}{_step(trace, limits)}</div>'
+def write(story: Story) -> str:
+    """The whole document as one element, with the result at the top."""
+    facts = _table([], [[label, _code(" → ".join(links))] for label, links in story.facts.items()])
+    parts = [facts, _section(story.result)]
+    parts += [_more(part) if isinstance(part, More) else _part(part) for part in story.parts]
+    return f'<div class="cbp-trace"><style>{STYLE}</style>{"".join(parts)}</div>'
 
 
 def page(title: str, body: str) -> str:
@@ -60,137 +58,109 @@ def page(title: str, body: str) -> str:
     return f'<!doctype html>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n{body}\n'
 
 
-def _details(summary: str, content: str) -> str:
-    return f"<details open><summary>{escape(summary)}</summary><div>{content}</div></details>"
+def _part(part: Part) -> str:
+    summary = escape(": ".join(filter(None, [part.label, part.caption])))
+    return f"<details open><summary>{summary}</summary><div>{''.join(map(_section, part.sections))}</div></details>"
 
 
-# ------------------------------------------------------------------------------------------------------------ sections
+def _section(section: Section) -> str:
+    return f"<h4>{escape(section.title)}</h4>" + "".join(map(_block, section.blocks))
 
 
-def _facts(trace: Trace) -> str:
-    rows = [["Network", code((layered if trace.layered else formulas).network_text(trace))]]
-    rows.append(["Loss", code(f"{trace.loss.name}, {formulas.loss_rule(trace)}")])
-    rows.append(["Optimizer", code(formulas.optimizer_text(trace))])
-    if trace.l1 or trace.l2:
-        rows.append(["Penalty", code(formulas.penalty_text(trace))])
-    return table([], rows)
+def _block(block: Block) -> str:
+    match block:
+        case blocks.Heading(title, rule):
+            return f"<h5>{escape(title.rstrip(':'))}</h5>" + (_paragraph(rule) if rule else "")
+        case blocks.Paragraph(text, label):
+            return _paragraph(text, label)
+        case Equations():
+            return _equations(block)
+        case blocks.Updates(entry):
+            return f"<p>For example {escape(entry.name)}:</p>" + "".join(_paragraph(str(each)) for each in entry.equations)
+        case blocks.Table(head, rows, numbers, more):
+            return _table(map(escape, head), [[_cell(cell) for cell in row] for row in rows], numbers) + _more(more)
+        case blocks.Image(name, rows):
+            return _image(name, rows)
+        case blocks.Drawing():
+            return svg.draw(block)
 
 
-def _result(trace: Trace, limits: Limits) -> str:
-    rows = []
-    for r, row in enumerate(trace.rows[: limits.rows]):
-        for j, unit in enumerate(row.outputs[: limits.units]):
-            name = f"row {r + 1}, {unit.name}" if len(trace.rows) > 1 else unit.name
-            values = [number(v, limits.digits) for v in (row.target[j], row.output_before[j], row.output_after[j])]
-            rows.append([escape(name), direction(unit.direction), *values])
-    before, after = (number(v, limits.digits) for v in (trace.loss_before, trace.loss_after))
-    left_out = more(len(trace.rows) * len(trace.rows[0].target) - len(rows), "outputs")
-    rows.append(["loss" + (" with penalty" if trace.l1 or trace.l2 else ""), "", "", before, after])
-    shown = table(["output", "", "target", "before", "after the step"], rows, (2, 3, 4))
-    return shown + _statistics(trace, limits) + "".join(map(quiet, left_out))
+# ----------------------------------------------------------------------------------------------------------- equations
 
 
-def _statistics(trace: Trace, limits: Limits) -> str:
-    """What batch normalisations remember."""
-    if not trace.statistics:
-        return ""
-    rows = []
-    for statistic in trace.statistics[: limits.connections]:
-        numbers = (statistic.before, statistic.batch, statistic.after)
-        name = f"{statistic.name}[{statistic.index[0] + 1}]"
-        rows.append([escape(name), *(number(value, limits.digits) for value in numbers)])
-    left_out = more(len(trace.statistics) - len(rows), "statistics")
-    return table(["remembered", "before", "in this batch", "after"], rows, (1, 2, 3)) + "".join(map(quiet, left_out))
+def _equations(block: Equations) -> str:
+    rows = [[escape(entry.name), *_cells(entry, block.stacked)] for entry in block.entries]
+    width = max(map(len, rows), default=0)
+    even = [[*row, *[""] * (width - len(row))] for row in rows]  # so that the lines below them are equally long
+    title = f"<p><b>{escape(block.title)}</b></p>" if block.title and rows else ""
+    head = ["", *(_formula(str(equation)) for equation in block.head)] if block.head else []
+    return title + (_table(head, even) if rows else "") + _more(block.more)
 
 
-def _row(trace: Trace, r: int, limits: Limits) -> str:
-    row = trace.rows[r]
-    title = f"Row {r + 1} of {len(trace.rows)}" if len(trace.rows) > 1 else "The row"
-    inputs = formulas.values_text(trace.input_names, row.inputs, limits)
-    there, back = (layered_html.forward, layered_html.backward) if trace.layered else (_forward, _backward)
-    parts = [
-        layered_html.image(trace, row, limits) if trace.layered else svg.draw(trace, row),
-        *(there(trace, row, k, limits) for k in range(len(row.layers))),
-        _loss(trace, row, limits),
-        f"<h4>Backward</h4><p>{code(layered.DELTA)}</p><p>{code(layered.BACKWARD)}</p>" if trace.layered else "",
-        *(back(trace, row, k, limits) for k in range(len(row.layers) - 1, -1, -1)),
-    ]
-    return _details(f"{title}: {inputs}; target {formulas.target_text(trace, row, limits)}", "".join(parts))
+def _cells(entry: Entry, stacked: bool) -> list[str]:
+    cells = [_equation(equation) for equation in entry.equations]
+    if stacked:
+        cells = ["".join(f"<div>{cell}</div>" for cell in cells)]
+    return [*cells, _move(entry.move)] if entry.move else cells
 
 
-def _forward(trace: Trace, row: Row, k: int, limits: Limits) -> str:
-    layer = row.layers[k]
-    rows = []
-    for j, unit in enumerate(layer.units[: limits.units]):
-        rows.append([escape(unit.name), *map(formula, formulas.unit_texts(layer, j, limits))])
-    head = ["unit", "weighted sum", "activation", "derivative"]
-    return (
-        f"<h4>Forward: {escape(formulas.layer_name(row, k).lower())}, {escape(layer.activation)}</h4>"
-        f"<p>{code(', '.join(formulas.layer_rule(layer)))}</p>"
-        + table(head, rows)
-        + "".join(map(quiet, more(len(layer.units) - limits.units, "units")))
-    )
+def _equation(equation: Equation) -> str:
+    """Its sides on lines of their own where they are long, the result behind the numbers it comes from."""
+    first, *others = equation.sides
+    lines = [f"{equation.left} = {first}".lstrip(), "= " + " = ".join(others)]
+    whole = " ".join(lines[: 1 + bool(others)])
+    if len(others) < 2 or len(whole) <= SHORT:
+        return _formula(whole)
+    return "".join(f"<div>{_formula(line)}</div>" for line in lines)
 
 
-def _loss(trace: Trace, row: Row, limits: Limits) -> str:
-    parts = formulas.loss_parts(trace, row, limits.digits)
-    total = number(row.loss_before, limits.digits)
-    mean = LOSS_RULES[trace.loss.name].mean
-    if len(parts) == 1 and (len(row.target) == 1 or not mean):
-        return f"<h4>Loss</h4><p>{code(equation('L', parts[0][1], total))}</p>"
-    rows = [
-        [escape(name), formula(equation("", text, number(value, limits.digits)))]
-        for name, text, value in parts[: limits.units]
-    ]
-    rows.append([formulas.total_text(trace, row), f"L = {total}"])
-    return "<h4>Loss</h4>" + table([], rows) + "".join(map(quiet, more(len(parts) - limits.units, "outputs")))
+# -------------------------------------------------------------------------------------------------- tables and images
 
 
-def _backward(trace: Trace, row: Row, k: int, limits: Limits) -> str:
-    layer = row.layers[k]
-    rows = []
-    for j, unit in enumerate(layer.units[: limits.units]):
-        texts = map(formula, formulas.delta_texts(trace, row, k, j, limits))
-        rows.append([escape(unit.name), *texts, *([direction(unit.direction)] if unit.direction else [])])
-    return (
-        f"<h4>Backward: {escape(formulas.layer_name(row, k).lower())}</h4>"
-        f"<p>{code(formulas.delta_rule(trace, row, k))}</p>"
-        + table([], rows)
-        + "".join(map(quiet, more(len(layer.units) - limits.units, "units")))
-    )
+def _table(head: Iterable[str], rows: Iterable[Sequence[str]], numbers: Collection[int] = ()) -> str:
+    """A table of cells that are HTML already; the first column names the row, numbers stand to the right."""
+
+    def cell(tag: str, c: int, content: str) -> str:
+        return f'<{tag} class="n">{content}</{tag}>' if c in numbers else f"<{tag}>{content}</{tag}>"
+
+    def line(row: Sequence[str]) -> str:
+        return "<tr>" + "".join(cell("td" if c else "th", c, content) for c, content in enumerate(row)) + "</tr>"
+
+    top = "".join(cell("th", c, title) for c, title in enumerate(head))
+    start = f"<thead><tr>{top}</tr></thead>" if top else ""
+    return f'<div class="wide"><table>{start}<tbody>{"".join(map(line, rows))}</tbody></table></div>'
 
 
-def _step(trace: Trace, limits: Limits) -> str:
-    parts = [f"<p>{code(rule)}</p>" for rule in formulas.update_rules(trace)]
-    if trace.parameters:
-        example = formulas.example_parameter(trace)
-        parts.append(f"<p>For example {escape(example.label)}:</p>")
-        parts += [f"<p>{code(text)}</p>" for text in formulas.update_texts(trace, example, limits)]
-    for k in range(len(trace.rows[0].layers)):
-        parts.append(_parameters(trace, k, limits))
-    mean = formulas.over_the_rows(trace)
-    what = "Σ over its places of δ · value" if trace.layered else "δ of the unit · value of the source"
-    return _details(f"The step: gradient g = {what}{mean}", "".join(parts))
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, Move):
+        return _move(cell)
+    return _formula(str(cell)) if isinstance(cell, Equation) else escape(cell)
 
 
-def _parameters(trace: Trace, k: int, limits: Limits) -> str:
-    """The parameters of layer k before and after."""
-    parameters, left_out = formulas.shown_parameters(trace, k, limits)
-    if not parameters:
-        return ""
-    slots = [f"{slot} {formulas.symbols(trace)[slot]}" for slot in trace.optimizer.slots]
-    noun = formulas.noun(parameters)
-    rows = []
-    for p in parameters:
-        total = number(p.gradient, limits.digits)
-        gradient = total if p.symbol else equation("", formulas.gradient_text(trace, p, limits), total)
-        arrow = formulas.change(p)
-        state = [number(v, limits.digits) for v in p.state_after.values()]
-        before, after = number(p.before, limits.digits), number(p.after, limits.digits)
-        marked = f'<span class="{CLASSES[arrow]}">{arrow}</span>'
-        rows.append([escape(p.label), formula(gradient), before, marked, after, *state])
-    name = layered.layer_title(trace.rows[0], k) if trace.layered else formulas.layer_name(trace.rows[0], k)
-    note = ", the largest gradients" if left_out else ""
-    shared = layered_html.gradients(trace, k, limits) if trace.layered else ""
-    shown = table([noun, "gradient g", "before", "", "after", *slots], rows, (2, 4, 5, 6))
-    return f"<h4>{escape(name + note)}</h4>{shared}{shown}" + "".join(map(quiet, more(left_out, f"{noun}s")))
+def _image(name: str, rows: Sequence[Sequence[str]]) -> str:
+    head = [f"{escape(name)}[y,x]", *(f"x = {x}" for x in range(1, len(rows[0]) + 1))]
+    return _table(head, [[f"y = {y}", *row] for y, row in enumerate(rows, 1)], range(1, len(head)))
+
+
+# ------------------------------------------------------------------------------------------------------ small elements
+
+
+def _formula(text: str) -> str:
+    """Addends that are not broken, so that lines begin with their signs."""
+    return " ".join(f"<span>{escape(addend)}</span>" for addend in re.split(r" (?=[-+=] )", text))
+
+
+def _code(text: str) -> str:
+    return f"<code>{_formula(text)}</code>"
+
+
+def _paragraph(text: str, label: str = "") -> str:
+    return f"<p>{escape(label)} {_code(text)}</p>" if label else f"<p>{_code(text)}</p>"
+
+
+def _move(move: Move) -> str:
+    return f'<span class="{CLASSES[move.arrow]}">{escape(move.words)}</span>'
+
+
+def _more(more: More) -> str:
+    return f'<p class="quiet">{more}</p>' if more.count > 0 else ""

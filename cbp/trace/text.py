@@ -1,172 +1,192 @@
-"""A trace as text of at most 100 columns (a table of a batch's step may need more where its numbers are long)."""
+"""Blocks as text of at most 100 columns (a table of a batch's step may need more where its numbers are long)."""
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from unicodedata import combining
 
-from cbp.trace import formulas, layered, layered_text
-from cbp.trace.formulas import Limits, equation, more, number
-from cbp.trace.lines import DIRECTIONS, LABEL, WIDTH, chain, table, title, wrapped
-from cbp.trace.records import Row
-from cbp.trace.rules import LOSS_RULES
+from cbp.trace import blocks
+from cbp.trace.blocks import Block, Cell, Entry, Equation, Equations, Heading, More, Section, Story, Table
 
-if TYPE_CHECKING:
-    from cbp.trace import Trace
-
+WIDTH = 100
+LABEL = 8  # columns before an equation: the name of what it belongs to
 SEPARATOR = ",   "
+GLUE = "\u00a0"  # a blank where no line ends
 
 
-def render(trace: Trace, limits: Limits) -> str:
-    """The whole trace."""
-    lines = _heading(trace)
-    shown = trace.rows[: limits.rows]
-    for r, row in enumerate(shown):
-        heading = f"ROW {r + 1} of {len(trace.rows)}: " if len(trace.rows) > 1 else ""
-        there, back = (layered_text.forward, layered_text.backward) if trace.layered else (_forward, _backward)
-        lines += ["", *there(trace, row, heading, limits)]
-        lines += ["", *_loss(trace, row, limits), "", *back(trace, row, limits)]
-    lines += [f"\n{line}" for line in more(len(trace.rows) - len(shown), "rows")]
-    lines += ["", *_step(trace, limits), "", *_result(trace, limits)]
-    return "\n".join(lines)
+def write(story: Story) -> str:
+    """The whole document."""
+    told = [[line for label, links in story.facts.items() for line in _linked(label.ljust(12), links)]]
+    for part in story.parts:
+        if isinstance(part, More):
+            told.append([str(part)])
+        else:
+            told += [_section(section, "" if s else part.label) for s, section in enumerate(part.sections)]
+    told.append(_section(story.result))
+    return "\n\n".join("\n".join(lines) for lines in told)
 
 
-def _fitted(label: str, parts: Sequence[str]) -> list[str]:
-    """The parts on one line if they fit, else each on its own; behind the label or aligned with what is."""
-    line = label.ljust(LABEL) + SEPARATOR.join(parts)
-    if len(line) <= WIDTH:
-        return [line]
-    return [line for p, part in enumerate(parts) for line in wrapped(("" if p else label).ljust(LABEL), part)]
-
-
-def _heading(trace: Trace) -> list[str]:
-    lines = [
-        *chain("Network     ", (layered if trace.layered else formulas).network_text(trace)),
-        *wrapped("Loss        ", f"{trace.loss.name}, {formulas.loss_rule(trace)}"),
-        *wrapped("Optimizer   ", formulas.optimizer_text(trace)),
-    ]
-    if trace.l1 or trace.l2:
-        lines += wrapped("Penalty     ", formulas.penalty_text(trace))
-    if len(trace.rows) > 1:
-        lines.append(f"Batch       {len(trace.rows):,} rows")
+def _section(section: Section, label: str = "") -> list[str]:
+    """A title over blocks; headings, and tables that do not follow one, are set off from what is before by a blank line."""
+    titles = (re.sub(r"^\w+", lambda word: word[0].upper(), title) for title in (label, section.title) if title)
+    lines, indent = [f"── {': '.join(titles)} ".ljust(WIDTH, "─")], 2
+    for before, block in zip([None, *section.blocks], section.blocks, strict=False):
+        set_off = isinstance(block, Heading) or (isinstance(block, Table) and not isinstance(before, Heading))
+        lines += [""] if before and set_off else []
+        lines += _block(block, indent)
+        indent = 4 if isinstance(block, Heading) else indent
     return lines
 
 
-def _forward(trace: Trace, row: Row, start: str, limits: Limits) -> list[str]:
-    lines = [
-        title(f"{start}FORWARD: weighted sum s, activation a = f(s), derivative a′ = da/ds"),
-        *wrapped("  ", formulas.values_text(trace.input_names, row.inputs, limits)),
-    ]
-    for k, layer in enumerate(row.layers):
-        lines += ["", f"  {formulas.layer_name(row, k)}, {layer.activation}:"]
-        lines += _fitted("", formulas.layer_rule(layer))
-        units = layer.units[: limits.units]
-        texts = [formulas.unit_texts(layer, j, limits) for j in range(len(units))]
-        fits = all(len(SEPARATOR.join(three)) + LABEL <= WIDTH for three in texts)
-        for unit, (weighted_sum, *others) in zip(units, texts, strict=True):
-            if fits:
-                lines += _fitted(f"  {unit.name} ", [weighted_sum, *others])
-            else:
-                lines += _fitted(f"  {unit.name} ", [weighted_sum]) + _fitted("", others)
-        lines += ["    " + line for line in more(len(layer.units) - len(units), "units")]
+def _block(block: Block, indent: int) -> list[str]:
+    match block:
+        case Heading(title, rule):
+            return wrapped("  ", f"{title}: {rule}") if rule else [f"  {title}"]
+        case blocks.Paragraph(text, label):
+            start = " " * (2 if indent == 2 else 6)  # under a heading it stands behind the names of units
+            return wrapped(f"{start}{label} " if label else start, text)
+        case Equations():
+            return _equations(block)
+        case blocks.Updates(entry):
+            lines = [line for equation in entry.equations for line in wrapped("    ", str(equation))]
+            return [f"  For example {entry.name}:", *lines]
+        case Table():
+            return _table(block, " " * indent)
+        case blocks.Image(name, rows):
+            return _image(name, rows)
+    return []  # of a drawing
+
+
+# ----------------------------------------------------------------------------------------------------------- equations
+
+
+def _equations(block: Equations) -> list[str]:
+    """Behind the names, those of an entry on one line if they are short; under a head all entries look alike."""
+    indent = "    " if block.stacked else "  "
+    width = max([LABEL, *(columns(entry.name) + len(indent) + 2 for entry in block.entries)])
+    short = [_fits(entry, width) for entry in block.entries]
+    lines = []
+    if block.head:
+        head = Entry("", block.head)
+        lines += _entry(head, " " * width, short=_fits(head, width))
+        short = [all(short)] * len(short)
+    lines += [f"    {block.title}"] if block.title and block.entries else []
+    for entry, fits in zip(block.entries, short, strict=True):
+        lines += _entry(entry, padded(indent + entry.name, width), short=fits)
+    return lines + _more(block.more, "    ")
+
+
+def _fits(entry: Entry, width: int) -> bool:
+    return width + columns(_beside(_chains(entry))) <= WIDTH and not any(equation.names for equation in entry.equations)
+
+
+def _chains(entry: Entry) -> list[list[str]]:
+    """Left and right sides of its equations; where it should go belongs to the last."""
+    chains = [[equation.left, *equation.sides] for equation in entry.equations]
+    if entry.move:
+        chains[-1][-1] += SEPARATOR + entry.move.words
+    return chains
+
+
+def _beside(chains: Sequence[Sequence[str]]) -> str:
+    return SEPARATOR.join(" = ".join(chain).lstrip() for chain in chains)
+
+
+def _entry(entry: Entry, label: str, *, short: bool) -> list[str]:
+    """All on one line, or the first equation on its own; the others share one if they can and none is said in names."""
+    chains, blank = _chains(entry), " " * columns(label)
+    if short:
+        return [label + _beside(chains)]
+    named = [bool(equation.names) for equation in entry.equations]
+    lines = _chain(label, chains[0], named=named[0])
+    if chains[1:] and not any(named[1:]) and columns(others := blank + _beside(chains[1:])) <= WIDTH:
+        return [*lines, others]
+    for chain, names in zip(chains[1:], named[1:], strict=True):
+        lines += _chain(blank, chain, named=names)
     return lines
 
 
-def _loss(trace: Trace, row: Row, limits: Limits) -> list[str]:
-    lines = [title("LOSS"), *wrapped("  target ", formulas.target_text(trace, row, limits))]
-    mean = LOSS_RULES[trace.loss.name].mean
-    parts = formulas.loss_parts(trace, row, limits.digits)
-    total = number(row.loss_before, limits.digits)
-    if len(parts) == 1 and (len(row.target) == 1 or not mean):
-        return [*lines, *wrapped("  ", equation("L", parts[0][1], total))]
-    for name, formula, value in parts[: limits.units]:
-        lines += wrapped(f"  {name} ".ljust(LABEL), equation("", formula, number(value, limits.digits)))
-    lines += ["    " + line for line in more(len(parts) - limits.units, "outputs")]
-    return [*lines, f"  L = {formulas.total_text(trace, row)} = {total}"]
-
-
-def _backward(trace: Trace, row: Row, limits: Limits) -> list[str]:
-    lines = [title("BACKWARD: delta δ = ∂L/∂s, how fast the loss grows with the sum s")]
-    for k in range(len(row.layers) - 1, -1, -1):
-        layer = row.layers[k]
-        lines += wrapped("  ", f"{formulas.layer_name(row, k)}: {formulas.delta_rule(trace, row, k)}")
-        for j, unit in enumerate(layer.units[: limits.units]):
-            texts = formulas.delta_texts(trace, row, k, j, limits)
-            lines += _fitted(f"  {unit.name} ", [*texts, *filter(None, [DIRECTIONS.get(unit.direction)])])
-        lines += ["    " + line for line in more(len(layer.units) - limits.units, "units")]
-        lines += [""] if k else []
+def _chain(label: str, chain: Sequence[str], *, named: bool) -> list[str]:
+    """One equation; a long one that is said in names has a line for each side, the result behind the numbers if it fits."""
+    whole = _beside([chain])
+    if columns(label + whole) <= WIDTH:
+        return [label + whole]
+    if not named:
+        return wrapped(label, whole)
+    left, first, *others = chain
+    start = f"{label}{left} = " if left else f"{label}= "
+    blank = " " * (columns(start) - 2) + "= "
+    last = " = ".join(others)
+    lines = wrapped(start, first)
+    for side in [last] if columns(blank + last) <= WIDTH else others:
+        lines += wrapped(blank, side)
     return lines
 
 
-def _step(trace: Trace, limits: Limits) -> list[str]:
-    mean = formulas.over_the_rows(trace)
-    what = "Σ over its places of δ · value" if trace.layered else "δ of the unit · value of the source"
-    lines = [title(f"STEP: gradient g = {what}{mean}")]
-    for rule in formulas.update_rules(trace):
-        lines += wrapped("  ", rule)
-    if trace.parameters:
-        example = formulas.example_parameter(trace)
-        lines += [f"  For example {example.label}:"]
-        for text in formulas.update_texts(trace, example, limits):
-            lines += wrapped("    ", text)
-    for k in range(len(trace.rows[0].layers)):
-        lines += layered_text.gradients(trace, k, limits) if trace.layered else [""]
-        lines += _connections(trace, k, limits)
-    return lines
+# -------------------------------------------------------------------------------------------------- tables and images
 
 
-def _connections(trace: Trace, k: int, limits: Limits) -> list[str]:
-    """The table of layer k: connections with gradient, before, after, and state after."""
-    parameters, left_out = formulas.shown_parameters(trace, k, limits)
-    if not parameters:
-        return []
-    slots = [f"{slot} {formulas.symbols(trace)[slot]}" for slot in trace.optimizer.slots]
-    rows, short = [], []
-    for p in parameters:
-        numbers = [number(v, limits.digits) for v in (p.before, p.after, *p.state_after.values())]
-        gradient = number(p.gradient, limits.digits)
-        formula = gradient if p.symbol else equation("", formulas.gradient_text(trace, p, limits), gradient)
-        cells = [numbers[0], formulas.change(p), *numbers[1:]]
-        rows.append([p.label, formula, *cells])
-        short.append([p.label, gradient, *cells])
-    noun = formulas.noun(parameters)
-    head = [noun, "gradient", "before", "", "after", *slots]
-    lines = table(head, rows, "    ")
+def _table(block: Table, indent: str) -> list[str]:
+    """Aligned columns, numbers to the right; where they are too wide of every equation only the result."""
+    lines = _aligned([block.head, *block.rows], block.numbers, indent)
     if max(map(len, lines)) > WIDTH:
-        lines = table(head, short, "    ")
-    note = ", the largest gradients" if left_out else ""
-    tail = ["    " + line for line in more(left_out, f"{noun}s")]
-    heading = [] if trace.layered else [f"  {formulas.layer_name(trace.rows[0], k)}{note}"]
-    return [*heading, *lines, *tail]
+        short = [[cell.result if isinstance(cell, Equation) else cell for cell in row] for row in block.rows]
+        lines = _aligned([block.head, *short], block.numbers, indent)
+    return lines + _more(block.more, indent)
 
 
-def _result(trace: Trace, limits: Limits) -> list[str]:
-    cells = []
-    for r, row in enumerate(trace.rows[: limits.rows]):
-        for j, unit in enumerate(row.outputs[: limits.units]):
-            name = f"row {r + 1}, {unit.name}" if len(trace.rows) > 1 else unit.name
-            values = [number(v, limits.digits) for v in (row.target[j], row.output_before[j], row.output_after[j])]
-            cells.append([name, DIRECTIONS[unit.direction], *values])
-    left_out = len(trace.rows) * len(trace.rows[0].target) - len(cells)
-    before, after = (number(v, limits.digits) for v in (trace.loss_before, trace.loss_after))
-    penalty = " (penalty included)" if trace.l1 or trace.l2 else ""
-    return [
-        title("RESULT of the step"),
-        *table(["output", "", "target", "before", "after"], cells, "  "),
-        *["  " + line for line in more(left_out, "outputs")],
-        f"  loss {before} → {after}{penalty}",
-        *_statistics(trace, limits),
-    ]
+def _aligned(rows: Sequence[Sequence[Cell]], numbers: Sequence[int], indent: str) -> list[str]:
+    words = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*words, strict=True)]
+    lines = []
+    for row in words:
+        sized = enumerate(zip(row, widths, strict=True))
+        aligned = [cell.rjust(width) if c in numbers else cell.ljust(width) for c, (cell, width) in sized]
+        lines.append((indent + "   ".join(aligned)).rstrip())
+    return lines
 
 
-def _statistics(trace: Trace, limits: Limits) -> list[str]:
-    """What batch normalisations remember."""
-    if not trace.statistics:
-        return []
-    rows = []
-    for statistic in trace.statistics[: limits.connections]:
-        numbers = (statistic.before, statistic.batch, statistic.after)
-        name = f"{statistic.name}[{statistic.index[0] + 1}]"
-        rows.append([name, "", *(number(value, limits.digits) for value in numbers)])
-    tail = more(len(trace.statistics) - len(rows), "statistics")
-    return ["", *table(["remembered", "", "before", "in this batch", "after"], rows, "  "), *["  " + line for line in tail]]
+def _image(name: str, rows: Sequence[Sequence[str]]) -> list[str]:
+    width = max(len(cell) for row in rows for cell in row)
+    labels = [f"  {name}[{y},1…{len(row)}]".ljust(14) for y, row in enumerate(rows, 1)]
+    return [label + "  ".join(cell.rjust(width) for cell in row) for label, row in zip(labels, rows, strict=True)]
+
+
+def _more(more: More, indent: str) -> list[str]:
+    return [f"{indent}{more}"] if more.count > 0 else []
+
+
+# --------------------------------------------------------------------------------------------------------------- lines
+
+
+def columns(text: str) -> int:
+    """That a text takes: x̂ are two characters, and one column."""
+    return sum(not combining(letter) for letter in text)
+
+
+def padded(text: str, width: int) -> str:
+    """With blanks behind it."""
+    return text + " " * (width - columns(text))
+
+
+def wrapped(label: str, text: str) -> list[str]:
+    """Lines of ``text`` after ``label``, broken after a comma or before a sign."""
+    glued = re.sub(r"(?<![, ]) (?=\S)(?![-+] )", GLUE, text)
+    return _lines(label, re.sub(r"(?<= [-+]) ", GLUE, glued), hanging=2)
+
+
+def _linked(label: str, links: Sequence[str]) -> list[str]:
+    """Lines of a chain after ``label``, broken before an arrow."""
+    if len(links) == 1:
+        return wrapped(label, links[0])
+    return _lines(label, " → ".join(links).replace(" ", GLUE).replace(f"{GLUE}→", " →"), hanging=0)
+
+
+def _lines(label: str, glued: str, hanging: int) -> list[str]:
+    lines = textwrap.wrap(
+        glued, WIDTH, initial_indent=label, subsequent_indent=" " * (columns(label) + hanging),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return [line.replace(GLUE, " ") for line in lines]

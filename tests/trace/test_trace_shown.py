@@ -1,5 +1,6 @@
 """What a learner finds in the trace of layers whose weights are shared: names, formulas, places of use."""
 
+import itertools
 import json
 import math
 import pickle
@@ -10,9 +11,10 @@ import pytest
 from trace_cases import CASES, data, dense, network
 
 import cbp
-from cbp.trace import formulas, layered
+from cbp.trace import equations
+from cbp.trace.blocks import Equation
 from cbp.trace.formulas import Limits
-from cbp.trace.lines import columns
+from cbp.trace.text import columns
 
 # ------------------------------------------------------------------------------------------------- a small convolution
 
@@ -302,19 +304,22 @@ def test_every_equation_holds(case, rows):
     weights = [1.0, 0.5, 2.0][:rows]
     traced = net.trace(*data(net, rows=rows), optimizer=cbp.SGD(0.1), sample_weight=weights)
     limits = Limits(17, 10, 1000, 10**6, 10**6, 1000)
-    written = [layered.gradient(traced, parameter, limits) for parameter in traced.parameters if parameter.symbol]
+    written = [equations.gradient(traced, parameter, limits) for parameter in traced.parameters if parameter.symbol]
     written += [
-        [["g", formulas.gradient_text(traced, parameter, limits), str(parameter.gradient)]]
+        [Equation("g", "", equations.connection_gradient(traced, parameter, limits), str(parameter.gradient))]
         for parameter in traced.parameters if not parameter.symbol
     ]  # fmt: skip
     for row in traced.rows:
         for unit in (unit for layer in row.layers for unit in layer.units):
-            written += [layered.forward(unit, limits), layered.backward(traced, row, unit, limits)]
+            named = traced.layered
+            written += [
+                equations.forward(unit, limits, named=named), equations.backward(traced, row, unit, limits, named=named),
+            ]  # fmt: skip
     checked = 0
-    for _, *sides in (equation for equations in written for equation in equations):
-        if len(sides) > 1:
-            result = float(sides[-1].partition("   (")[0])
-            assert computed(sides[-2]) == pytest.approx(result, rel=1e-9, abs=1e-12), sides
+    for equation in itertools.chain.from_iterable(written):
+        if equation.numbers:
+            result = float(equation.result.partition("   (")[0])
+            assert computed(equation.numbers) == pytest.approx(result, rel=1e-9, abs=1e-12), equation
             checked += 1
     assert checked > 20
 
