@@ -25,13 +25,14 @@ Shape = tuple[int, ...]
 
 NO_LENGTHS = np.empty(0, np.intp)
 
-_KINDS = {np.dtype(name): kind for name, kind in _core.SOURCES.items()}
-"""The dtypes that the core can read: those of NumPy that are bool, int or float in the byte order of the machine."""
+_DTYPES = {np.dtype(name): number for name, number in _core.SOURCES.items()}
+"""The dtypes that the core can read, and its numbers of them: those of NumPy that are bool, int or float in the byte order of
+the machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Checked rows of numbers, in an array of a dtype of ``_KINDS``, and the core's record of where they lie.
+    """Checked rows of numbers, in an array of a dtype of ``_DTYPES``, and the core's record of where they lie.
 
     The record is only as good as the array lives.
     """
@@ -89,14 +90,14 @@ class Form:
 
 def _source(argument: str, given: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Source:
     """Numbers as rows of this shape: where they are, if the core can read them there, else converted as a whole."""
-    kind = _KINDS.get(given.dtype)
-    if kind is None or not given.flags.aligned or _is_better_turned(given):
+    number = _DTYPES.get(given.dtype)
+    if number is None or not given.flags.aligned or _is_better_turned(given):
         given = check.numbers(argument, given, dtype)
-        kind = _KINDS[dtype]
+        number = _DTYPES[dtype]
     else:
         check.finite(argument, given, dtype)
     rows = given if given.shape == shape else given.reshape(shape)
-    return Source(rows, _core.source(rows, kind))
+    return Source(rows, _core.source(rows, number))
 
 
 def _is_better_turned(given: Array) -> bool:
@@ -169,7 +170,7 @@ def _wanted(input_shape: tuple[int, ...]) -> str:
     return "(samples, " + ", ".join(map(str, input_shape)) + ")"
 
 
-_NOTHING = Source(np.empty((0, 0)), _core.source(np.empty((0, 0)), _KINDS[np.dtype(np.float64)]))
+_NOTHING = Source(np.empty((0, 0)), _core.source(np.empty((0, 0)), _DTYPES[np.dtype(np.float64)]))
 
 
 def data(

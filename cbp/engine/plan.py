@@ -54,11 +54,14 @@ class Parameter:
     fans : tuple of int or None
         Numbers of values that a unit reads and that read a unit's input, which scale random starts; None: those of a matrix of
         ``shape``, all axes but the last, and the last.
+    penalised : bool
+        Whether l1, l2 and weight decay act on it: on weights, not on biases, scales and shifts.
     """
 
     shape: Shape
     init: Callable[[Shape, Callable[[str, int], npt.NDArray[np.float64]], tuple[int, int] | None], npt.NDArray[np.float64]]
     fans: tuple[int, int] | None = None
+    penalised: bool = True
 
     @property
     def taken(self) -> int:
@@ -73,7 +76,7 @@ class Value:
     Attributes
     ----------
     shape : tuple of int
-    slot, delta : int
+    slot, gradient : int
         Where it and its gradient lie in the arena; -1 for the samples themselves.
     width : int
         From one position (pixel, time step) to the next: the last axis padded, but not among the samples.
@@ -83,7 +86,7 @@ class Value:
 
     shape: Shape
     slot: int
-    delta: int
+    gradient: int
     width: int
     timed: bool = False
 
@@ -137,7 +140,7 @@ class Plan:
         self.vocabulary = 0
         self.no_lengths = "" if len(input_shape) == 2 else "the samples have no axis of time"
         self.arena = padded(prod(input_shape))  # rows are gathered here when the data are shuffled or converted
-        self.samples = Value(input_shape, slot=-1, delta=-1, width=input_shape[-1], timed=len(input_shape) == 2)
+        self.samples = Value(input_shape, slot=-1, gradient=-1, width=input_shape[-1], timed=len(input_shape) == 2)
 
     def finish(self, value: Value) -> None:
         """Make the op table, whose result is ``value``."""
@@ -188,7 +191,7 @@ class Plan:
         """A value in another shape: the same slots, if there are pads neither before nor after, else a copy."""
         timed = value.timed and shape == value.shape
         bare = padded(value.shape[-1]) == value.shape[-1] and padded(shape[-1]) == shape[-1]
-        if (value.slot < 0 or bare) and (value.delta < 0 or bare):
+        if (value.slot < 0 or bare) and (value.gradient < 0 or bare):
             return replace(value, shape=shape, width=shape[-1], timed=timed)
         output = self.value(shape, timed=timed)
         self.add("copy", value, output)
@@ -197,25 +200,25 @@ class Plan:
     def split(self, value: Value) -> tuple[Value, Value]:
         """A value for two readers, each with a gradient of its own; on the way back their sum is the value's gradient."""
         width = padded(value.shape[-1])
-        one, other = (replace(value, delta=self.slot(value.positions * width)) for _ in range(2))
+        one, other = (replace(value, gradient=self.slot(value.positions * width)) for _ in range(2))
         # The op writes nothing. Its output is the first gradient, so that clearing the output of a sample clears nothing else.
-        self.add("split", value, Value(value.shape, slot=one.delta, delta=one.delta, width=width), second_units=value.shape[-1],
-                 d_second=other.delta)
+        written = Value(value.shape, slot=one.gradient, gradient=one.gradient, width=width)
+        self.add("split", value, written, second_units=value.shape[-1], d_second=other.gradient)
         return one, other
 
     def join(self, one: Value, other: Value, activation: str) -> Value:
         """The activation of the sum of two values of one shape. The gradient of the sum takes the slot of the other value's, so
         nobody else may read or change that: what writes ``other`` has no activation."""
         width = padded(one.shape[-1])
-        output = Value(one.shape, self.slot(one.positions * width), other.delta, width, one.timed and other.timed)
+        output = Value(one.shape, self.slot(one.positions * width), other.gradient, width, one.timed and other.timed)
         self.add("join", one, output, activation=activation, second=other.slot, second_units=other.shape[-1],
-                 d_second=other.delta)
+                 d_second=other.gradient)
         return output
 
     def concat(self, one: Value, other: Value) -> Value:
         """Two values, equal in all axes but the last, one behind the other on the last."""
         output = self.value((*one.shape[:-1], one.shape[-1] + other.shape[-1]), timed=one.timed and other.timed)
-        self.add("concat", one, output, second=other.slot, second_units=other.shape[-1], d_second=other.delta)
+        self.add("concat", one, output, second=other.slot, second_units=other.shape[-1], d_second=other.gradient)
         return output
 
     def _written(self, value: Value) -> Value:
@@ -264,16 +267,17 @@ class Plan:
             "in_positions": source.positions,
             "inputs": source.shape[-1],
             "in_width": source.width,
-            "d_input": source.delta,
+            "d_input": source.gradient,
             "positions": output.positions,
             "units": output.shape[-1],
             "width": output.width,
             "sums": self.slot(size) if activation in _core.KEEPS_SUM else output.slot,
             "output": output.slot,
-            "delta": output.delta,
+            "delta": output.gradient,
             "weight": self.offset(weight),
             "weight_rows": weight_rows,
             "weight_width": weight_width or output.width,
+            "unpenalised": weight in self.parameters and not self.parameters[weight].penalised,
             "bias": self.offset(bias),
             "bias_width": bias_width or output.width,
             "carry": -1,

@@ -63,6 +63,11 @@ class Layer:
         return self
 
 
+def biases(units: int) -> Parameter:
+    """The biases of so many units, which start at 0."""
+    return Parameter((units,), ZEROS, penalised=False)
+
+
 def checked_axis(layer: Layer, input_shape: Shape, axis: str = "features") -> Shape:
     """The shape of an input; raises ValueError unless it has a last axis, on which the layer acts."""
     if not input_shape:

@@ -16,7 +16,7 @@ from cbp.engine import check
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import LANES, padded
 from cbp.initializers import Initializer
-from cbp.layers.base import ZEROS, Layer, Parameter, Plan, Shape, Value, brief, checked_activation, chosen_init
+from cbp.layers.base import Layer, Parameter, Plan, Shape, Value, biases, brief, checked_activation, chosen_init
 from cbp.layers.dense import add_product
 from cbp.layers.window import Window, add_window, checked_padding, checked_sizes
 
@@ -77,7 +77,7 @@ class _Filters(_Convolution):
         fans = (prod(kernel) * read, prod(kernel) * self.filters // self.groups)
         found = {"weight": Parameter((*kernel, read, self.filters), self.init, fans)}
         if self.bias:
-            found["bias"] = Parameter((self.filters,), ZEROS)
+            found["bias"] = biases(self.filters)
         return found
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
@@ -259,7 +259,7 @@ class DepthwiseConv2D(_Depthwise):
         units = input_shape[-1] * self.multiplier
         found = {"weight": self._depthwise_weight(input_shape)}
         if self.bias:
-            found["bias"] = Parameter((units,), ZEROS)
+            found["bias"] = biases(units)
         return found
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
@@ -324,7 +324,7 @@ class SeparableConv2D(_Depthwise):
             "pointwise": Parameter((input_shape[-1] * self.multiplier, self.filters), self.init),
         }
         if self.bias:
-            found["bias"] = Parameter((self.filters,), ZEROS)
+            found["bias"] = biases(self.filters)
         return found
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from cbp.engine import check
 from cbp.engine.cpu import core as _core
 from cbp.initializers import Initializer
-from cbp.layers.base import ZEROS, Layer, Parameter, Plan, Shape, Value, checked_activation, checked_axis, chosen_init
+from cbp.layers.base import Layer, Parameter, Plan, Shape, Value, biases, checked_activation, checked_axis, chosen_init
 
 __all__ = ["Dense"]
 
@@ -61,7 +61,7 @@ class Dense(Layer):
         assert isinstance(self.init, Initializer)
         found = {"weight": Parameter((input_shape[-1], self.units), self.init)}
         if self.bias:
-            found["bias"] = Parameter((self.units,), ZEROS)
+            found["bias"] = biases(self.units)
         return found
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:

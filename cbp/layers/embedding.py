@@ -71,7 +71,7 @@ class Embedding(Layer):
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         """One op, which reads the samples: rows of the weights, one for every step."""
-        if value.slot >= 0 or value.delta >= 0:
+        if value.slot >= 0 or value.gradient >= 0:
             raise ValueError(f"{brief(self)} must be the first layer, because it takes whole numbers from the samples")
         output = plan.value(self.output_shape(value.shape), timed=True)
         plan.no_lengths = ""

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from cbp.engine import check
 from cbp.engine.cpu import core as _core
-from cbp.layers.base import ONES, ZEROS, Layer, Parameter, Plan, Shape, Value, checked_activation, checked_axis
+from cbp.layers.base import ONES, ZEROS, Layer, Parameter, Plan, Shape, Value, biases, checked_activation, checked_axis
 
 __all__ = ["LayerNorm", "BatchNorm"]
 
@@ -24,7 +24,7 @@ class _Normalization(Layer):
         return checked_axis(self, input_shape, "channels")
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
-        return {"scale": Parameter(input_shape[-1:], ONES), "shift": Parameter(input_shape[-1:], ZEROS)}
+        return {"scale": Parameter(input_shape[-1:], ONES, penalised=False), "shift": biases(input_shape[-1])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class BatchNorm(_Normalization):
         output = plan.value(value.shape, timed=value.timed)
         plan.add(
             "batch_norm", value, output, activation=self.activation, weight=f"{name}.scale", weight_rows=1,
-            bias=f"{name}.shift", unpenalised=1, statistics=plan.offset(f"{name}.mean"),
+            bias=f"{name}.shift", statistics=plan.offset(f"{name}.mean"),
             shared=plan.shared(_core.BATCH_NORM_ROWS * output.width), timed=value.timed, epsilon=self.epsilon,
             momentum=self.momentum,
         )
@@ -127,7 +127,7 @@ class LayerNorm(_Normalization):
         moments = 3 * output.positions
         plan.add(
             "layer_norm", value, output, activation=self.activation, weight=f"{name}.scale", weight_rows=1,
-            bias=f"{name}.shift", unpenalised=1, extra=plan.slot(moments), extra_size=-(-moments // 16) * 16,
+            bias=f"{name}.shift", extra=plan.slot(moments), extra_size=-(-moments // 16) * 16,
             epsilon=self.epsilon,
         )
         plan.need_scratch(output.width)

@@ -111,7 +111,7 @@ class Recurrent(Layer):
             "recurrent": Parameter(self._shape(units, self.GATES), _gatewise(self.recurrent_init), (units, units)),
         }
         if self.bias:
-            found["bias"] = Parameter(self._shape(None, self.BIASES), self._bias_init())
+            found["bias"] = Parameter(self._shape(None, self.BIASES), self._bias_init(), penalised=False)
         return found
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:

@@ -138,9 +138,6 @@ def _flatten(way: Way, module: Module) -> None:
     way.add_between(layers.Flatten(), frozenset(ACTIVATIONS) if prod(way.shape[:-1]) == 1 else ELEMENTWISE)
 
 
-GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
-
-
 def _recurrence(way: Way, module: Module) -> None:
     name = type(module).__name__
     _only(module, batch_first=True, proj_size=0)
@@ -180,7 +177,7 @@ def _hands_on_last_step(rest: list[Placed]) -> bool:
 
 def _recurrent_arrays(module: Module, suffix: str) -> dict[str, Array]:
     """The parameters of one layer in one direction."""
-    gates, units = GATES[type(module).__name__], module.hidden_size
+    gates, units = getattr(layers, type(module).__name__).GATES, module.hidden_size
     inner = (gates, units) if gates > 1 else (units,)
 
     def weight(name: str) -> Array:

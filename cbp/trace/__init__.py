@@ -231,7 +231,7 @@ def trace(
         raise ValueError(f"x: a trace keeps every number and product of a step, some {terms:,} for {len(samples)} row(s) of "
                          f"this network; at most {MOST_TERMS:,} are possible. Trace fewer rows, or a smaller network")
     spec, state, step = rule_of_step(network, optimizer)
-    net = read_network(network, samples, step, carried or (lambda rows: np.zeros((rows, plan.carry))))
+    net = read_network(network, plan, samples, step, carried or (lambda rows: np.zeros((rows, plan.carry))))
     total = sum(sample.weight for sample in samples)
     shares = [sample.weight / total for sample in samples]
     made, goals = _passed(net, net.values, samples, read=True)

@@ -98,12 +98,12 @@ def _is_one_row(x: Any, y: Any, input_shape: Shape, output_shape: Shape) -> bool
     return bool(shape == input_shape)
 
 
-def read_network(network: Snapshot, samples: Sequence[Sample], step: int, carried: Carried) -> Plain:
-    """The network with its numbers as lists."""
+def read_network(network: Snapshot, plan: Plan, samples: Sequence[Sample], step: int, carried: Carried) -> Plain:
+    """The network, whose plan this is, with its numbers as lists."""
     first = 0
     places = {}
     for name, array in network.parameters.items():
-        places[name] = Place(name, first, array.shape, _is_penalised(name))
+        places[name] = Place(name, first, array.shape, plan.parameters[name].penalised)
         first += array.size
     tags, symbol_tags = _tags(network)
     timed = isinstance(network.layers[0], Embedding)
@@ -132,11 +132,6 @@ def _given(network: Snapshot, samples: Sequence[Sample], step: int, carried: Car
         statistics={name: array.tolist() for name, array in network.statistics.items()},
         carried=carried(len(samples)).tolist(),
     )
-
-
-def _is_penalised(name: str) -> bool:
-    """Whether l1, l2 and weight decay act on the array: on weights, not on biases, scales and shifts."""
-    return name.rpartition(".")[2] in ("weight", "recurrent", "depthwise", "pointwise")
 
 
 def _tags(network: Snapshot) -> tuple[list[str], list[str]]:
