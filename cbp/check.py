@@ -88,26 +88,30 @@ def check_gradients(
     double.set_vector(vector)
     for name, values in network.statistics.items():
         double.statistics[name][...] = values
-    _, gradient = double.gradient(X, y, sample_weight, lengths=lengths, training=training)
+    loss, gradient = double.gradient(X, y, sample_weight, lengths=lengths, training=training)
     floor = max(1e-4 * float(np.abs(gradient).max()), 1e-12)
     worst = (-1.0, 0, 0.0, 0.0)
     places = np.unique(np.linspace(0, len(vector) - 1, min(limit, len(vector))).astype(int))
+    numbers = list(_numbers(double))
     for place in places:
         def loss_at(value: float, place: int = place) -> float:
-            moved = vector.copy()
-            moved[place] = value
-            double.set_vector(moved)
+            name, index = numbers[place]
+            double.parameters[name][index] = value
             return double.gradient(X, y, sample_weight, lengths=lengths, training=training)[0]
 
-        analytic, numeric = float(gradient[place]), _derivative(loss_at, float(vector[place]), floor)
+        at = float(vector[place])
+        analytic, numeric = float(gradient[place]), _derivative(loss_at, at, loss, floor)
+        name, index = numbers[place]
+        double.parameters[name][index] = at
         error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), floor)
         worst = max(worst, (error, int(place), analytic, numeric))
     error, place, analytic, numeric = worst
-    return GradientCheck(error, list(_names(network))[place], analytic, numeric, len(places))
+    name, index = numbers[place]
+    return GradientCheck(error, f"{name}[{', '.join(map(str, index))}]", analytic, numeric, len(places))
 
 
-def _derivative(function: Callable[[float], float], at: float, floor: float) -> float:
-    """The derivative of a function of one variable; differences below ``floor`` are no sign of a kink."""
+def _derivative(function: Callable[[float], float], at: float, value: float, floor: float) -> float:
+    """The derivative of a function, which has the ``value`` there; differences below ``floor`` are no sign of a kink."""
     size = max(1.0, abs(at))
 
     def central(step: float) -> float:
@@ -115,14 +119,14 @@ def _derivative(function: Callable[[float], float], at: float, floor: float) -> 
 
     differences = [central(step * size) for step in (2e-4, 4e-4, 8e-4)]
     near, far = ((4 * d - d2) / 3 for d, d2 in pairwise(differences))
-    rounding = 1e-11 * max(1.0, abs(function(at)))
+    rounding = 1e-11 * max(1.0, abs(value))
     if abs(near - far) <= max(1e-6 * max(abs(near), floor), rounding):
         return near
     return central(6e-6 * size)
 
 
-def _names(network: Network) -> Iterator[str]:
-    """The name of every number of the flat vector."""
+def _numbers(network: Network) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Array and place of every number of the flat vector."""
     for name, view in network.parameters.items():
         for index in np.ndindex(view.shape):
-            yield f"{name}[{', '.join(map(str, index))}]"
+            yield name, index

@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -211,27 +212,35 @@ def test_threads_saving_to_one_file_leave_one_of_their_networks(tmp_path):
 
 
 SAVING = """
-import sys
+import os, sys
 import cbp
 net = cbp.mlp([300, 100, 10], loss="mean_squared_error", output="identity", seed=0)
-for number in range(1_000_000):
-    net.set_vector(0 * net.get_vector() + number)
-    net.save(sys.argv[1])
-    if number == 0:
-        print("saving", flush=True)
+for line in sys.stdin:   # a process for each, which starts at once since all is imported
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        continue
+    for number in range(1_000_000):
+        net.set_vector(0 * net.get_vector() + number)
+        net.save(sys.argv[1])
+        if number == 0:
+            print(os.getpid(), flush=True)
 """
 
 
 def test_a_killed_save_leaves_a_file_that_loads(tmp_path):
     path = tmp_path / "net.cbp"
     rng = random.Random(0)
-    for _ in range(20):
-        process = subprocess.Popen([sys.executable, "-c", SAVING, path], stdout=subprocess.PIPE)
-        assert process.stdout.readline() == b"saving\n"
-        time.sleep(rng.random() / 30)
-        process.kill()
-        process.communicate()
-        assert len(np.unique(cbp.load(path).get_vector())) == 1
+    command = [sys.executable, "-c", SAVING, path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as parent:
+        for _ in range(20):
+            parent.stdin.write("\n")
+            child = int(parent.stdout.readline())
+            time.sleep(rng.random() / 30)
+            os.kill(child, signal.SIGKILL)
+            assert len(np.unique(cbp.load(path).get_vector())) == 1
+        parent.stdin.close()
+        assert parent.wait(60) == 0
 
 
 # Reading

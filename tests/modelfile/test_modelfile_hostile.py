@@ -400,8 +400,8 @@ CLAIMS = {
     "padding": ([layer(cbp.DepthwiseConv2D(1, padding=2**31 - 1, bias=False))], [4, 4, 1], [("0.weight", [1, 1, 1])]),
     "dilation": ([layer(cbp.DepthwiseConv2D(3, padding="same", dilation=2**30, bias=False))], [4, 4, 1],
                  [("0.weight", [3, 3, 1])]),
-    "axes": ([layer(cbp.Flatten())], [2**47] * 100_000, []),
-    "axes of a layer": ([{"kind": "reshape", "shape": [2**47] * 100_000}], [4], []),
+    "axes": ([layer(cbp.Flatten())], [2**47] * 20_000, []),
+    "axes of a layer": ([{"kind": "reshape", "shape": [2**47] * 20_000}], [4], []),
 }  # fmt: skip
 
 
@@ -442,7 +442,7 @@ def test_a_header_length_beyond_the_file_allocates_little():
 
 @pytest.mark.parametrize("unit", ["[", "[],", "{},", '"",', "0,", '""', '"a":{},', '\\"', "\U0001f600", " "])
 def test_the_largest_headers_take_a_bounded_amount_of_memory(unit):
-    size = 1_000_000
+    size = 300_000
     for opening in ('{"a":[', '{"a":"', "{"):
         text = opening + unit * (size // len(unit.encode()))
         assert peak(lambda text=text: refused(container(text))) < 100 * size
@@ -470,20 +470,23 @@ VALUES += ["adam", "relu", "softmax", "hinge", "float64", "F64", [], {}, [1], [[
 
 def places(value):
     """Every (container, key) inside a value."""
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        yield value, key
-        if isinstance(item, (dict, list)):
-            yield from places(item)
+    found, containers = [], [value]
+    for container in containers:
+        for key, item in container.items() if isinstance(container, dict) else enumerate(container):
+            found.append((container, key))
+            if isinstance(item, (dict, list)):
+                containers.append(item)
+    return found
 
 
 def test_files_changed_at_random_with_a_right_checksum():
     rng = random.Random(1)
-    original = parts()
+    original = pickle.dumps(parts())
     survived = 0
     for _ in range(3000):
-        edited = copy.deepcopy(original)
+        edited = pickle.loads(original)
         for _ in range(rng.choice([1, 1, 2, 4])):
-            known = list(places({"description": edited.description, "entries": edited.entries}))[2:]
+            known = places({"description": edited.description, "entries": edited.entries})[2:]
             if not known:
                 continue
             container, key = rng.choice(known)

@@ -194,9 +194,10 @@ def test_a_wrong_gradient_is_found_and_named(wrong, change):
 
 
 def test_every_parameter_has_its_name(wrong):
-    net = network(bias=(True, False, True))
+    layers = [cbp.Dense(3, "tanh"), cbp.Dense(2, bias=False), cbp.Dense(2)]
+    net = cbp.Network(2, layers, loss="mean_squared_error", dtype="float64", seed=0)
     rng = np.random.default_rng(0)
-    x, y = inputs(rng, 3), targets("mean_squared_error", rng, 3)
+    x, y = inputs(rng, 3, 2), targets("mean_squared_error", rng, 3, 2)
     for place, name in enumerate(numbered(net)):
         wrong(place, lambda g: g + 1)
         assert cbp.check_gradients(net, x, y).parameter == name
