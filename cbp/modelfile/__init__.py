@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from cbp.engine.snapshot import Snapshot
 from cbp.errors import ModelFileError
-from cbp.modelfile import container, files
-from cbp.modelfile.description import Description, state_name
+from cbp.modelfile import container, description, files
+from cbp.modelfile.description import state_name
 from cbp.optimizers import OPTIMIZERS
 
 __all__ = ["dumps", "load", "loads", "refusal", "save"]
@@ -99,16 +99,15 @@ def refusal(path: str | os.PathLike[str] | None, problem: object) -> ModelFileEr
 
 def _encode(snapshot: Snapshot) -> list[bytes | memoryview]:
     """Header and data of a file, the data without copying where it lies as files have it."""
-    description = Description.of(snapshot)
+    text, shapes, dtype = description.write(snapshot), description.shapes(snapshot), snapshot.dtype
     arrays = _arrays_of(snapshot)
     if problem := _wrong_value(arrays):
         raise ValueError(f"the network cannot be saved: {problem}{_remedy(snapshot, problem.split()[0])}")
-    text, shapes = description.to_json(), description.shapes()
     if {name: array.shape for name, array in arrays.items()} != shapes:
         raise ValueError("the network cannot be saved: its arrays are not those of its layers")
-    data = [container.raw(array, description.dtype) for array in arrays.values()]
+    data = [container.raw(array, dtype) for array in arrays.values()]
     metadata = {"cbp": text, "crc32": _checksum(text, data)}
-    header = container.write_header(metadata, shapes, description.dtype)
+    header = container.write_header(metadata, shapes, dtype)
     try:  # whatever would be refused when it is loaded is refused now, while the network still exists
         _read_header(io.BytesIO(header), len(header) + sum(map(len, data)))
     except ModelFileError as refused:
@@ -143,29 +142,29 @@ def _remedy(snapshot: Snapshot, name: str) -> str:
 
 def _decode(file: BinaryIO, size: int) -> Snapshot:
     """Read a snapshot; ``size`` is that of the whole file."""
-    header, description, starts = _read_header(file, size)
+    header, snapshot, starts = _read_header(file, size)
     data = memoryview(file.read(header.size))
     if len(data) < header.size:
         raise ModelFileError("truncated while it was read")
-    kind = np.dtype(description.dtype).newbyteorder("<")
+    dtype = np.dtype(snapshot.dtype).newbyteorder("<")
     arrays = {
-        name: np.frombuffer(data, kind, prod(shape), starts[name]).reshape(shape)
-        for name, shape in description.shapes().items()
+        name: np.frombuffer(data, dtype, prod(shape), starts[name]).reshape(shape)
+        for name, shape in description.shapes(snapshot).items()
     }
     if header.metadata.get("crc32") != _checksum(header.metadata["cbp"], [array.data for array in arrays.values()]):
         raise ModelFileError("damaged: the checksum does not fit the content")
     if problem := _wrong_value(arrays):
         raise ModelFileError(problem)
-    return description.snapshot(arrays)
+    return description.with_arrays(snapshot, arrays)
 
 
-def _read_header(file: BinaryIO, size: int) -> tuple[container.Header, Description, dict[str, int]]:
+def _read_header(file: BinaryIO, size: int) -> tuple[container.Header, Snapshot, dict[str, int]]:
     """Read and check all but the data: the header, the description, and where each array begins."""
     header = container.read_header(file, size)
     if "cbp" not in header.metadata:
         raise ModelFileError("a safetensors file, but without cbp's description")
-    description = Description.from_json(header.metadata["cbp"])
-    return header, description, container.locate(header, description.shapes(), description.dtype)
+    snapshot = description.read(header.metadata["cbp"])
+    return header, snapshot, container.locate(header, description.shapes(snapshot), snapshot.dtype)
 
 
 def _checksum(text: str, arrays: Iterable[memoryview]) -> str:

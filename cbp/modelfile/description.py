@@ -7,7 +7,7 @@ every value. A change of a key or of its meaning raises ``FORMAT``.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from cbp.engine import check
@@ -15,12 +15,12 @@ from cbp.engine.snapshot import Array, Snapshot
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
 from cbp.layers import LAYERS, Layer
-from cbp.layers.base import parts
-from cbp.losses import LOSSES, Loss
+from cbp.layers.base import Shape, parts
+from cbp.losses import LOSSES
 from cbp.modelfile import canonical_json, container
-from cbp.optimizers import OPTIMIZERS, Optimizer
+from cbp.optimizers import OPTIMIZERS
 
-__all__ = ["FORMAT", "Description"]
+__all__ = ["FORMAT", "read", "shapes", "state_name", "with_arrays", "write"]
 
 FORMAT = 1
 
@@ -30,112 +30,100 @@ _LONGEST_NAME = 100
 Spec = TypeVar("Spec")
 
 
-@dataclass(frozen=True)
-class Description:
-    """What a snapshot has under the same names, but its arrays; ``inputs`` is its input shape."""
-
-    inputs: tuple[int, ...]
-    layers: tuple[Layer, ...]
-    loss: Loss
-    l1: float
-    l2: float
-    dtype: str
-    seed: int
-    optimizer: Optimizer | None
-    step: int
-    epoch: int
-    metadata: dict[str, Any]
-
-    @classmethod
-    def of(cls, snapshot: Snapshot) -> Description:
-        """The description of a network; raises TypeError or ValueError for what a file cannot hold."""
-        for index, layer in enumerate(snapshot.layers):
-            if other := next((part for part in parts(layer) if type(part) not in LAYERS.values()), None):
-                raise TypeError(f"layer {index} cannot be saved: {type(other).__name__} is none of cbp's layers")
-        if type(snapshot.optimizer) not in (*OPTIMIZERS.values(), type(None)):
-            raise TypeError(f"the optimizer cannot be saved: {snapshot.optimizer!r} is none of cbp's optimizers")
-        canonical_json.check(snapshot.metadata, "metadata", canonical_json.MAX_DEPTH - 1)
-        return cls(inputs=snapshot.input_shape, **{name: getattr(snapshot, name) for name in _SAME})
-
-    def snapshot(self, arrays: Mapping[str, Array]) -> Snapshot:
-        """The network with these arrays, by the names that they have in a file."""
-        parameters, statistics = self._shapes()
-        slots = () if self.optimizer is None else self.optimizer.slots
-        return Snapshot(
-            input_shape=self.inputs,
-            parameters={name: arrays[name] for name in parameters},
-            statistics={name: arrays[name] for name in statistics},
-            optimizer_state={slot: {name: arrays[state_name(slot, name)] for name in parameters} for slot in slots},
-            **{name: getattr(self, name) for name in _SAME},
-        )
-
-    def to_json(self) -> str:
-        described = _fields(self)
-        described["format"] = FORMAT
-        described["layers"] = [_describe_layer(layer) for layer in self.layers]
-        described["loss"] = _describe_named(self.loss)
-        if self.optimizer is not None:
-            described["optimizer"] = _describe_named(self.optimizer)
-        return canonical_json.encode(described)
-
-    @classmethod
-    def from_json(cls, text: str) -> Description:
-        """Read a description; raises ModelFileError for anything that no network has."""
-        try:
-            described = _object(canonical_json.decode(text, "description"), "it")
-            version = described.pop("format", None)
-            if type(version) is not int or version < 1:
-                raise ValueError("format must be a version number")
-            if version > FORMAT:
-                raise ModelFileError(f"written by a newer cbp: format {version}, this cbp reads format {FORMAT}")
-            return cls._of_object(described)
-        except ModelFileError:
-            raise
-        except (ValueError, TypeError, OverflowError) as problem:
-            raise ModelFileError(f"damaged description: {problem}") from None
-
-    @classmethod
-    def _of_object(cls, described: dict[str, Any]) -> Description:
-        _expect_keys(described, {field.name for field in fields(cls)}, "it")
-        inputs, layers = _list(described["inputs"], "inputs"), _list(described["layers"], "layers")
-        optimizer = described["optimizer"]
-        description = cls(
-            inputs=check.shape("inputs", inputs),
-            layers=tuple(_read_layer(item, f"layer {index}") for index, item in enumerate(layers)),
-            loss=_read_named(described["loss"], LOSSES, "loss"),
-            l1=check.real("l1", described["l1"], minimum=0),
-            l2=check.real("l2", described["l2"], minimum=0),
-            dtype=_member(described["dtype"], container.DTYPES, "dtype"),
-            optimizer=None if optimizer is None else _read_named(optimizer, OPTIMIZERS, "optimizer"),
-            metadata=_object(described["metadata"], "metadata"),
-            **{name: _whole(described[name], name, 0, limit) for name, limit in _LARGEST.items()},
-        )
-        if description.optimizer is None and description.step:
-            raise ValueError("step must be 0 where there is no optimizer")
-        description.shapes()
-        return description
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every array of the network, in the order of the file."""
-        parameters, statistics = self._shapes()
-        slots = () if self.optimizer is None else self.optimizer.slots
-        states = {state_name(slot, name): size for slot in slots for name, size in parameters.items()}
-        return parameters | statistics | states
-
-    def _shapes(self) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-        """Of the parameters and of the statistics."""
-        parameters: dict[str, tuple[int, ...]] = {}
-        statistics: dict[str, tuple[int, ...]] = {}
-        shape = self.inputs
-        for index, layer in enumerate(self.layers):
-            output = layer.output_shape(shape)
-            parameters |= {f"{index}.{name}": array.shape for name, array in layer.parameters(shape).items()}
-            statistics |= {f"{index}.{name}": array.shape for name, array in layer.statistics(shape).items()}
-            shape = output
-        return parameters, statistics
+_ARRAYS = ("parameters", "statistics", "optimizer_state")
+_KEYS = {"inputs" if field.name == "input_shape" else field.name: field.name
+         for field in fields(Snapshot) if field.name not in _ARRAYS}
+"""The keys of a description, with the fields of the snapshot that they are."""
 
 
-_SAME = [field.name for field in fields(Description) if field.name != "inputs"]
+def write(snapshot: Snapshot) -> str:
+    """The description of a network; raises TypeError or ValueError for what a file cannot hold."""
+    for index, layer in enumerate(snapshot.layers):
+        if other := next((part for part in parts(layer) if type(part) not in LAYERS.values()), None):
+            raise TypeError(f"layer {index} cannot be saved: {type(other).__name__} is none of cbp's layers")
+    if type(snapshot.optimizer) not in (*OPTIMIZERS.values(), type(None)):
+        raise TypeError(f"the optimizer cannot be saved: {snapshot.optimizer!r} is none of cbp's optimizers")
+    canonical_json.check(snapshot.metadata, "metadata", canonical_json.MAX_DEPTH - 1)
+    described = {key: getattr(snapshot, name) for key, name in _KEYS.items()}
+    described["format"] = FORMAT
+    described["layers"] = [_describe_layer(layer) for layer in snapshot.layers]
+    described["loss"] = _describe_named(snapshot.loss)
+    if snapshot.optimizer is not None:
+        described["optimizer"] = _describe_named(snapshot.optimizer)
+    return canonical_json.encode(described)
+
+
+def read(text: str) -> Snapshot:
+    """The network of a description, without its arrays; raises ModelFileError for anything that no network has."""
+    try:
+        described = _object(canonical_json.decode(text, "description"), "it")
+        version = described.pop("format", None)
+        if type(version) is not int or version < 1:
+            raise ValueError("format must be a version number")
+        if version > FORMAT:
+            raise ModelFileError(f"written by a newer cbp: format {version}, this cbp reads format {FORMAT}")
+        return _read(described)
+    except ModelFileError:
+        raise
+    except (ValueError, TypeError, OverflowError) as problem:
+        raise ModelFileError(f"damaged description: {problem}") from None
+
+
+def _read(described: dict[str, Any]) -> Snapshot:
+    _expect_keys(described, set(_KEYS), "it")
+    inputs, layers = _list(described["inputs"], "inputs"), _list(described["layers"], "layers")
+    optimizer = described["optimizer"]
+    snapshot = Snapshot(
+        input_shape=check.shape("inputs", inputs),
+        layers=tuple(_read_layer(item, f"layer {index}") for index, item in enumerate(layers)),
+        loss=_read_named(described["loss"], LOSSES, "loss"),
+        l1=check.real("l1", described["l1"], minimum=0),
+        l2=check.real("l2", described["l2"], minimum=0),
+        dtype=_member(described["dtype"], container.DTYPES, "dtype"),
+        optimizer=None if optimizer is None else _read_named(optimizer, OPTIMIZERS, "optimizer"),
+        metadata=_object(described["metadata"], "metadata"),
+        parameters={}, statistics={}, optimizer_state={},
+        **{name: _whole(described[name], name, 0, limit) for name, limit in _LARGEST.items()},
+    )
+    if snapshot.optimizer is None and snapshot.step:
+        raise ValueError("step must be 0 where there is no optimizer")
+    shapes(snapshot)
+    return snapshot
+
+
+def shapes(snapshot: Snapshot) -> dict[str, Shape]:
+    """Name and shape of every array that a network as it is described has, in the order of the file."""
+    parameters, statistics = _shapes(snapshot)
+    states = {state_name(slot, name): shape for slot in _slots(snapshot) for name, shape in parameters.items()}
+    return parameters | statistics | states
+
+
+def with_arrays(snapshot: Snapshot, arrays: Mapping[str, Array]) -> Snapshot:
+    """The network as it is described with these arrays, by the names that they have in a file."""
+    parameters, statistics = _shapes(snapshot)
+    return replace(
+        snapshot,
+        parameters={name: arrays[name] for name in parameters},
+        statistics={name: arrays[name] for name in statistics},
+        optimizer_state={slot: {name: arrays[state_name(slot, name)] for name in parameters} for slot in _slots(snapshot)},
+    )
+
+
+def _shapes(snapshot: Snapshot) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """Of the parameters and of the statistics."""
+    parameters: dict[str, Shape] = {}
+    statistics: dict[str, Shape] = {}
+    shape = snapshot.input_shape
+    for index, layer in enumerate(snapshot.layers):
+        output = layer.output_shape(shape)
+        parameters |= {f"{index}.{name}": array.shape for name, array in layer.parameters(shape).items()}
+        statistics |= {f"{index}.{name}": array.shape for name, array in layer.statistics(shape).items()}
+        shape = output
+    return parameters, statistics
+
+
+def _slots(snapshot: Snapshot) -> tuple[str, ...]:
+    return () if snapshot.optimizer is None else tuple(snapshot.optimizer.slots)
 
 
 def state_name(slot: str, parameter: str) -> str:
