@@ -24,10 +24,10 @@ import cbp
 class Activation:
     """f and its derivative, and what is to be expected of the kernel."""
 
-    module: Callable
-    """PyTorch's module, from ``torch.nn``."""
+    module: Callable | None = None
+    """PyTorch's module, from ``torch.nn``; None where it has none."""
     function: Callable | None = None
-    """(torch, z) -> f(z), where the module itself will not do."""
+    """(torch, z) -> f(z), where there is no module, or it will not do."""
     value: Callable[[Decimal], Decimal] | None = None
     """f; None for softmax, whose values depend on all sums of a row and which has tests of its own."""
     slope: Callable[[Decimal], Any] | None = None
@@ -258,10 +258,11 @@ class Optimizer:
     """Ones with everything set, and at the ends of what is allowed."""
     step: Callable
     """(optimizer, t, g, *state) -> (what is subtracted from w before decay, *new state), in NumPy; t counts from 1."""
-    torch: Callable
-    """(torch.optim, optimizer) -> (class of PyTorch, its settings), with ``weight_decay`` if that is decoupled there too."""
+    torch: Callable | None = None
+    """(torch.optim, optimizer) -> (class of PyTorch, its settings), with ``weight_decay`` if that is decoupled there too; None
+    where PyTorch has no such rule."""
     slots: dict[str, str]
-    """Of the arrays of state: their names in PyTorch."""
+    """The arrays of state, and their names in PyTorch."""
     refused: tuple = ()
     """(settings, words of the ValueError) of what is out of range; the rate is checked for all."""
     golden: dict[str, float]
