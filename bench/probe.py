@@ -20,7 +20,7 @@ class Machine:
     """Peak rate and bandwidths, measured again at every call of `measure`."""
 
     def __init__(self) -> None:
-        self.fma_peak = _core().fma_peak
+        self.fma_peak = _kernels().fma_peak
         sizes = caches()
         working_sets = {level: size // 2 for level, size in sizes.items()} | {
             "memory": min(4 * max(sizes.values()), 512 << 20)
@@ -40,7 +40,7 @@ class Peak:
     """The peak of multiply-adds alone, of one build (chosen by CBP_CPU)."""
 
     def __init__(self) -> None:
-        self.fma_peak = _core().fma_peak
+        self.fma_peak = _kernels().fma_peak
         self.about = {"build": _core().BUILD}
 
     def measure(self, seconds: float) -> dict[str, float]:
@@ -80,10 +80,9 @@ class Tile:
             self.product: Callable[..., object] = lambda a, b, c: np.matmul(a, b, out=c)
             self.about = {"build": "NumPy"}
         else:
-            core = _core()
-            self.product = core.matmul
-            self.about = {"build": core.BUILD}
-        self.peak = None if library == "numpy" else _core().fma_peak
+            self.product = _kernels().matmul
+            self.about = {"build": _core().BUILD}
+        self.peak = None if library == "numpy" else _kernels().fma_peak
 
     def measure(self, seconds: float) -> dict[str, float]:
         """Seconds of a product for every shape and dtype, and the peak in GF/s."""
@@ -116,3 +115,9 @@ def _core():
     from cbp.engine.cpu import core
 
     return core
+
+
+def _kernels():
+    from cbp.engine import cpu
+
+    return cpu.kernels()

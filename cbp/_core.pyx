@@ -7,131 +7,43 @@ Kernels are in ``cbp/kernels/``, one subject a file.
 
 cimport cython
 cimport numpy as cnp
-from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
-from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
-from cython cimport floating
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport isfinite, sqrt
+from cython cimport floating
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import numpy as np
 
-from cbp._structs cimport Op, Run, Source
-from cbp.kernels cimport (
-    activations,
-    conv,
-    dense,
-    depthwise,
-    gather,
-    losses,
-    noise,
-    norm,
-    optimizers,
-    random,
-    recurrent,
-    tile,
-)
-from cbp.kernels.dense cimport (
-    dense_backward_bias,
-    dense_backward_input,
-    dense_backward_naive,
-    dense_backward_weight,
-    dense_forward,
-    dense_forward_naive,
-)
-from cbp.kernels.pool cimport pool_backward, pool_forward
-from cbp.kernels.repack cimport pad, repack
+from cbp.kernels cimport gather, random, tile
+from cbp.kernels.finite cimport place_not_finite
+from cbp.kernels.losses cimport is_fused
+from cbp.kernels.optimizers cimport begin_rule
+from cbp.kernels.structs cimport EVALUATE, GRADIENT, TRAIN, Op, Run, Source
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
-from cbp.kernels.team cimport MAX_MEMBERS, TeamState, team_close, team_free, team_open, team_run, team_work
+from cbp.kernels.team cimport MAX_MEMBERS, TeamState, team_close, team_free, team_open, team_work
+from cbp.loops.answer cimport begin_forward, copy_outputs, read_d_output, rows_of
+from cbp.loops.epochs cimport epochs_loop
+from cbp.loops.ready cimport BRIEF, FEW, SCRATCH, WORK, ready_outputs, ready_step, step_outputs
+from cbp.loops.step cimport forward, forward_whole, op_back
+from cbp.ops.passes cimport PHASE_COUNT, REST, Laps, Needs, Pass, lap, now, padded
+from cbp.ops.table cimport Tables, fill_tables
 
 cnp.import_array()
 
 # --- names, as Python sees them ---------------------------------------------------------------------------------------------
 
-cdef enum OpKind:
-    DENSE
-    COPY          # the same numbers, padded otherwise
-    SPLIT         # a value with two readers
-    JOIN          # a sum of two values
-    CONCAT        # two values, one behind the other
-    MAX_POOL
-    AVERAGE_POOL
-    EMBEDDING
-    BATCH_NORM
-    LAYER_NORM
-    DROPOUT
-    GAUSSIAN_NOISE
-    CONVOLUTION
-    GROUPED
-    RNN
-    LSTM
-    GRU
+cdef Tables tables
+fill_tables(&tables)
 
-cdef enum:
-    GRADIENT_BLOCK = 4096   # numbers of a weight gradient between product and update: they stay in the first-level cache
-    FETCH_FROM = 256        # numbers of a piece whose successor is fetched into the cache: smaller ones come by themselves,
-    FETCH_UP_TO = 16384     # larger ones need longer than a step
-
-cdef enum Mode:
-    TRAIN
-    GRADIENT      # the gradient of one batch, no update
-    EVALUATE      # loss and metric, no gradient
-
-OPS = {
-    "dense": DENSE,
-    "copy": COPY,
-    "split": SPLIT,
-    "join": JOIN,
-    "concat": CONCAT,
-    "max_pool": MAX_POOL,
-    "average_pool": AVERAGE_POOL,
-    "embedding": EMBEDDING,
-    "batch_norm": BATCH_NORM,
-    "layer_norm": LAYER_NORM,
-    "dropout": DROPOUT,
-    "gaussian_noise": GAUSSIAN_NOISE,
-    "convolution": CONVOLUTION,
-    "grouped": GROUPED,
-    "rnn": RNN,
-    "lstm": LSTM,
-    "gru": GRU,
-}
+OPS = {tables.kinds[i].name.decode(): i for i in range(tables.kind_count)}
+ACTIVATIONS = {tables.activations[i].name.decode(): i for i in range(tables.activation_count)}
+KEEPS_SUM = frozenset(tables.activations[i].name.decode() for i in range(tables.activation_count)
+                      if tables.activations[i].keeps_sum)
+LOSSES = {tables.losses[i].name.decode(): i for i in range(tables.loss_count)}
+OPTIMIZERS = {tables.optimizers[i].name.decode(): i for i in range(tables.optimizer_count)}
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
-ACTIVATIONS = {
-    "identity": activations.IDENTITY,
-    "relu": activations.RELU,
-    "leaky_relu": activations.LEAKY_RELU,
-    "elu": activations.ELU,
-    "selu": activations.SELU,
-    "gelu": activations.GELU,
-    "silu": activations.SILU,
-    "softplus": activations.SOFTPLUS,
-    "tanh": activations.TANH,
-    "sigmoid": activations.SIGMOID,
-    "hard_sigmoid": activations.HARD_SIGMOID,
-    "softsign": activations.SOFTSIGN,
-    "softmax": activations.SOFTMAX,
-}
-LOSSES = {
-    "mean_squared_error": losses.MEAN_SQUARED_ERROR,
-    "half_squared_error": losses.HALF_SQUARED_ERROR,
-    "mean_absolute_error": losses.MEAN_ABSOLUTE_ERROR,
-    "huber": losses.HUBER,
-    "binary_cross_entropy": losses.BINARY_CROSS_ENTROPY,
-    "cross_entropy": losses.CROSS_ENTROPY,
-    "poisson": losses.POISSON,
-    "hinge": losses.HINGE,
-}
-OPTIMIZERS = {
-    "sgd": optimizers.SGD,
-    "momentum": optimizers.MOMENTUM,
-    "nesterov": optimizers.NESTEROV,
-    "adam": optimizers.ADAM,
-    "rmsprop": optimizers.RMSPROP,
-    "adagrad": optimizers.ADAGRAD,
-}
+PHASES = ("gather", "forward", "activation", "loss", "slope", "input gradient", "weight gradient", "update", "rest")
+READY = {"bytes": SCRATCH, "brief": BRIEF, "work": WORK, "rows": FEW}
 SOURCES = {
     "bool": gather.BOOL,
     "int8": gather.INT8,
@@ -147,13 +59,7 @@ SOURCES = {
     "float64": gather.FLOAT64,
 }
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
-KEEPS_SUM = frozenset(name for name, kind in ACTIVATIONS.items() if activations.keeps_sum(kind))
 MOST_THREADS = MAX_MEMBERS
-WALKERS = MOST_WALKERS   # samples that a recurrent layer takes through time at once; scratch is sized by it
-PIXELS = conv.PIXELS     # windows in a table of offsets, and
-SAMPLES = conv.SAMPLES   # samples whose images are copied at once: scratch is sized by them
-STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
-NOISE_WORDS = random.WORDS   # numbers of a mask that are drawn at once
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
 
 
@@ -200,65 +106,9 @@ def source(array not None, int kind):
     return (<const char*>&record)[:sizeof(Source)]
 
 
-# --- what is long when inlined, once for all who call it from afar ------------------------------------------------------------
-
-cdef void multiply(
-    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
-    const floating* b, Py_ssize_t ldb, const floating* start, Py_ssize_t start_stride, floating* c, Py_ssize_t ldc,
-) noexcept nogil:
-    """product() of kernels/tile.pxd."""
-    tile.product(rows, columns, depth, a, row_stride, column_stride, b, ldb, start, start_stride, c, ldc)
-
-
-cdef void transposed(
-    Py_ssize_t rows, Py_ssize_t columns, const floating* a, Py_ssize_t lda, floating* b, Py_ssize_t ldb,
-) noexcept nogil:
-    """transpose() of kernels/dense.pxd."""
-    dense.transpose(rows, columns, a, lda, b, ldb)
-
-
-cdef void activate_rows(
-    int kind, Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, floating* z, floating* a,
-) noexcept nogil:
-    """activate() of kernels/activations.pxd."""
-    activations.activate(kind, rows, units, width, z, a)
-
-
-cdef void activate_rows_backward(
-    int kind, Py_ssize_t rows, Py_ssize_t units, Py_ssize_t width, const floating* z, const floating* a, floating* d,
-) noexcept nogil:
-    """activate_backward() of kernels/activations.pxd."""
-    activations.activate_backward(kind, rows, units, width, z, a, d)
-
-
-# --- a step, the loop over epochs, the short way for a few rows ---------------------------------------------------------------
-
-cdef double now() noexcept nogil:
-    cdef timespec clock
-    clock_gettime(CLOCK_MONOTONIC, &clock)
-    return clock.tv_sec + clock.tv_nsec * 1e-9
-
-
 def clock():
     """Seconds on the clock that ``curves`` are measured with."""
     return now()
-
-
-include "_pass.pxi"
-include "_dense.pxi"
-include "_structure.pxi"
-include "_pooling.pxi"
-include "_embedding.pxi"
-include "_normalization.pxi"
-include "_noise.pxi"
-include "_convolution.pxi"
-include "_grouped.pxi"
-include "_recurrent.pxi"
-include "_dispatch.pxi"
-include "_step.pxi"
-include "_epochs.pxi"
-include "_ready.pxi"
-include "_stream.pxi"
 
 
 # --- passes over the data -----------------------------------------------------------------------------------------------------
@@ -369,8 +219,9 @@ def run_epochs(
         batch.scratch = &scratch[0, 0]
         batch.scratch_size = scratch.shape[1]
         batch.training = run[0].mode == TRAIN or run[0].training
-        optimizers.begin_rule(&batch.rule, &run[0])
-        batch.fused = losses.is_fused(<int>run[0].loss, <int>ops[ops.shape[0] - 1].activation)
+        batch.kinds, batch.activations, batch.loss = tables.kinds, tables.activations, &tables.losses[run[0].loss]
+        begin_rule(&batch.rule, &tables.optimizers[run[0].optimizer], &run[0])
+        batch.fused = is_fused(batch.loss, &tables.activations[ops[ops.shape[0] - 1].activation])
         if laps.shape[0] > 0:
             watch.last = now()
             for phase in range(PHASE_COUNT):
@@ -385,9 +236,17 @@ def run_epochs(
         restore_subnormals(mode)
 
 
-def products(const Op[::1] ops not None):
-    """Multiplications of a row on the way forward, roughly."""
-    return products_of(&ops[0], ops.shape[0])
+def needs(Op[::1] ops not None):
+    """What an op keeps: (numbers of scratch, of a sample, of no sample, of a state that is carried on). Fills in what else follows
+    from its other fields."""
+    cdef Op* op = &ops[0]
+    cdef Needs found
+    memset(&found, 0, sizeof(Needs))
+    found.work = <double>op.positions * op.weight_rows * op.weight_width
+    if tables.kinds[op.kind].needs is not NULL:
+        tables.kinds[op.kind].needs(op, &found)
+    op.work = found.work
+    return found.scratch, found.kept, found.shared, found.carried
 
 
 def predict(
@@ -403,7 +262,7 @@ def predict(
     cdef Pass batch
     with nogil:
         deadline = now() + patience
-        begin_forward(&batch, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
+        begin_forward(&batch, &tables, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
         batch.statistics, batch.workspace, batch.carry_size = &statistics[0], &workspace[0], carry.shape[1]
         while first < inputs.rows:
             batch.rows = batch.way = min(piece, inputs.rows - first)
@@ -416,25 +275,6 @@ def predict(
             if now() >= deadline:
                 break
     return first
-
-
-cdef void begin_forward(
-    Pass* batch, const Op* ops, Py_ssize_t count, const floating* parameters, floating* arena, Py_ssize_t ldx,
-) noexcept nogil:
-    """A pass through all ops that changes nothing."""
-    memset(batch, 0, sizeof(Pass))
-    batch.ops, batch.count, batch.end = ops, count, count
-    batch.parameters, batch.arena = <void*>parameters, arena
-    batch.ldx = ldx
-
-
-cdef void copy_outputs(const Pass* batch, floating* arena, floating* out) noexcept nogil:
-    """The outputs of the piece's rows without their pads."""
-    cdef const Op* last = &batch.ops[batch.count - 1]
-    cdef const floating* outputs = output_of(batch, last, 0, arena)
-    cdef Py_ssize_t p
-    for p in range(batch.rows * last.positions):
-        memcpy(out + p * last.units, outputs + p * last.width, last.units * sizeof(floating))
 
 
 def vector_jacobian(
@@ -454,7 +294,7 @@ def vector_jacobian(
     cdef Pass batch
     with nogil:
         deadline = now() + patience
-        begin_forward(&batch, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
+        begin_forward(&batch, &tables, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
         batch.run, batch.gradient, batch.scratch = &run[0], &gradient[0], &scratch[0, 0]
         batch.statistics, batch.workspace = &statistics[0], &workspace[0]
         batch.d_x = &rows[0]
@@ -478,18 +318,62 @@ def vector_jacobian(
     return first
 
 
-cdef void read_d_output(const Pass* batch, const Source* wanted, floating* arena) noexcept nogil:
-    """The gradient of the outputs of the piece's rows into the last delta slot, with pads of 0; after the end of a sequence it
-    is 0 too."""
-    cdef const Op* last = &batch.ops[batch.count - 1]
-    cdef floating* read = arena + batch.rows * batch.run.targets
-    cdef floating* d = delta_of(batch, last, 0, arena)
-    cdef Py_ssize_t r, p
-    gather_rows(wanted, NULL, batch.first, batch.rows, read, wanted.columns)
-    memset(d, 0, batch.rows * last.positions * last.width * sizeof(floating))
-    for r in range(batch.rows):
-        for p in range(r * last.positions, r * last.positions + counted(batch, r, last.positions)):
-            memcpy(d + p * last.width, read + p * last.units, last.units * sizeof(floating))
+# --- a few rows, straight from Python -----------------------------------------------------------------------------------------
+
+def predict_ready(
+    cnp.ndarray ops not None, cnp.ndarray parameters not None, object x, int dimensions, Py_ssize_t most,
+):
+    """Outputs for one row (`dimensions` 1) or for up to `most` rows (2); None where x has to be looked at."""
+    cdef Py_ssize_t size = cnp.PyArray_DIM(parameters, 0)
+    if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
+        return ready_outputs(&tables, ops, <const float*>cnp.PyArray_DATA(parameters), size, cnp.NPY_FLOAT, x, dimensions, most)
+    return ready_outputs(&tables, ops, <const double*>cnp.PyArray_DATA(parameters), size, cnp.NPY_DOUBLE, x, dimensions, most)
+
+
+def train_ready(
+    object busy, object numbers, cnp.ndarray ops not None, cnp.ndarray run not None, cnp.ndarray parameters not None,
+    cnp.ndarray state not None, cnp.ndarray gradient not None, cnp.ndarray arena not None, cnp.ndarray scratch not None,
+    cnp.ndarray before not None, cnp.ndarray targets not None, object x, object y, Py_ssize_t most,
+):
+    """One update with up to `most` rows; returns their loss, or None with nothing changed: x or y have to be looked at, the
+    lock `busy` is taken, `state` is no longer that of `numbers`, or the step diverges.
+
+    `before` has room for parameters and state, `targets` for the targets of `most` rows. The lock and the count of steps are
+    handled in here too, where no signal comes between them and the update.
+    """
+    if not busy.acquire(False):
+        return None
+    try:
+        if numbers.state is not state:
+            return None
+        if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
+            return ready_step(&tables, numbers, ops, run, state, <float*>cnp.PyArray_DATA(parameters),
+                              <float*>cnp.PyArray_DATA(gradient), <float*>cnp.PyArray_DATA(arena),
+                              <float*>cnp.PyArray_DATA(scratch), <float*>cnp.PyArray_DATA(before),
+                              <float*>cnp.PyArray_DATA(targets), x, y, most)
+        return ready_step(&tables, numbers, ops, run, state, <double*>cnp.PyArray_DATA(parameters),
+                          <double*>cnp.PyArray_DATA(gradient), <double*>cnp.PyArray_DATA(arena),
+                          <double*>cnp.PyArray_DATA(scratch), <double*>cnp.PyArray_DATA(before),
+                          <double*>cnp.PyArray_DATA(targets), x, y, most)
+    finally:
+        busy.release()
+
+
+def step_ready(
+    cnp.ndarray ops not None, cnp.ndarray parameters not None, cnp.ndarray statistics not None, cnp.ndarray carry not None,
+    cnp.ndarray arena not None, cnp.ndarray workspace not None, cnp.ndarray scratch not None, object x,
+):
+    """Outputs of one step of one sequence, whose state in `carry` goes on; None where x has to be looked at.
+
+    The GIL is held, so that calls follow each other. `ops` are those of a plan of one time step.
+    """
+    if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
+        return step_outputs(&tables, ops, <float*>cnp.PyArray_DATA(parameters), <float*>cnp.PyArray_DATA(statistics), carry,
+                            <float*>cnp.PyArray_DATA(arena), <float*>cnp.PyArray_DATA(workspace),
+                            <float*>cnp.PyArray_DATA(scratch), cnp.NPY_FLOAT, x)
+    return step_outputs(&tables, ops, <double*>cnp.PyArray_DATA(parameters), <double*>cnp.PyArray_DATA(statistics), carry,
+                        <double*>cnp.PyArray_DATA(arena), <double*>cnp.PyArray_DATA(workspace),
+                        <double*>cnp.PyArray_DATA(scratch), cnp.NPY_DOUBLE, x)
 
 
 # --- random numbers and checks ------------------------------------------------------------------------------------------------
@@ -524,34 +408,8 @@ def philox(uint64_t key, uint64_t low, uint64_t high):
 
 def first_not_finite(const floating[::1] x not None):
     """Index of the first NaN or infinity, -1 if there is none."""
-    cdef Py_ssize_t n = x.shape[0], found = -1
-    cdef Py_ssize_t i = 0, j
-    with nogil:
-        while n - i >= 1024 and finite(1024, &x[i]):
-            i += 1024
-        for j in range(i, n):
-            if not isfinite(x[j]):
-                found = j
-                break
-    return found
-
-
-cdef bint finite(Py_ssize_t n, const floating* x) noexcept nogil:
-    """Whether all numbers are finite: the sum of 0 x is 0, else NaN. With 64 sums at once no addition waits for another."""
-    cdef floating lanes[64]
-    cdef Py_ssize_t i, k, whole = n // 64 * 64
-    cdef int wrong = 0
-    if whole:
-        for k in range(64):
-            lanes[k] = 0
-        for i in range(0, whole, 64):
-            for k in range(64):
-                lanes[k] += x[i + k] * 0
-        for k in range(64):
-            wrong |= lanes[k] != 0
-    for i in range(whole, n):
-        wrong |= x[i] * 0 != 0
-    return not wrong
-
-
-include "_single.pxi"
+    cdef Py_ssize_t place = -1
+    if x.shape[0] > 0:
+        with nogil:
+            place = place_not_finite(x.shape[0], &x[0])
+    return place

@@ -10,24 +10,30 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-try:
-    from cbp import _core
-except ImportError as problem:
-    detail = "" if "partially initialized" in str(problem) else f" ({problem})"  # what Python guesses then is wrong
-    package = os.path.dirname(os.path.dirname(__file__))
-    raise ImportError(
-        f"cbp's compiled core cannot be imported from {package}. If that is the source folder: run Python in "
-        f"another folder, or install with pip install -e .{detail}") from None
-
 if TYPE_CHECKING:
     from types import ModuleType
 
 _MODULES = {"v2": "cbp._core", "v3": "cbp._core_v3", "v4": "cbp._core_v4"}
 
 
+def _lowest() -> ModuleType:
+    """The lowest level that was built: all of them in a package, one or some while somebody works on the core."""
+    package = os.path.dirname(os.path.dirname(__file__))
+    remedy = (f"cbp's compiled core cannot be imported from {package}. If that is the source folder: run Python in another "
+              f"folder, or install with pip install -e .")
+    built = next((name for name in _MODULES.values() if find_spec(name)), None)
+    if built is None:
+        raise ImportError(remedy)
+    try:
+        return import_module(built)
+    except ImportError as problem:
+        raise ImportError(f"{remedy} ({problem})") from None
+
+
 def levels() -> list[str]:
     """The levels that were built and that this CPU runs, from the lowest to the highest."""
-    return [level for level, name in _MODULES.items() if level <= _core.cpu_level() and find_spec(name)]
+    highest = _lowest().cpu_level()
+    return [level for level, name in _MODULES.items() if level <= highest and find_spec(name)]
 
 
 def _choose() -> ModuleType:
@@ -38,8 +44,17 @@ def _choose() -> ModuleType:
 
 
 if TYPE_CHECKING:
-    core = _core
+    from cbp import _core as core
 else:
     core = _choose()
 
-__all__ = ["core", "levels"]
+
+def kernels() -> ModuleType:
+    """The kernels one by one, of the level of ``core``; raises ImportError where they were not built."""
+    name = _MODULES[core.BUILD].replace("_core", "_kernels")
+    if not find_spec(name):
+        raise ImportError(f"{name} is built for development only: pip install -e . from the source folder")
+    return import_module(name)
+
+
+__all__ = ["core", "kernels", "levels"]

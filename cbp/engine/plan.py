@@ -7,7 +7,7 @@ padded in the same way. Which ops a layer becomes is the layer's own affair: it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -103,7 +103,7 @@ class Plan:
     samples : Value
         The inputs.
     ops : array
-        The op table of ``Op`` records (``_structs.pxd``).
+        The op table of ``Op`` records (``kernels/structs.pxd``).
     parameters, statistics : dict
         Every parameter by name, and every array that the layers measure, in the order of the flat vectors.
     size, statistics_size : int
@@ -147,9 +147,8 @@ class Plan:
         value = self._written(value)
         self.output_shape = value.shape
         self.ops = np.zeros(len(self._ops), dtype=_core.OP)
-        for op, fields in zip(self.ops, self._ops, strict=True):
-            for field, number in fields.items():
-                op[field] = number
+        for op, record in zip(self.ops, self._ops, strict=True):
+            _fill(op, record)
         self.timed = value.timed
         self.targets = self.slot(prod(value.shape))
         self.weights = self.slot(1)
@@ -230,12 +229,6 @@ class Plan:
         self.add("copy", value, output)
         return output
 
-    def shared(self, size: int) -> int:
-        """A new place in the workspace."""
-        offset = self.workspace
-        self.workspace += padded(size)
-        return offset
-
     def stream(self) -> int:
         """A new stream of random numbers."""
         self.streams += 1
@@ -246,19 +239,16 @@ class Plan:
         if value.timed and not self.no_lengths:
             self.no_lengths = f"{layer} takes all steps of a sample"
 
-    def need_scratch(self, size: int) -> None:
-        """A thread needs so many numbers while it runs one op."""
-        self.scratch = max(self.scratch, size)
-
     def offset(self, name: str) -> int:
         """Where a parameter or a measured array starts in its padded flat vector; -1 for one that the layer does not have."""
         return self._offsets.get(name, -1)
 
     def add(
         self, kind: str, source: Value, output: Value, *, activation: str = "identity", weight: str = "", weight_rows: int = 0,
-        weight_width: int = 0, bias: str = "", bias_width: int = 0, **fields: float,
-    ) -> dict[str, Any]:
-        """Add an op from one value to another and return its record; ``fields`` are those that follow from neither."""
+        weight_width: int = 0, bias: str = "", bias_width: int = 0, stateful: bool = False, **fields: float,
+    ) -> None:
+        """Add an op from one value to another; ``fields`` are those that follow from neither. ``stateful``: what it knows of a row
+        goes on in the next batch."""
         size = output.positions * output.width
         record: dict[str, Any] = {
             "kind": _core.OPS[kind],
@@ -282,8 +272,26 @@ class Plan:
             "bias_width": bias_width or output.width,
             "carry": -1,
         }
-        self._ops.append(record | fields)
-        return self._ops[-1]
+        record |= fields
+        self._ops.append(record)
+        if self.arena < MOST_NUMBERS:  # beyond that the network is refused
+            self._keep(record, stateful)
+
+    def _keep(self, record: dict[str, Any], stateful: bool) -> None:
+        """Places for what an op keeps, which its kind in the core tells."""
+        (op,) = ops = np.zeros(1, dtype=_core.OP)
+        _fill(op, record)
+        scratch, kept, shared, carried = map(int, _core.needs(ops))
+        record["cell"], record["work"] = op["cell"], op["work"]
+        self.scratch = max(self.scratch, scratch)
+        if kept:
+            record["extra"], record["extra_size"] = self.slot(kept), padded(kept)
+        if shared:
+            record["shared"] = self.workspace
+            self.workspace += padded(shared)
+        if stateful:
+            record["carry"] = self.carry
+            self.carry += carried
 
     # --- what running asks for ------------------------------------------------------------------------------------------------
 
@@ -300,7 +308,7 @@ class Plan:
     @property
     def work(self) -> int:
         """Multiplications of one sample on the way forward, roughly."""
-        return int(_core.products(self.ops))
+        return int(min(self.ops["work"].sum(), 2**60))
 
     def views(self, flat: Flat, arrays: dict[str, Parameter] | None = None) -> dict[str, Flat]:
         """The parameters by name, or the statistics, as views of a padded flat vector."""
@@ -344,6 +352,11 @@ class Plan:
             return min(rows, max(128, min(1024, 2**28 // self.size)))
         most = min(max(12, min(1020, PIECE // self.arena)), max(1, PIECE_WORK // max(self.work, 1)))
         return min(rows, most // 12 * 12 or most)
+
+
+def _fill(op: np.void, record: Mapping[str, float]) -> None:
+    for field, number in record.items():
+        op[field] = number
 
 
 PIECE = 2**18

@@ -80,7 +80,7 @@ class Runner:
         run = self._run = self._record[0]
         run["mode"] = _core.MODES[mode]
         run["loss"] = _core.LOSSES[model.loss.name]
-        run["delta"] = model.loss.constant
+        run["constant"] = model.loss.constant
         run["l1"], run["l2"] = model.l1, model.l2
         run["batch_size"], run["piece"] = batch, piece
         run["targets"], run["weights"], run["shares"] = plan.targets, plan.weights, plan.shares

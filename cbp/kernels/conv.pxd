@@ -15,6 +15,7 @@
 
 from cython cimport floating
 
+from cbp.kernels.inlining cimport forced
 from cbp.kernels.tile cimport TILE_ROWS, VECTOR_BYTES, zeros
 
 cdef enum:
@@ -29,7 +30,7 @@ cdef inline Py_ssize_t lanes_for(Py_ssize_t units, const floating* like) noexcep
     return (units + lanes - 1) // lanes * lanes
 
 
-cdef inline void window_tile(
+cdef inline forced window_tile(
     const int groups, const int rows, const int vecs, Py_ssize_t depth,
     const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
     const floating* b, Py_ssize_t ldb,
@@ -62,23 +63,24 @@ cdef inline void window_tile(
                 c[g * c_group + i * c_row + j] = acc[(g * rows + i) * width + j]
 
 
-cdef inline Py_ssize_t window_tiles(
-    const int height, Py_ssize_t done, const int rows, const int vecs, Py_ssize_t groups, Py_ssize_t depth,
+cdef inline forced window_tiles(
+    const int height, Py_ssize_t* done, const int rows, const int vecs, Py_ssize_t groups, Py_ssize_t depth,
     const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
     const floating* b, Py_ssize_t ldb,
     const floating* start, Py_ssize_t start_group, Py_ssize_t start_row,
     floating* c, Py_ssize_t c_group, Py_ssize_t c_row,
 ) noexcept nogil:
-    """Tiles of `height` groups, from group number `done` on while so many are left; returns how many groups are done then."""
-    while groups - done >= height:
-        window_tile(height, rows, vecs, depth, a + done * group_stride, group_stride, row_stride, offsets, b, ldb,
-                    start + done * start_group if start is not NULL else NULL, start_group, start_row,
-                    c + done * c_group, c_group, c_row)
-        done += height
-    return done
+    """Tiles of `height` groups, from group number `done` on while so many are left."""
+    cdef Py_ssize_t g = done[0]
+    while groups - g >= height:
+        window_tile(height, rows, vecs, depth, a + g * group_stride, group_stride, row_stride, offsets, b, ldb,
+                    start + g * start_group if start is not NULL else NULL, start_group, start_row,
+                    c + g * c_group, c_group, c_row)
+        g += height
+    done[0] = g
 
 
-cdef inline void window_column(
+cdef inline forced window_column(
     const int rows, const int vecs, Py_ssize_t groups, Py_ssize_t depth,
     const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
     const floating* b, Py_ssize_t ldb,
@@ -91,15 +93,15 @@ cdef inline void window_column(
     cdef int height = 1 if rows == 12 else min(8, max(1, most // (rows * vecs)))
     cdef Py_ssize_t g = 0
     if height != 5 and height != 3 and height != 1:
-        g = window_tiles(height, g, rows, vecs, groups, depth, a, group_stride, row_stride, offsets, b, ldb,
-                         start, start_group, start_row, c, c_group, c_row)
+        window_tiles(height, &g, rows, vecs, groups, depth, a, group_stride, row_stride, offsets, b, ldb,
+                     start, start_group, start_row, c, c_group, c_row)
     if height >= 5:
-        g = window_tiles(5, g, rows, vecs, groups, depth, a, group_stride, row_stride, offsets, b, ldb,
-                         start, start_group, start_row, c, c_group, c_row)
+        window_tiles(5, &g, rows, vecs, groups, depth, a, group_stride, row_stride, offsets, b, ldb,
+                     start, start_group, start_row, c, c_group, c_row)
     if height >= 3:
-        g = window_tiles(3, g, rows, vecs, groups, depth, a, group_stride, row_stride, offsets, b, ldb,
-                         start, start_group, start_row, c, c_group, c_row)
-    window_tiles(1, g, rows, vecs, groups, depth, a, group_stride, row_stride, offsets, b, ldb,
+        window_tiles(3, &g, rows, vecs, groups, depth, a, group_stride, row_stride, offsets, b, ldb,
+                     start, start_group, start_row, c, c_group, c_row)
+    window_tiles(1, &g, rows, vecs, groups, depth, a, group_stride, row_stride, offsets, b, ldb,
                  start, start_group, start_row, c, c_group, c_row)
 
 
@@ -126,7 +128,7 @@ cdef inline int rows_at_once(Py_ssize_t groups, Py_ssize_t rows) noexcept nogil:
     return 3 if rows == 5 or rows == 3 else <int>rows
 
 
-cdef inline void window_strip(
+cdef inline forced window_strip(
     const int vecs, Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t depth,
     const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
     const floating* b, Py_ssize_t ldb,
@@ -324,7 +326,7 @@ cdef inline void double_weights(
         weight += line * width
 
 
-cdef inline void part_pairs(Py_ssize_t pairs, const int half, Py_ssize_t width, floating* z) noexcept nogil:
+cdef inline forced part_pairs(Py_ssize_t pairs, const int half, Py_ssize_t width, floating* z) noexcept nogil:
     """A pair stands in the row of its left window: move the upper half to the right one's row."""
     cdef floating right[16]
     cdef Py_ssize_t _p, j
@@ -343,7 +345,7 @@ cdef inline void part_pairs(Py_ssize_t pairs, const int half, Py_ssize_t width, 
         z += 2 * width
 
 
-cdef inline void join_pairs(
+cdef inline forced join_pairs(
     Py_ssize_t pairs, const int half, Py_ssize_t width, const floating* dz, floating* joined,
 ) noexcept nogil:
     """And back: the dz of two windows in one vector."""

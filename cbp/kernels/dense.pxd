@@ -5,6 +5,7 @@
 
 from cython cimport floating
 
+from cbp.kernels.inlining cimport forced
 from cbp.kernels.tile cimport VECTOR_BYTES, product
 
 cdef extern from *:
@@ -157,7 +158,7 @@ cdef inline void dense_backward_few(
             dx[r * lddx + i] = 0
 
 
-cdef inline void dots(
+cdef inline forced dots(
     const int rows, Py_ssize_t width, const floating* a, const floating* b, floating* sums,
 ) noexcept nogil:
     """Dot products of b with up to 8 rows of a. Each has 16 running sums; in the end these are added in pairs, all rows

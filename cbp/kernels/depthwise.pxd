@@ -9,6 +9,7 @@
 
 from cython cimport floating
 
+from cbp.kernels.inlining cimport forced
 from cbp.kernels.tile cimport VECTOR_BYTES, zeros
 
 cdef enum:
@@ -18,7 +19,7 @@ cdef enum:
 
 # --- forward ------------------------------------------------------------------------------------------------------------------
 
-cdef inline void channel_tile(
+cdef inline forced channel_tile(
     const int windows, Py_ssize_t taps, const floating* x, Py_ssize_t step, const Py_ssize_t* offsets,
     const floating* weight, Py_ssize_t ldw, const floating* start, Py_ssize_t start_step, floating* z, Py_ssize_t width,
 ) noexcept nogil:
@@ -87,7 +88,7 @@ cdef inline void channel_windows(
 
 # --- weight gradient ----------------------------------------------------------------------------------------------------------
 
-cdef inline void tap_tile(
+cdef inline forced tap_tile(
     const int lines, const int taps, Py_ssize_t width, Py_ssize_t pixels,
     const floating* x, Py_ssize_t line, Py_ssize_t column, const Py_ssize_t* offsets, const floating* dz,
     bint accumulate, floating* g, Py_ssize_t g_line, Py_ssize_t g_tap,
@@ -125,7 +126,7 @@ cdef inline void tap_tile(
                     g[y * g_line + t * g_tap + j + k] = sums[(y * taps + t) * lanes + k]
 
 
-cdef inline void tap_lines(
+cdef inline forced tap_lines(
     const int lines, Py_ssize_t taps, Py_ssize_t width, Py_ssize_t pixels,
     const floating* x, Py_ssize_t line, Py_ssize_t column, const Py_ssize_t* offsets, const floating* dz,
     bint accumulate, floating* g, Py_ssize_t g_line, Py_ssize_t g_tap,

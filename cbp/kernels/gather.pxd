@@ -7,7 +7,8 @@ from cython cimport floating
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from cbp._structs cimport Source
+from cbp.kernels.inlining cimport forced
+from cbp.kernels.structs cimport Source
 
 
 cdef extern from * nogil:
@@ -66,7 +67,7 @@ cdef inline float half(uint16_t h) noexcept nogil:
     return word.number
 
 
-cdef inline void convert(const int kind, Py_ssize_t n, const stored* x, Py_ssize_t stride, floating* out) noexcept nogil:
+cdef inline forced convert(const int kind, Py_ssize_t n, const stored* x, Py_ssize_t stride, floating* out) noexcept nogil:
     """n numbers that are `stride` bytes apart."""
     cdef Py_ssize_t j
     cdef stored value
@@ -85,7 +86,7 @@ cdef inline Py_ssize_t place(const Source* source, const Py_ssize_t* order, Py_s
     return (row if order is NULL else order[row]) * source.row_stride
 
 
-cdef inline void gather_stored(
+cdef inline forced gather_stored(
     const int kind, const stored* x, const Source* source, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t rows,
     floating* out, Py_ssize_t ld,
 ) noexcept nogil:

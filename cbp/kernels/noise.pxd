@@ -6,7 +6,7 @@ from cython cimport floating
 from libc.math cimport sqrt, sqrtf
 from libc.stdint cimport int32_t, uint32_t
 
-from cbp.kernels.activations cimport Bits32, logarithm
+from cbp.kernels.elementary cimport Bits32, logarithm
 from cbp.kernels.random cimport WORDS, philox_words
 
 

@@ -8,7 +8,8 @@
 from cython cimport floating
 from libc.math cimport sqrt, sqrtf
 
-from cbp.kernels.activations cimport lanes_sum
+from cbp.kernels.inlining cimport forced
+from cbp.kernels.rows cimport lanes_sum
 from cbp.kernels.tile cimport VECTOR_BYTES
 
 
@@ -24,7 +25,7 @@ cdef enum Sums:
     PRODUCTS     # of a, and of a (b - center)
 
 
-cdef inline void add_rows(
+cdef inline forced add_rows(
     const int kind, const int together, Py_ssize_t rows, const floating* a, Py_ssize_t lda, const floating* b, Py_ssize_t ldb,
     const floating* center, floating* s, floating* t,
 ) noexcept nogil:
@@ -59,7 +60,7 @@ cdef inline void add_rows(
         t[k] = v[k]
 
 
-cdef inline void add_block(
+cdef inline forced add_block(
     const int kind, Py_ssize_t rows, const floating* a, Py_ssize_t lda, const floating* b, Py_ssize_t ldb,
     const floating* center, double* first, double* second,
 ) noexcept nogil:
@@ -96,7 +97,7 @@ cdef inline void columns_of(
             block[16 * r + k] = a[r * lda + k] if k < columns else <floating>0
 
 
-cdef inline void add_columns(
+cdef inline forced add_columns(
     const int kind, Py_ssize_t rows, Py_ssize_t columns, const floating* a, Py_ssize_t lda, const floating* b, Py_ssize_t ldb,
     const floating* center, double* first, double* second,
 ) noexcept nogil:
@@ -132,7 +133,7 @@ cdef inline void scale_rows(
         scale_rows_of(rows, channels, width, x, ldx, mean, factor, offset, y, width)
 
 
-cdef inline void scale_rows_of(
+cdef inline forced scale_rows_of(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t width, const floating* x, Py_ssize_t ldx,
     const floating* mean, const floating* factor, const floating* offset, floating* y, Py_ssize_t ldy,
 ) noexcept nogil:
@@ -160,7 +161,7 @@ cdef inline void scale_rows_backward(
         scale_rows_backward_of(rows, channels, width, dy, x, ldx, mean, factor, constant, slope, dx)
 
 
-cdef inline void scale_rows_backward_of(
+cdef inline forced scale_rows_backward_of(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t width, const floating* dy, const floating* x, Py_ssize_t ldx,
     const floating* mean, const floating* factor, const floating* constant, const floating* slope, floating* dx,
 ) noexcept nogil:
@@ -215,7 +216,7 @@ cdef inline void layer_forward(
         layer_scale(width, x, moments, scale, shift, y)
 
 
-cdef inline void layer_moments(
+cdef inline forced layer_moments(
     Py_ssize_t channels, Py_ssize_t width, floating epsilon, const floating* x, floating* moments,
 ) noexcept nogil:
     cdef floating s[16]
@@ -258,7 +259,7 @@ cdef inline floating root(floating x) noexcept nogil:
         return sqrt(x)
 
 
-cdef inline void layer_scale(
+cdef inline forced layer_scale(
     Py_ssize_t width, const floating* x, const floating* moments, const floating* scale, const floating* shift, floating* y,
 ) noexcept nogil:
     cdef floating mean = moments[0], rest = moments[1], inverse = moments[2]
@@ -280,7 +281,7 @@ cdef inline void layer_backward(
         layer_backward_of(channels, width, x, moments, scale, dy, dx)
 
 
-cdef inline void layer_backward_of(
+cdef inline forced layer_backward_of(
     Py_ssize_t channels, Py_ssize_t width, const floating* x, const floating* moments, const floating* scale,
     const floating* dy, floating* dx,
 ) noexcept nogil:
@@ -325,7 +326,7 @@ cdef inline void layer_backward_scale(
         c += 16
 
 
-cdef inline void add_products(
+cdef inline forced add_products(
     const int columns, Py_ssize_t rows, const floating* x, Py_ssize_t ldx, const floating* moments, Py_ssize_t ldm,
     const floating* dy, Py_ssize_t width, floating* sums,
 ) noexcept nogil:

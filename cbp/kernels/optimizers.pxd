@@ -5,16 +5,7 @@ from cython cimport floating
 from libc.float cimport FLT_MIN
 from libc.math cimport expm1, log, sqrt
 
-from cbp._structs cimport Run
-
-
-cdef enum OptimizerKind:
-    SGD
-    MOMENTUM
-    NESTEROV
-    ADAM
-    RMSPROP
-    ADAGRAD
+from cbp.kernels.structs cimport Run
 
 
 cdef inline void add_penalty(
@@ -37,9 +28,21 @@ cdef inline double penalty(Py_ssize_t n, const floating* w, double l1, double l2
     return l1 * absolute + l2 / 2 * squares
 
 
+# --- the rules ----------------------------------------------------------------------------------------------------------------
+
+cdef struct Rule    # declared before what takes one
+
+ctypedef void (*Update32)(
+    const Rule* rule, float decay, Py_ssize_t n, float* w, float* g, float* first, float* second,
+) noexcept nogil
+ctypedef void (*Update64)(
+    const Rule* rule, double decay, Py_ssize_t n, double* w, double* g, double* first, double* second,
+) noexcept nogil
+ctypedef void (*Correct)(Rule* rule, double step) noexcept nogil
+
+
 cdef struct Rule:
     # An optimizer, its numbers worked out: the same for all parameters.
-    int kind
     double rate      # of the step; Adam: divided by 1 - beta1^t
     double decay     # rate * weight_decay
     double memory1   # momentum or beta1
@@ -49,68 +52,149 @@ cdef struct Rule:
     double l1
     double l2
     double base_rate
-    double log1      # Adam: logarithms of the betas
+    double log1      # logarithms of the memories, where the step is corrected
     double log2
+    Correct correct
+    Update32 update32
+    Update64 update64
 
 
-cdef inline void begin_rule(Rule* rule, const Run* run) noexcept nogil:
+cdef struct Optimizer:
+    const char* name
+    Correct correct       # what changes from step to step; NULL: nothing
+    Update32 update32     # n parameters one step on; `first` and `second` are the state arrays, NULL where the rule has none
+    Update64 update64
+
+
+cdef enum:
+    MOST_OPTIMIZERS = 32
+
+
+cdef inline void sgd(
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* first, floating* second,
+) noexcept nogil:
+    cdef floating eta = <floating>rule.rate
+    cdef Py_ssize_t i
+    for i in range(n):
+        w[i] -= decay * w[i] + eta * g[i]
+
+
+cdef inline void momentum(
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* velocity, floating* _second,
+) noexcept nogil:
+    cdef floating eta = <floating>rule.rate, mu = <floating>rule.memory1
+    cdef Py_ssize_t i
+    for i in range(n):
+        velocity[i] = mu * velocity[i] + g[i]
+        w[i] -= decay * w[i] + eta * velocity[i]
+
+
+cdef inline void nesterov(
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* velocity, floating* _second,
+) noexcept nogil:
+    cdef floating eta = <floating>rule.rate, mu = <floating>rule.memory1
+    cdef Py_ssize_t i
+    for i in range(n):
+        velocity[i] = mu * velocity[i] + g[i]
+        w[i] -= decay * w[i] + eta * (g[i] + mu * velocity[i])
+
+
+cdef inline void adam(
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* mean, floating* variance,
+) noexcept nogil:
+    cdef floating eta = <floating>rule.rate, grow = <floating>rule.grow, epsilon = least_epsilon(rule, w)
+    cdef floating b1 = <floating>rule.memory1, c1 = <floating>(1 - rule.memory1)
+    cdef floating b2 = <floating>rule.memory2, c2 = <floating>(1 - rule.memory2)
+    cdef Py_ssize_t i
+    for i in range(n):
+        mean[i] = b1 * mean[i] + c1 * g[i]
+        variance[i] = b2 * variance[i] + c2 * g[i] * g[i]
+        w[i] -= decay * w[i] + eta * mean[i] / (<floating>sqrt(variance[i]) * grow + epsilon)
+
+cdef inline void correct_adam(Rule* rule, double step) noexcept nogil:
+    """1 - beta^t as -expm1(t log beta): pow() is slow where beta^t underflows, which is most of a long run."""
+    rule.rate = -rule.base_rate / expm1(step * rule.log1)
+    rule.grow = 1 / sqrt(-expm1(step * rule.log2))
+
+
+cdef inline void rmsprop(
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* variance, floating* _second,
+) noexcept nogil:
+    cdef floating eta = <floating>rule.rate, epsilon = least_epsilon(rule, w)
+    cdef floating rho = <floating>rule.memory2, rest = <floating>(1 - rule.memory2)
+    cdef Py_ssize_t i
+    for i in range(n):
+        variance[i] = rho * variance[i] + rest * g[i] * g[i]
+        w[i] -= decay * w[i] + eta * g[i] / (<floating>sqrt(variance[i]) + epsilon)
+
+
+cdef inline void adagrad(
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* squares, floating* _second,
+) noexcept nogil:
+    cdef floating eta = <floating>rule.rate, epsilon = least_epsilon(rule, w)
+    cdef Py_ssize_t i
+    for i in range(n):
+        squares[i] += g[i] * g[i]
+        w[i] -= decay * w[i] + eta * g[i] / (<floating>sqrt(squares[i]) + epsilon)
+
+
+cdef inline floating least_epsilon(const Rule* rule, const floating* like) noexcept nogil:
+    """In float32 a smaller one than this is 0, and a pad becomes 0 / 0."""
+    return <floating>max(rule.epsilon, FLT_MIN)
+
+
+# --- the table ----------------------------------------------------------------------------------------------------------------
+
+cdef inline void add(
+    Optimizer* table, int* count, const char* name, Correct correct, Update32 update32, Update64 update64,
+) noexcept:
+    table[count[0]].name = name
+    table[count[0]].correct = correct
+    table[count[0]].update32 = update32
+    table[count[0]].update64 = update64
+    count[0] += 1
+
+
+cdef inline int fill_optimizers(Optimizer* table) noexcept:
+    """All optimizers; returns how many."""
+    cdef int n = 0
+    add(table, &n, "sgd", NULL, sgd, sgd)
+    add(table, &n, "momentum", NULL, momentum, momentum)
+    add(table, &n, "nesterov", NULL, nesterov, nesterov)
+    add(table, &n, "adam", correct_adam, adam, adam)
+    add(table, &n, "rmsprop", NULL, rmsprop, rmsprop)
+    add(table, &n, "adagrad", NULL, adagrad, adagrad)
+    return n
+
+
+cdef inline void begin_rule(Rule* rule, const Optimizer* optimizer, const Run* run) noexcept nogil:
     """What is the same for all steps of a run."""
-    rule.kind = <int>run.optimizer
     rule.rate = rule.base_rate = run.rate
     rule.decay = run.rate * run.weight_decay
     rule.memory1, rule.memory2 = run.memory1, run.memory2
     rule.grow = 1
     rule.epsilon = run.epsilon
     rule.l1, rule.l2 = run.l1, run.l2
-    if rule.kind == ADAM:
+    rule.correct = optimizer.correct
+    rule.update32, rule.update64 = optimizer.update32, optimizer.update64
+    if rule.correct is not NULL:
         rule.log1, rule.log2 = log(run.memory1), log(run.memory2)
 
 
 cdef inline void begin_step(Rule* rule, double step) noexcept nogil:
     """The rule of update number `step`, counted from 1."""
-    if rule.kind == ADAM:
-        # 1 - beta^t as -expm1(t log beta): pow() is slow where beta^t underflows, which is most of a long run.
-        rule.rate = -rule.base_rate / expm1(step * rule.log1)
-        rule.grow = 1 / sqrt(-expm1(step * rule.log2))
+    if rule.correct is not NULL:
+        rule.correct(rule, step)
 
 
 cdef inline void update(
     const Rule* rule, bint is_weight, Py_ssize_t n, floating* w, floating* g, floating* first, floating* second,
 ) noexcept nogil:
-    """w, of n parameters, one step on; `first` and `second` are the state arrays, NULL where the rule has none.
-
-    Penalties, which are added to g, and decay act on weights, not on biases.
-    """
-    cdef Py_ssize_t i
-    cdef floating eta = <floating>rule.rate
+    """w, of n parameters, one step on. Penalties, which are added to g, and decay act on weights, not on biases."""
     cdef floating decay = <floating>(rule.decay if is_weight else 0)
-    cdef floating eps = <floating>max(rule.epsilon, FLT_MIN)   # in float32 a smaller one is 0, and a pad becomes 0 / 0
-    cdef floating b1 = <floating>rule.memory1, c1 = <floating>(1 - rule.memory1)
-    cdef floating b2 = <floating>rule.memory2, c2 = <floating>(1 - rule.memory2)
-    cdef floating grow = <floating>rule.grow
     if is_weight and (rule.l1 != 0 or rule.l2 != 0):
         add_penalty(n, w, g, <floating>rule.l1, <floating>rule.l2)
-    if rule.kind == SGD:
-        for i in range(n):
-            w[i] -= decay * w[i] + eta * g[i]
-    elif rule.kind == MOMENTUM:
-        for i in range(n):
-            first[i] = b1 * first[i] + g[i]
-            w[i] -= decay * w[i] + eta * first[i]
-    elif rule.kind == NESTEROV:
-        for i in range(n):
-            first[i] = b1 * first[i] + g[i]
-            w[i] -= decay * w[i] + eta * (g[i] + b1 * first[i])
-    elif rule.kind == ADAM:
-        for i in range(n):
-            first[i] = b1 * first[i] + c1 * g[i]
-            second[i] = b2 * second[i] + c2 * g[i] * g[i]
-            w[i] -= decay * w[i] + eta * first[i] / (<floating>sqrt(second[i]) * grow + eps)
-    elif rule.kind == RMSPROP:
-        for i in range(n):
-            first[i] = b2 * first[i] + c2 * g[i] * g[i]
-            w[i] -= decay * w[i] + eta * g[i] / (<floating>sqrt(first[i]) + eps)
-    elif rule.kind == ADAGRAD:
-        for i in range(n):
-            first[i] += g[i] * g[i]
-            w[i] -= decay * w[i] + eta * g[i] / (<floating>sqrt(first[i]) + eps)
+    if floating is float:
+        rule.update32(rule, decay, n, w, g, first, second)
+    else:
+        rule.update64(rule, decay, n, w, g, first, second)

@@ -14,7 +14,8 @@
 from cython cimport floating
 from libc.math cimport NAN
 
-from cbp._structs cimport Op
+from cbp.kernels.inlining cimport forced
+from cbp.kernels.structs cimport Op
 from cbp.kernels.tile cimport VECTOR_BYTES
 
 cdef extern from "<math.h>" nogil:
@@ -25,7 +26,7 @@ cdef enum:
     MOST_LANES = 16
 
 
-cdef inline void mean_of_window(
+cdef inline forced mean_of_window(
     const int lanes, Py_ssize_t height, Py_ssize_t width, const floating* x, Py_ssize_t row, Py_ssize_t ldx, floating* y,
 ) noexcept nogil:
     """`lanes` channels of one window, from its first number on; rows of the picture are `row` numbers long, positions ldx."""
@@ -49,7 +50,7 @@ cdef inline void mean_of_window(
         y[j] = sums[j] * part
 
 
-cdef inline void largest_of_window(
+cdef inline forced largest_of_window(
     const int lanes, Py_ssize_t height, Py_ssize_t width, const floating* x, Py_ssize_t row, Py_ssize_t ldx, floating* y,
     floating* where,
 ) noexcept nogil:
@@ -96,7 +97,7 @@ cdef inline void largest_of_window(
         where[j] = before[j]
 
 
-cdef inline void largest_of_four(
+cdef inline forced largest_of_four(
     const int lanes, const floating* x, Py_ssize_t row, Py_ssize_t ldx, floating* y, floating* where,
 ) noexcept nogil:
     """largest_of_window for 2 x 2, where all numbers fit into registers."""
@@ -120,7 +121,7 @@ cdef inline void largest_of_four(
         where[j] = place[j]
 
 
-cdef inline void window_backward(
+cdef inline forced window_backward(
     const bint largest, const bint alone, const int lanes, Py_ssize_t height, Py_ssize_t width,
     const floating* where, const floating* dy, floating* dx, Py_ssize_t row, Py_ssize_t ldx,
 ) noexcept nogil:
@@ -156,7 +157,7 @@ cdef inline bint is_two_by_two(const Op* op) noexcept nogil:
             and 2 * op.out_h <= op.in_h and 2 * op.out_w <= op.in_w)
 
 
-cdef inline void forward_lanes(
+cdef inline forced forward_lanes(
     const bint largest, const int lanes, const bint two_by_two, const Op* op, Py_ssize_t first, Py_ssize_t end,
     const floating* x, Py_ssize_t ldx, floating* y, floating* where,
 ) noexcept nogil:
@@ -185,7 +186,7 @@ cdef inline void forward_lanes(
             where += op.width
 
 
-cdef inline void backward_lanes(
+cdef inline forced backward_lanes(
     const bint largest, const bint two_by_two, const Op* op, const floating* where, const floating* dy, floating* dx,
 ) noexcept nogil:
     """The gradient of one sample; windows of 2 x 2 store it, others add to it."""
@@ -211,7 +212,7 @@ cdef inline void backward_lanes(
             dy += op.width
 
 
-cdef inline void pool_forward(
+cdef inline forced pool_forward(
     const bint largest, const Op* op, Py_ssize_t rows, const floating* x, Py_ssize_t ldx, floating* y, floating* where,
 ) noexcept nogil:
     """y (rows, out_h, out_w, width) from x (rows, in_h, in_w, ldx). `where` has the shape of y; a mean does not need it."""
@@ -237,7 +238,7 @@ cdef inline void pool_forward(
             where += size
 
 
-cdef inline void pool_backward(
+cdef inline forced pool_backward(
     const bint largest, const Op* op, Py_ssize_t rows, const floating* where, const floating* dy, floating* dx,
 ) noexcept nogil:
     """dx (rows, in_h, in_w, width) from dy (rows, out_h, out_w, width), whose pads are 0."""

@@ -9,7 +9,8 @@
 
 from cython cimport floating
 
-from cbp.kernels.activations cimport hyperbolic_tangent, logistic
+from cbp.kernels.elementary cimport hyperbolic_tangent, logistic
+from cbp.kernels.inlining cimport forced
 
 
 cdef inline void load(const floating* row, floating* lanes) noexcept nogil:
@@ -35,7 +36,7 @@ cdef inline void scale(floating* row, const floating* lanes) noexcept nogil:
 
 # --- LSTM: c' = f c + i g, h' = o tanh(c') -----------------------------------------------------------------------------------
 
-cdef inline void lstm_forward(
+cdef inline forced lstm_forward(
     const bint learning, Py_ssize_t width, floating* z, floating* keep, floating* c, floating* h,
 ) noexcept nogil:
     """z (4, width) are the sums of i, f, g, o; c becomes c', h is overwritten. Learning, z becomes the factors of dc' for i, f
@@ -46,7 +47,7 @@ cdef inline void lstm_forward(
                    h + j)
 
 
-cdef inline void lstm_lanes(
+cdef inline forced lstm_lanes(
     const bint learning, floating* zi, floating* zf, floating* zg, floating* zo, floating* keep_h, floating* keep_c,
     floating* state, floating* h,
 ) noexcept nogil:
@@ -137,7 +138,7 @@ cdef inline void lstm_lanes_backward(
 
 # --- GRU: h' = n + z (h - n), n = tanh(s + r m) ------------------------------------------------------------------------------
 
-cdef inline void gru_forward(
+cdef inline forced gru_forward(
     const bint learning, Py_ssize_t width, floating* z, floating* keep, const floating* before, floating* h,
 ) noexcept nogil:
     """z (4, width) are the input's share s of the sum of n, the sums of r and z, and the state's share m of n's; h' goes to h.
@@ -148,7 +149,7 @@ cdef inline void gru_forward(
         gru_lanes(learning, z + j, z + width + j, z + 2 * width + j, z + 3 * width + j, keep + j, before + j, h + j)
 
 
-cdef inline void gru_lanes(
+cdef inline forced gru_lanes(
     const bint learning, floating* zs, floating* zr, floating* zz, floating* zm, floating* keep, const floating* before,
     floating* h,
 ) noexcept nogil:

@@ -17,6 +17,8 @@
 
 from cython cimport floating
 
+from cbp.kernels.inlining cimport forced
+
 cdef extern from *:
     """
     #ifndef CBP_VECTOR_BYTES
@@ -46,7 +48,7 @@ cdef enum:
     MAX_TILE = 12 * 2 * 16   # accumulators of the largest tile: rows x vectors x lanes
 
 
-cdef inline void tile(
+cdef inline forced tile(
     const int rows, const int vecs, Py_ssize_t depth,
     const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
     const floating* b, Py_ssize_t ldb,
@@ -76,7 +78,7 @@ cdef inline void tile(
             c[i * ldc + j] = acc[i * width + j]
 
 
-cdef inline void strip(
+cdef inline forced strip(
     const int vecs, Py_ssize_t rows, Py_ssize_t depth,
     const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
     const floating* b, Py_ssize_t ldb,

@@ -13,8 +13,6 @@ from typing import ClassVar
 import numpy.typing as npt
 
 from cbp.engine import check
-from cbp.engine.cpu import core as _core
-from cbp.engine.plan import LANES, padded
 from cbp.initializers import Initializer
 from cbp.layers.base import Layer, Parameter, Plan, Shape, Value, biases, brief, checked_activation, chosen_init
 from cbp.layers.dense import add_product
@@ -340,39 +338,7 @@ def _add(
     plan: Plan, name: str, layer: Layer, value: Value, output: Value, window: Window, groups: int, *,
     activation: str = "identity", weight: str = "weight", bias: str = "bias",
 ) -> None:
-    """The op, and the scratch that its directions need."""
-    op = add_window(plan, "convolution" if groups == 1 else "grouped", layer, value, output, window, activation=activation,
-                    weight=f"{name}.{weight}", weight_rows=prod(window.kernel) * value.shape[-1] // groups,
-                    bias=f"{name}.{bias}" if bias else "", groups=groups)
-    image = prod((o - 1) * s + (k - 1) * d + 1
-                 for o, s, k, d in zip(window.output, window.stride, window.kernel, window.dilation, strict=True))
-    if groups == 1:
-        plan.need_scratch(_scratch(op, image, value.shape[-1], output.shape[-1]))
-    else:
-        plan.need_scratch(_grouped_scratch(op, image, output.width))
-
-
-def _scratch(op: dict[str, int], image: int, channels: int, units: int) -> int:
-    """Tables and a copy of the image; or tables, turned weights and products for some lines of dz (``_convolution.pxi``)."""
-    taps = op["kernel_h"] * op["kernel_w"] * channels
-    line = padded(op["kernel_w"] * channels)
-    positions = op["out_h"] * op["out_w"]
-    images = max(1, min(_core.SAMPLES, _core.PIXELS // positions)) * image * channels + LANES
-    pairs = (2 * taps + _core.PIXELS // 2 + 1) * LANES   # doubled weights and dz, where filters are few
-    copying = _table(max(2 * taps, _core.PIXELS)) + images + pairs
-    backward = (_table(op["kernel_h"] * units + op["in_w"] * (op["kernel_w"] + 1))
-                + (op["kernel_h"] * units + max(48, op["out_w"])) * line + LANES)
-    return max(copying, backward)
-
-
-def _grouped_scratch(op: dict[str, int], image: int, width: int) -> int:
-    """A table and the image of a plane, or that of dz within zeros and the flipped weights."""
-    taps = op["kernel_h"] * op["kernel_w"]
-    around = ((op["in_h"] + (op["kernel_h"] - 1) * op["dilation_h"])
-              * (op["in_w"] + (op["kernel_w"] - 1) * op["dilation_w"]))
-    return _table(max(taps, _core.PIXELS)) + (max(image, op["in_h"] * op["in_w"], around) + taps) * width
-
-
-def _table(entries: int) -> int:
-    """Numbers of scratch that hold so many offsets: two of float32 for one of eight bytes."""
-    return padded(2 * entries)
+    """The op: of all channels, or of groups of them."""
+    add_window(plan, "convolution" if groups == 1 else "grouped", layer, value, output, window, activation=activation,
+               weight=f"{name}.{weight}", weight_rows=prod(window.kernel) * value.shape[-1] // groups,
+               bias=f"{name}.{bias}" if bias else "", groups=groups)

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy.typing as npt
 
 from cbp.engine import check
-from cbp.engine.cpu import core as _core
 from cbp.initializers import Initializer
 from cbp.layers.base import Layer, Parameter, Plan, Shape, Value, biases, checked_activation, checked_axis, chosen_init
 
@@ -72,6 +71,5 @@ class Dense(Layer):
 
 def add_product(plan: Plan, name: str, value: Value, output: Value, *, activation: str, weight: str = "weight") -> None:
     """The op that multiplies every position by the matrix ``name.weight`` and adds ``name.bias``, if there is one."""
-    inputs, units = value.shape[-1], output.shape[-1]
-    plan.add("dense", value, output, activation=activation, weight=f"{name}.{weight}", weight_rows=inputs, bias=f"{name}.bias")
-    plan.need_scratch(_core.STRIP * (units + inputs))
+    plan.add("dense", value, output, activation=activation, weight=f"{name}.{weight}", weight_rows=value.shape[-1],
+             bias=f"{name}.bias")

@@ -76,7 +76,5 @@ class Embedding(Layer):
         output = plan.value(self.output_shape(value.shape), timed=True)
         plan.no_lengths = ""
         plan.vocabulary = self.vocabulary
-        plan.need_scratch(value.shape[0])
-        plan.add("embedding", value, output, weight=f"{name}.weight", weight_rows=self.vocabulary, sparse=self.sparse,
-                 shared=plan.shared(self.vocabulary) if self.sparse else 0)
+        plan.add("embedding", value, output, weight=f"{name}.weight", weight_rows=self.vocabulary, sparse=self.sparse)
         return output

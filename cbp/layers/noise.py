@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cbp.engine import check
-from cbp.engine.cpu import core as _core
 from cbp.layers.base import Layer, Plan, Shape, Value, checked_axis
 
 __all__ = ["Dropout", "GaussianNoise"]
@@ -65,10 +64,7 @@ class Dropout(_Noise):
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         output = self._output(plan, value)
-        groups = -(-output.positions * output.width // _core.NOISE_WORDS)
-        bytes_of_masks = groups * _core.NOISE_WORDS
-        size = bytes_of_masks // 4  # numbers, were they float32
-        plan.add("dropout", value, output, rate=self.rate, stream=plan.stream(), extra=plan.slot(size), extra_size=size)
+        plan.add("dropout", value, output, rate=self.rate, stream=plan.stream())
         return output
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cbp.engine import check
-from cbp.engine.cpu import core as _core
 from cbp.layers.base import ONES, ZEROS, Layer, Parameter, Plan, Shape, Value, biases, checked_activation, checked_axis
 
 __all__ = ["LayerNorm", "BatchNorm"]
@@ -81,10 +80,8 @@ class BatchNorm(_Normalization):
         plan.add(
             "batch_norm", value, output, activation=self.activation, weight=f"{name}.scale", weight_rows=1,
             bias=f"{name}.shift", statistics=plan.offset(f"{name}.mean"),
-            shared=plan.shared(_core.BATCH_NORM_ROWS * output.width), timed=value.timed, epsilon=self.epsilon,
-            momentum=self.momentum,
+            timed=value.timed, epsilon=self.epsilon, momentum=self.momentum,
         )
-        plan.need_scratch(output.width)
         plan.whole_batch = True
         return output
 
@@ -124,11 +121,8 @@ class LayerNorm(_Normalization):
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         output = plan.value(value.shape, timed=value.timed)
-        moments = 3 * output.positions
         plan.add(
             "layer_norm", value, output, activation=self.activation, weight=f"{name}.scale", weight_rows=1,
-            bias=f"{name}.shift", extra=plan.slot(moments), extra_size=-(-moments // 16) * 16,
-            epsilon=self.epsilon,
+            bias=f"{name}.shift", epsilon=self.epsilon,
         )
-        plan.need_scratch(output.width)
         return output

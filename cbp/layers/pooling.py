@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
-from cbp.engine.plan import padded
 from cbp.layers.base import Layer, Plan, Shape, Value, brief
 from cbp.layers.window import Window, add_window, checked_padding, checked_sizes, each_axis
 
@@ -176,11 +175,6 @@ class GlobalAveragePool(_GlobalPool):
 
 
 def _add(plan: Plan, layer: Layer, value: Value, window: Window, *, largest: bool, timed: bool = False) -> Value:
-    """The op; where the largest numbers are taken, with room for the place of each in its window."""
     output = plan.value(layer.output_shape(value.shape))
-    if largest:
-        size = output.positions * padded(output.shape[-1])
-        add_window(plan, "max_pool", layer, value, output, window, timed=timed, extra=plan.slot(size), extra_size=size)
-    else:
-        add_window(plan, "average_pool", layer, value, output, window, timed=timed)
+    add_window(plan, "max_pool" if largest else "average_pool", layer, value, output, window, timed=timed)
     return output

@@ -61,17 +61,11 @@ class Recurrent(Layer):
     Attributes
     ----------
     GATES, BIASES : int
-        Sums of a number of the state that have weights, and that have a bias; the core keeps the latter of every step.
-    FACTORS : int
-        What the core keeps of every step beside them: factors between two states.
-    STATE : int
-        Numbers that go from batch to batch for each number of the state.
+        Sums of a number of the state that have weights, and that have a bias.
     """
 
     GATES: ClassVar[int]
     BIASES: ClassVar[int]
-    FACTORS: ClassVar[int]
-    STATE: ClassVar[int] = 1
 
     units: int
     return_sequences: bool = field(default=False, kw_only=True)
@@ -116,19 +110,13 @@ class Recurrent(Layer):
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         """One op for all steps."""
-        steps, inputs = value.shape
         width = padded(self.units)
-        columns = self.GATES * width
         output = plan.value(self.output_shape(value.shape), timed=value.timed and self.return_sequences)
-        extra = padded(steps * (inputs + width)) + steps * (self.BIASES + self.FACTORS) * width
-        carry = plan.carry if self.stateful else -1
-        plan.carry += self.STATE * width if self.stateful else 0
         plan.add(
-            self.kind, value, output, weight=f"{name}.weight", weight_rows=inputs + self.units, weight_width=columns,
-            bias=f"{name}.bias", bias_width=self.BIASES * width, extra=plan.slot(extra), sequences=self.return_sequences,
-            timed=value.timed, reverse=self.reverse, bptt=self.bptt or 0, carry=carry,
-            state_activation=_core.ACTIVATIONS[getattr(self, "activation", "tanh")])
-        plan.need_scratch(columns * (width + _core.STRIP) + 2 * _core.WALKERS * width)
+            self.kind, value, output, weight=f"{name}.weight", weight_rows=value.shape[-1] + self.units,
+            weight_width=self.GATES * width, bias=f"{name}.bias", bias_width=self.BIASES * width,
+            sequences=self.return_sequences, timed=value.timed, reverse=self.reverse, bptt=self.bptt or 0,
+            stateful=self.stateful, state_activation=_core.ACTIVATIONS[getattr(self, "activation", "tanh")])
         return output
 
     def of_one_step(self) -> Layer:
@@ -187,7 +175,6 @@ class RNN(Recurrent):
     kind: ClassVar[str] = "rnn"
     GATES: ClassVar[int] = 1
     BIASES: ClassVar[int] = 1
-    FACTORS: ClassVar[int] = 0
 
     activation: str = "tanh"
 
@@ -227,8 +214,6 @@ class LSTM(Recurrent):
     kind: ClassVar[str] = "lstm"
     GATES: ClassVar[int] = 4
     BIASES: ClassVar[int] = 4
-    FACTORS: ClassVar[int] = 2
-    STATE: ClassVar[int] = 2
 
     def _bias_init(self) -> Initializer:
         return _ForgetGateOpen("zeros")
@@ -265,7 +250,6 @@ class GRU(Recurrent):
     kind: ClassVar[str] = "gru"
     GATES: ClassVar[int] = 3
     BIASES: ClassVar[int] = 4
-    FACTORS: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,8 @@ def each_axis(numbers: Sizes, axes: int) -> Shape:
 
 def add_window(
     plan: Plan, kind: str, layer: Layer, value: Value, output: Value, window: Window, *, timed: bool = False, **fields: Any
-) -> dict[str, int]:
-    """The op of a layer whose windows lie over steps or pixels, its record; ``timed`` tells that it looks at lengths.
+) -> None:
+    """The op of a layer whose windows lie over steps or pixels; ``timed`` tells that it looks at lengths.
 
     It always has two axes: an axis of time is the width of a single line.
     """
@@ -108,4 +108,4 @@ def add_window(
         ("dilation", window.dilation, 1), ("pad", window.before, 0),
     ):
         fields[f"{name}_h"], fields[f"{name}_w"] = (otherwise, *numbers)[-2:]
-    return plan.add(kind, value, output, timed=timed, **fields)
+    plan.add(kind, value, output, timed=timed, **fields)

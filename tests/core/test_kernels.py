@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 import cbp
 from cbp import initializers
+from cbp.engine import cpu
 from cbp.engine.cpu import core
 from cbp.engine.plan import padded
 
+kernels = cpu.kernels()
 DTYPES = ["float32", "float64"]
 LANES = 16
 
@@ -41,7 +43,7 @@ def test_every_activation_is_a_function_of_its_own():
     values = {}
     for name, kind in core.ACTIVATIONS.items():
         a = z.copy()
-        core.activate(kind, a, LANES)
+        kernels.activate(kind, a, LANES)
         values[name] = a
     for (one, a), (other, b) in itertools.combinations(values.items(), 2):
         assert np.abs(a - b).max() > 1e-3, f"{one} and {other} are the same"
@@ -91,7 +93,7 @@ def check_product(rows, depth, columns, dtype, rng, shift=0):
     b, _ = between_guards((depth, columns), dtype, shift)
     c, around = between_guards((rows, columns), dtype, shift)
     a[...], b[...] = rng.normal(size=a.shape), rng.normal(size=b.shape)
-    core.matmul(a, b, c)
+    kernels.matmul(a, b, c)
     wide_a, wide_b = a.astype(float), b.astype(float)
     allowed = (depth + 1) * float(np.finfo(dtype).eps) * (np.abs(wide_a) @ np.abs(wide_b))
     assert (np.abs(c - wide_a @ wide_b) <= allowed).all(), f"{rows} x {depth} x {columns}"
@@ -131,14 +133,14 @@ def test_gradient_of_the_input_does_not_depend_on_how_rows_are_shared(dtype, inp
         inputs_, units = other, 560 - other
     weight, dz = np.zeros((inputs_, padded(units)), dtype), np.zeros((rows, padded(units)), dtype)
     weight[:, :units], dz[:, :units] = rng.normal(size=(inputs_, units)), rng.normal(size=(rows, units))
-    scratch, around_scratch = between_guards((core.STRIP * (units + inputs_),), dtype)
+    scratch, around_scratch = between_guards((kernels.STRIP * (units + inputs_),), dtype)
     whole, around_whole = between_guards((rows, padded(inputs_)), dtype)
     parts, around_parts = between_guards(whole.shape, dtype)
-    core.backward_input(rows, weight, scratch, dz, whole, units)
+    kernels.backward_input(rows, weight, scratch, dz, whole, units)
     middle = int(share * rows)
     for part in (slice(middle), slice(middle, rows)):
         if len(dz[part]):
-            core.backward_input(rows, weight, scratch, dz[part], parts[part], units)
+            kernels.backward_input(rows, weight, scratch, dz[part], parts[part], units)
     np.testing.assert_array_equal(parts, whole)
     wide_w, wide_d = weight.astype(float), dz.astype(float)
     allowed = (units + 1) * float(np.finfo(dtype).eps) * (np.abs(wide_d) @ np.abs(wide_w).T)
@@ -153,7 +155,7 @@ def test_gradient_of_the_input_does_not_depend_on_how_rows_are_shared(dtype, inp
 def test_product_keeps_nan_and_infinity_in_their_row_and_column(dtype):
     a, b, c = np.ones((13, 5), dtype), np.ones((5, 48), dtype), np.empty((13, 48), dtype)
     a[7, 2], b[3, 40] = np.nan, np.inf
-    core.matmul(a, b, c)
+    kernels.matmul(a, b, c)
     expected = np.full((13, 48), 5.0)
     expected[:, 40], expected[7] = np.inf, np.nan
     np.testing.assert_array_equal(c, expected)
@@ -165,7 +167,7 @@ def test_product_keeps_nan_and_infinity_in_their_row_and_column(dtype):
 def naive(x, weight, bias, dz):
     """(z, d_weight, d_bias, dx) one number at a time."""
     z, d_weight, d_bias, dx = np.empty_like(dz), np.zeros_like(weight), np.zeros_like(bias), np.zeros_like(x)
-    core.dense_naive(x, weight, bias, z, dz, d_weight, d_bias, dx)
+    kernels.dense_naive(x, weight, bias, z, dz, d_weight, d_bias, dx)
     return z, d_weight, d_bias, dx
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from cases import LOSSES, targets
 
+from cbp.engine import cpu
 from cbp.engine.cpu import core
 
+kernels = cpu.kernels()
 DTYPES = ["float32", "float64"]
 FUSED = [name for name, row in facts.LOSSES.items() if row.fused]
 
@@ -31,7 +33,7 @@ def loss_rows(name, y_hat, y, weights=None, *, fused=False, scale=1.0, delta=1.0
     labels = y.astype(np.intp) if y.ndim == 1 else np.zeros(0, np.intp)
     y = np.zeros((0, 1), dtype) if y.ndim == 1 else np.ascontiguousarray(y, dtype)
     weights = np.zeros(0, dtype) if weights is None else np.asarray(weights, dtype)
-    core.loss_rows(core.LOSSES[name], fused, delta, scale, y_hat.shape[1], padded, y, labels, weights, d, loss, metric, 1)
+    kernels.loss_rows(core.LOSSES[name], fused, delta, scale, y_hat.shape[1], padded, y, labels, weights, d, loss, metric, 1)
     assert not d[:, y_hat.shape[1]:].any()
     return loss, metric, d[:, : y_hat.shape[1]]
 
@@ -111,14 +113,14 @@ def test_logarithm():
         rng.uniform(0.4, 2.5, 40_000), 1 + rng.uniform(-1e-6, 1e-6, 1000), [5e-324, 1.0, np.finfo(float).max],
     ])  # fmt: skip
     found = x.copy()
-    core.logarithms(found)
+    kernels.logarithms(found)
     right = np.log(x.astype(np.longdouble))
     assert (abs(found - right) <= 1.0 * np.spacing(abs(right.astype(float)))).all()
 
 
 def test_logarithm_of_what_is_not_positive_and_finite():
     x = np.array([0.0, -0.0, -1.0, -np.inf, np.inf, np.nan])
-    core.logarithms(x)
+    kernels.logarithms(x)
     np.testing.assert_array_equal(x, [-np.inf, -np.inf, np.nan, np.nan, np.inf, np.nan])
 
 
@@ -131,11 +133,11 @@ def test_optimizers_over_the_range_of_the_numbers(name, dtype):
     g = np.tile(10.0 ** np.linspace(-half - 3, half - 1, 64), 2).astype(dtype)
     g[64:] *= -1
     w, first, second = np.zeros((3, 128), dtype)
-    core.optimizer_step(core.OPTIMIZERS[name], np.array([0.5, 0, 0.75, 0.75, 0.0, 0, 0, 1]), w, g.copy(), first, second, 1)
+    kernels.optimizer_step(core.OPTIMIZERS[name], np.array([0.5, 0, 0.75, 0.75, 0.0, 0, 0, 1]), w, g.copy(), first, second, 1)
     root = np.sqrt((second if name == "adam" else first).astype(np.longdouble)) * (2 if name == "adam" else 1)
     expected = -0.5 * g.astype(np.longdouble) / (root + 2.0**-126)  # an epsilon of 0 becomes the least normal float32
     np.testing.assert_allclose(w.astype(float), expected.astype(float), rtol=6 * float(info.eps), atol=0)
     g = np.full(16, info.max, dtype)
     w, first, second = np.zeros((3, 16), dtype)
-    core.optimizer_step(core.OPTIMIZERS[name], np.array([0.5, 0, 0.75, 0.75, 0.0, 0, 0, 1]), w, g, first, second, 1)
+    kernels.optimizer_step(core.OPTIMIZERS[name], np.array([0.5, 0, 0.75, 0.75, 0.0, 0, 0, 1]), w, g, first, second, 1)
     np.testing.assert_array_equal(w, 0)

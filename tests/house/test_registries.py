@@ -9,9 +9,10 @@ import pytest
 from places import ROOT
 
 import cbp
-from cbp.engine import arrays
+from cbp.engine import arrays, cpu
 from cbp.engine.cpu import core
 
+kernels = cpu.kernels()
 ACTIVATIONS, LOSSES, OPTIMIZERS = cbp.activations.ACTIVATIONS, cbp.losses.LOSSES, cbp.optimizers.OPTIMIZERS
 
 
@@ -19,7 +20,7 @@ def values(name, sums):
     """What the core gives for a row of sums."""
     rows = np.zeros((1, 16 * -(-len(sums) // 16)))
     rows[0, : len(sums)] = sums
-    core.activate(core.ACTIVATIONS[name], rows, len(sums))
+    kernels.activate(core.ACTIVATIONS[name], rows, len(sums))
     return rows[0, : len(sums)]
 
 

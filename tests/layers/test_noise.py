@@ -9,7 +9,6 @@ from cases import close
 from oracles.random_oracle import philox
 
 import cbp
-from cbp.engine.cpu import core
 
 DTYPES = ["float32", "float64"]
 SHAPES = [(1,), (16,), (70,), (5, 3), (3, 2, 17)]
@@ -327,7 +326,3 @@ def test_a_network_without_parameters_can_be_trained():
     x = np.ones((5, 3))
     assert net.fit(x, x, epochs=2)["loss"][1] > 0
     assert len(net.get_vector()) == 0
-
-
-def test_the_groups_of_numbers_have_their_size():
-    assert core.NOISE_WORDS == 64

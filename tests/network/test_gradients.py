@@ -11,8 +11,10 @@ from cases import ALL_LOSSES, LOSS_OUTPUTS, OPTIMIZERS, OUTPUTS, inputs, network
 from facts import ACTIVATIONS, LOSSES
 
 import cbp
+from cbp.engine import cpu
 from cbp.engine.cpu import core
 
+kernels = cpu.kernels()
 ROWS = 5
 DISTANCE = 1e-3
 """Far more than 6e-6, by which check_gradients moves a parameter when it finds a kink near it."""
@@ -23,7 +25,7 @@ KINKS = {name: row.kinks for name, row in ACTIVATIONS.items() if row.kinks}
 def activate(name, z):
     rows = np.zeros((len(z), -(-z.shape[1] // 16) * 16))
     rows[:, : z.shape[1]] = z
-    core.activate(core.ACTIVATIONS[name], rows, z.shape[1])
+    kernels.activate(core.ACTIVATIONS[name], rows, z.shape[1])
     return rows[:, : z.shape[1]]
 
 

@@ -1,6 +1,13 @@
-# The dense layer as an op: included by _core.pyx.
+# The dense layer as an op: every position times a matrix.
 
-cdef void dense_op_forward(
+from cython cimport floating
+
+from cbp.kernels.dense cimport STRIP, dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
+from cbp.kernels.structs cimport Op
+from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, delta_of, input_of, padded, sums_of
+
+
+cdef inline void dense_op_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef const floating* parameters = <const floating*>batch.parameters
@@ -8,7 +15,7 @@ cdef void dense_op_forward(
                   parameters + op.weight, parameters + op.bias if op.bias >= 0 else NULL, sums_of(batch, op, first, arena))
 
 
-cdef void dense_op_backward_rows(
+cdef inline void dense_op_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
@@ -18,7 +25,7 @@ cdef void dense_op_backward_rows(
                              padded(op.inputs))
 
 
-cdef void dense_op_backward_weight(
+cdef inline void dense_op_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* _scratch,
     floating* g,
 ) noexcept nogil:
@@ -26,7 +33,20 @@ cdef void dense_op_backward_weight(
                           delta_of(batch, op, 0, arena), g)
 
 
-cdef void dense_op_backward_bias(
+cdef inline void dense_op_backward_bias(
     const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
 ) noexcept nogil:
     dense_backward_bias(batch.rows * op.positions, op.width, accumulate, delta_of(batch, op, 0, arena), g)
+
+
+cdef inline void dense_needs(Op* op, Needs* needs) noexcept nogil:
+    needs.scratch = <double>STRIP * (op.units + op.inputs)
+
+
+cdef inline void dense_kind(Kind* kind) noexcept:
+    kind.name = "dense"
+    kind.needs = dense_needs
+    kind.forward32, kind.forward64 = dense_op_forward, dense_op_forward
+    kind.backward32, kind.backward64 = dense_op_backward_rows, dense_op_backward_rows
+    kind.weight32, kind.weight64 = dense_op_backward_weight, dense_op_backward_weight
+    kind.bias32, kind.bias64 = dense_op_backward_bias, dense_op_backward_bias

@@ -59,8 +59,10 @@ cdef packed struct Op:
     int64_t sequences      # the output of every step, not of the last alone
     int64_t bptt           # no gradient crosses the boundaries of stretches of so many steps; 0: none
     int64_t carry          # place of the state that is carried from batch to batch, in a row's part of the carry; -1: none
+    int64_t cell           # which recurrence
     int64_t state_activation   # of the state of an RNN
     # ... and numbers of a layer's own.
+    double work            # multiplications of a row on the way forward, roughly
     int64_t stream         # of random numbers
     double rate
     double epsilon
@@ -78,11 +80,17 @@ cdef packed struct Source:
     int64_t column_stride
 
 
+cdef enum Mode:
+    TRAIN
+    GRADIENT      # the gradient of one batch, no update
+    EVALUATE      # loss and metric, no gradient
+
+
 cdef packed struct Run:
     # What a pass over the data does ...
-    int64_t mode
-    int64_t loss
-    double delta
+    int64_t mode           # a Mode
+    int64_t loss           # these two: places in the tables of the core
+    double constant        # the loss's own number, as huber's delta
     int64_t optimizer
     double rate
     double weight_decay

@@ -1,12 +1,21 @@
-# Noise as ops: included by _core.pyx. DROPOUT keeps its mask in `extra`, one byte a number; what GAUSSIAN_NOISE adds is in no
-# gradient. Both count the numbers of a sample as they lie in the slot of the output, pads included.
+# Noise as ops. DROPOUT keeps its mask in `extra`, one byte a number; what GAUSSIAN_NOISE adds is in no gradient. Both count the
+# numbers of a sample as they lie in the slot of the output, pads included.
+
+from cython cimport floating
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from cbp.kernels cimport noise, random
+from cbp.kernels.structs cimport Op
+from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, delta_of, input_of, slot_of, sums_of
+
 
 cdef inline void key_of(const Pass* batch, const Op* op, uint32_t* key) noexcept nogil:
     """What all samples of this batch share. The step still has its number from before the update."""
     random.noise_key(batch.run.seed, <uint32_t>op.stream, <uint32_t>batch.run.epoch, <uint64_t>batch.run.step, key)
 
 
-cdef void copy_values(
+cdef inline void copy_values(
     const Op* op, Py_ssize_t rows, const floating* x, floating* y,
 ) noexcept nogil:
     """The input as the output: its pads may be missing."""
@@ -21,8 +30,8 @@ cdef void copy_values(
             y[r * op.width + k] = 0
 
 
-cdef void dropout_forward(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena,
+cdef inline void dropout_forward(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     """y = x / (1 - rate), or 0 with the probability `rate` (Srivastava et al., 2014, Dropout); y = x at prediction."""
     cdef floating* y = sums_of(batch, op, first, arena)
@@ -42,8 +51,8 @@ cdef void dropout_forward(
         noise.apply_mask(size, mask, factor, y + r * size, y + r * size)
 
 
-cdef void dropout_backward_rows(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena,
+cdef inline void dropout_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef const floating* dy = delta_of(batch, op, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
@@ -65,8 +74,8 @@ cdef inline void pass_on(Py_ssize_t n, const floating* dy, floating* dx) noexcep
         memcpy(dx, dy, n * sizeof(floating))
 
 
-cdef void gaussian_noise_forward(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena,
+cdef inline void gaussian_noise_forward(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     """y = x + rate * normal numbers; y = x at prediction."""
     cdef floating* y = sums_of(batch, op, first, arena)
@@ -81,9 +90,27 @@ cdef void gaussian_noise_forward(
         noise.add_normals(key, <uint32_t>(batch.run.row + first + r), size, <floating>op.rate, y + r * size)
 
 
-cdef void gaussian_noise_backward_rows(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena,
+cdef inline void gaussian_noise_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
     if dx is not NULL:
         pass_on(rows * op.positions * op.width, delta_of(batch, op, first, arena), dx)
+
+
+cdef inline void dropout_needs(Op* op, Needs* needs) noexcept nogil:
+    """The bytes of the mask, drawn WORDS at a time, as numbers of four."""
+    needs.kept = (<double>op.positions * op.width + noise.WORDS) / 4
+
+
+cdef inline void dropout_kind(Kind* kind) noexcept:
+    kind.name = "dropout"
+    kind.needs = dropout_needs
+    kind.forward32, kind.forward64 = dropout_forward, dropout_forward
+    kind.backward32, kind.backward64 = dropout_backward_rows, dropout_backward_rows
+
+
+cdef inline void gaussian_noise_kind(Kind* kind) noexcept:
+    kind.name = "gaussian_noise"
+    kind.forward32, kind.forward64 = gaussian_noise_forward, gaussian_noise_forward
+    kind.backward32, kind.backward64 = gaussian_noise_backward_rows, gaussian_noise_backward_rows

@@ -1,4 +1,4 @@
-# Recurrent layers as ops: included by _core.pyx. Formulas and sources: cbp/layers/recurrent.py.
+# Recurrent layers as ops. Formulas and sources: cbp/layers/recurrent.py.
 #
 # The `extra` slot of a piece holds three tables, one after the other, a row for every step of every sample in that order:
 #   states (inputs + width)   [x_t | h], what goes into step t: the samples' numbers and the state before it
@@ -10,6 +10,22 @@
 #
 # A GRU's gates stand in the order n's share of the input, r, z, n's share of the state: both products then take neighbours.
 
+from cython cimport floating
+from libc.string cimport memset
+
+from cbp.kernels cimport recurrent
+from cbp.kernels.activations cimport Activation, Size, activate, activate_backward
+from cbp.kernels.dense cimport ONE32, ONE64, STRIP, transpose
+from cbp.kernels.structs cimport EVALUATE, Op
+from cbp.kernels.tile cimport product
+from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, delta_of, input_of, output_of, padded, slot_of
+
+
+cdef enum Cell:
+    RNN
+    LSTM
+    GRU
+
 cdef enum:
     MOST_WALKERS = 48        # samples that go through time together: their step stays in the first-level cache
     FEW_WALKERS = 4          # fewer leave most of the tile empty
@@ -17,20 +33,16 @@ cdef enum:
     RECURRENT_BLOCK = 65536  # ... while so many numbers of a weight gradient are summed: long sequences twice as fast
 
 
-cdef inline bint is_recurrent(const Op* op) noexcept nogil:
-    return op.kind == RNN or op.kind == LSTM or op.kind == GRU
-
-
 cdef inline Py_ssize_t states_width(const Op* op) noexcept nogil:
     return op.inputs + op.width
 
 
 cdef inline Py_ssize_t gates_width(const Op* op) noexcept nogil:
-    return op.width if op.kind == RNN else 4 * op.width
+    return op.width if op.cell == RNN else 4 * op.width
 
 
 cdef inline Py_ssize_t keep_width(const Op* op) noexcept nogil:
-    return 2 * op.width if op.kind == LSTM else (op.width if op.kind == GRU else 0)
+    return 2 * op.width if op.cell == LSTM else (op.width if op.cell == GRU else 0)
 
 
 cdef inline floating* states_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
@@ -77,7 +89,7 @@ cdef inline bint is_learning(const Pass* batch) noexcept nogil:
     return batch.run is not NULL and batch.run.mode != EVALUATE
 
 
-cdef void recurrent_silence(const Pass* batch, const Op* op, Py_ssize_t row, floating* arena) noexcept nogil:
+cdef inline void recurrent_silence(const Pass* batch, const Op* op, Py_ssize_t row, floating* arena) noexcept nogil:
     """What silence_row() does, for the tables of a recurrent op."""
     memset(states_of(batch, op, row, arena), 0, op.in_positions * states_width(op) * sizeof(floating))
     memset(gates_of(batch, op, row, arena), 0, op.in_positions * gates_width(op) * sizeof(floating))
@@ -86,7 +98,7 @@ cdef void recurrent_silence(const Pass* batch, const Op* op, Py_ssize_t row, flo
 
 # --- forward -----------------------------------------------------------------------------------------------------------------
 
-cdef void recurrent_forward(
+cdef inline void recurrent_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef Py_ssize_t end = first + rows
@@ -95,14 +107,14 @@ cdef void recurrent_forward(
         first += MOST_WALKERS
 
 
-cdef void walk(
+cdef inline void walk(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* cells,
 ) noexcept nogil:
     """Some samples through all steps; `cells` has room for two rows of `width` numbers for each of the most that can be: the
     cells of an LSTM, then the last states."""
     cdef Py_ssize_t step
     begin_walk(batch, op, first, rows, arena, cells)
-    if rows < FEW_WALKERS or op.kind == GRU:
+    if rows < FEW_WALKERS or op.cell == GRU:
         sums_of_inputs(batch, op, first, rows, arena)
     for step in range(op.in_positions):
         sums_of_step(batch, op, first, rows, step, arena)
@@ -110,7 +122,7 @@ cdef void walk(
     end_walk(batch, op, first, rows, arena, cells)
 
 
-cdef void begin_walk(
+cdef inline void begin_walk(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* cells,
 ) noexcept nogil:
     """The inputs and the first state into the table of states."""
@@ -129,11 +141,11 @@ cdef void begin_walk(
             clear_row(op.width, cells + r * op.width)
         else:
             copy_row(op.width, carried, state + r * steps * ld)
-            if op.kind == LSTM:
+            if op.cell == LSTM:
                 copy_row(op.width, carried + op.width, cells + r * op.width)
 
 
-cdef void end_walk(
+cdef inline void end_walk(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, const floating* arena, const floating* cells,
 ) noexcept nogil:
     """The last state, which the last step left behind the cells, to where the next batch finds it."""
@@ -144,7 +156,7 @@ cdef void end_walk(
         if carried is NULL:
             return
         copy_row(op.width, cells + (MOST_WALKERS + r) * op.width, carried)
-        if op.kind == LSTM:
+        if op.cell == LSTM:
             copy_row(op.width, cells + r * op.width, carried + op.width)
 
 
@@ -160,7 +172,7 @@ cdef inline void clear_row(Py_ssize_t n, floating* a) noexcept nogil:
         a[j] = 0
 
 
-cdef void sums_of_inputs(
+cdef inline void sums_of_inputs(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena,
 ) noexcept nogil:
     """The inputs' share of the sums, with the bias, of all steps in one product: where single steps have few rows, and what a
@@ -169,16 +181,16 @@ cdef void sums_of_inputs(
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
     cdef const floating* states = states_of(batch, op, first, arena)
     cdef floating* gates = gates_of(batch, op, first, arena)
-    if op.kind != GRU:
-        multiply(n, ldg, op.inputs, states, ld, 1, weight, ldg, bias_of(batch, op, 0, arena), 0, gates, ldg)
+    if op.cell != GRU:
+        product(n, ldg, op.inputs, states, ld, 1, weight, ldg, bias_of(batch, op, 0, arena), 0, gates, ldg)
         return
-    multiply(n, width, op.inputs, states, ld, 1, weight + 2 * width, 3 * width, bias_of(batch, op, 2 * width, arena), 0, gates,
+    product(n, width, op.inputs, states, ld, 1, weight + 2 * width, 3 * width, bias_of(batch, op, 2 * width, arena), 0, gates,
              ldg)
     if rows < FEW_WALKERS:
-        multiply(n, 2 * width, op.inputs, states, ld, 1, weight, 3 * width, bias_of(batch, op, 0, arena), 0, gates + width, ldg)
+        product(n, 2 * width, op.inputs, states, ld, 1, weight, 3 * width, bias_of(batch, op, 0, arena), 0, gates + width, ldg)
 
 
-cdef void sums_of_step(
+cdef inline void sums_of_step(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena,
 ) noexcept nogil:
     """The sums of one step of some samples.
@@ -196,7 +208,7 @@ cdef void sums_of_step(
     cdef const floating* states = states_of(batch, op, first, arena) + t * ld
     cdef floating* gates = gates_of(batch, op, first, arena) + t * ldg
     cdef Py_ssize_t columns = ldg
-    if op.kind == GRU:
+    if op.cell == GRU:
         gates += width
         columns = 2 * width
         share_of_state(rows, units, width, upwards, states + inputs, steps * ld, recurrent + 2 * width, ldw,
@@ -205,7 +217,7 @@ cdef void sums_of_step(
         share_of_state(rows, units, columns, upwards, states + inputs, steps * ld, recurrent, ldw, gates, steps * ldg,
                        gates, steps * ldg)
     else:
-        multiply(rows, columns, inputs + units, states, steps * ld, 1, weight, ldw, bias_of(batch, op, 0, arena), 0, gates,
+        product(rows, columns, inputs + units, states, steps * ld, 1, weight, ldw, bias_of(batch, op, 0, arena), 0, gates,
                  steps * ldg)
 
 
@@ -215,12 +227,12 @@ cdef inline void share_of_state(
 ) noexcept nogil:
     """z = start + h U, summed from the last unit to the first if `upwards`."""
     if upwards:
-        multiply(rows, columns, units, h + units - 1, ldh, -1, weight + (units - 1) * ldw, -ldw, start, start_stride, z, ldz)
+        product(rows, columns, units, h + units - 1, ldh, -1, weight + (units - 1) * ldw, -ldw, start, start_stride, z, ldz)
     else:
-        multiply(rows, columns, units, h, ldh, 1, weight, ldw, start, start_stride, z, ldz)
+        product(rows, columns, units, h, ldh, 1, weight, ldw, start, start_stride, z, ldz)
 
 
-cdef void cells_of_step(
+cdef inline void cells_of_step(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena, floating* cells,
 ) noexcept nogil:
     """The states after a step, to where the next one reads them and to the outputs."""
@@ -240,7 +252,7 @@ cdef void cells_of_step(
         after = cells + MOST_WALKERS * op.width
     for r in range(rows):
         if counts(batch, op, first + r, t):
-            cell(op, learning, gates + r * steps * ldg, keep + r * steps * ldk, cells + r * op.width, before + r * steps * ld,
+            cell(batch, op, learning, gates + r * steps * ldg, keep + r * steps * ldk, cells + r * op.width, before + r * steps * ld,
                  after + r * (op.width if last else steps * ld))
         else:
             clear_row(ldg, gates + r * steps * ldg)
@@ -252,42 +264,44 @@ cdef void cells_of_step(
 
 
 cdef inline void cell(
-    const Op* op, bint learning, floating* gates, floating* keep, floating* c, const floating* before, floating* after,
+    const Pass* batch, const Op* op, bint learning, floating* gates, floating* keep, floating* c, const floating* before, floating* after,
 ) noexcept nogil:
     """One step of one sample."""
-    if op.kind == LSTM and learning:
+    if op.cell == LSTM and learning:
         recurrent.lstm_forward(True, op.width, gates, keep, c, after)
-    elif op.kind == LSTM:
+    elif op.cell == LSTM:
         recurrent.lstm_forward(False, op.width, gates, keep, c, after)
-    elif op.kind == GRU and learning:
+    elif op.cell == GRU and learning:
         recurrent.gru_forward(True, op.width, gates, keep, before, after)
-    elif op.kind == GRU:
+    elif op.cell == GRU:
         recurrent.gru_forward(False, op.width, gates, keep, before, after)
     else:
-        rnn_cell(op, learning, gates, after)
+        rnn_cell(batch, op, learning, gates, after)
 
 
-cdef void rnn_cell(const Op* op, bint learning, floating* z, floating* h) noexcept nogil:
+cdef inline void rnn_cell(const Pass* batch, const Op* op, bint learning, floating* z, floating* h) noexcept nogil:
     """h = f(z); learning, z becomes f'(z)."""
+    cdef const Activation* activation = &batch.activations[op.state_activation]
+    cdef Size size = Size(1, op.units, op.width)
     cdef Py_ssize_t j
-    activate_rows(<int>op.state_activation, 1, op.units, op.width, z, h)
+    activate(activation, size, z, h)
     if learning:
         for j in range(op.width):
             z[j] = 1
-        activate_rows_backward(<int>op.state_activation, 1, op.units, op.width, h, h, z)
+        activate_backward(activation, size, h, h, z)
 
 
 # --- back --------------------------------------------------------------------------------------------------------------------
 
-cdef void recurrent_backward_rows(
+cdef inline void recurrent_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef Py_ssize_t depth = op.weight_width, end = first + rows
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
     cdef floating* mirror = scratch                          # the recurrent weights transposed
     cdef floating* strip = mirror + depth * op.width         # some of the other weights transposed
-    cdef floating* states = strip + depth * dense.STRIP      # gradients of the walkers' states
-    transposed(op.units, depth, weight + op.inputs * depth, depth, mirror, op.width)
+    cdef floating* states = strip + depth * STRIP      # gradients of the walkers' states
+    transpose(op.units, depth, weight + op.inputs * depth, depth, mirror, op.width)
     while first < end:
         rows = min(<Py_ssize_t>MOST_WALKERS, end - first)
         walk_back(batch, op, first, rows, arena, mirror, states)
@@ -295,7 +309,7 @@ cdef void recurrent_backward_rows(
         first += rows
 
 
-cdef void walk_back(
+cdef inline void walk_back(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, const floating* mirror, floating* dh,
 ) noexcept nogil:
     """Some samples back through all steps: the gradients of all gates."""
@@ -311,7 +325,7 @@ cdef void walk_back(
             through_state(batch, op, first, rows, step, arena, mirror, dh, dc)
 
 
-cdef void add_delta(
+cdef inline void add_delta(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena, floating* dh,
 ) noexcept nogil:
     """The gradient of the output of a step."""
@@ -325,7 +339,7 @@ cdef void add_delta(
                 dh[r * op.width + j] += delta[r * ld + j]
 
 
-cdef void cells_back(
+cdef inline void cells_back(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena, floating* dh,
     floating* dc,
 ) noexcept nogil:
@@ -338,15 +352,15 @@ cdef void cells_back(
     for r in range(rows):
         if not counts(batch, op, first + r, t):
             continue
-        if op.kind == LSTM:
+        if op.cell == LSTM:
             recurrent.lstm_backward(width, gates + r * steps * ldg, keep + r * steps * ldk, dh + r * width, dc + r * width)
-        elif op.kind == GRU:
+        elif op.cell == GRU:
             recurrent.gru_backward(width, gates + r * steps * ldg, keep + r * steps * ldk, dh + r * width)
         else:
             recurrent.rnn_backward(width, gates + r * steps * ldg, dh + r * width)
 
 
-cdef void through_state(
+cdef inline void through_state(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t step, floating* arena,
     const floating* mirror, floating* dh, floating* dc,
 ) noexcept nogil:
@@ -355,13 +369,13 @@ cdef void through_state(
     cdef Py_ssize_t depth = op.weight_width, width = op.width, steps = op.in_positions, ldg = gates_width(op)
     cdef const floating* gates = gates_of(batch, op, first, arena) + time_of(op, step) * ldg
     cdef Py_ssize_t r
-    if op.kind == GRU:
+    if op.cell == GRU:
         gates += width
     if step % 2:
-        multiply(rows, width, depth, gates + depth - 1, steps * ldg, -1, mirror + (depth - 1) * width, -width, dh, width, dh,
+        product(rows, width, depth, gates + depth - 1, steps * ldg, -1, mirror + (depth - 1) * width, -width, dh, width, dh,
                  width)
     else:
-        multiply(rows, width, depth, gates, steps * ldg, 1, mirror, width, dh, width, dh, width)
+        product(rows, width, depth, gates, steps * ldg, 1, mirror, width, dh, width, dh, width)
     if op.bptt > 0:
         for r in range(rows):
             if begins_stretch(batch, op, first + r, step):
@@ -376,7 +390,7 @@ cdef inline bint begins_stretch(const Pass* batch, const Op* op, Py_ssize_t row,
     return step > skipped and (step - skipped) % op.bptt == 0 and counts(batch, op, row, time_of(op, step))
 
 
-cdef void inputs_back(
+cdef inline void inputs_back(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* strip,
 ) noexcept nogil:
     """From the gates of all steps to the inputs; steps that do not count have gates of gradient 0."""
@@ -386,27 +400,27 @@ cdef void inputs_back(
     if dx is NULL:
         return
     while j < op.inputs:
-        n = min(<Py_ssize_t>dense.STRIP, op.inputs - j)
-        if op.kind == GRU:   # n's weights first, as its gates stand
-            transposed(n, width, weight + j * depth + 2 * width, depth, strip, dense.STRIP)
-            transposed(n, 2 * width, weight + j * depth, depth, strip + width * dense.STRIP, dense.STRIP)
+        n = min(<Py_ssize_t>STRIP, op.inputs - j)
+        if op.cell == GRU:   # n's weights first, as its gates stand
+            transpose(n, width, weight + j * depth + 2 * width, depth, strip, STRIP)
+            transpose(n, 2 * width, weight + j * depth, depth, strip + width * STRIP, STRIP)
         else:
-            transposed(n, depth, weight + j * depth, depth, strip, dense.STRIP)
-        multiply(rows * op.in_positions, dense.STRIP if ld - j >= dense.STRIP else 16, depth, gates_of(batch, op, first, arena),
-                 gates_width(op), 1, strip, dense.STRIP, <const floating*>NULL, 0, dx + j, ld)
-        j += dense.STRIP
+            transpose(n, depth, weight + j * depth, depth, strip, STRIP)
+        product(rows * op.in_positions, STRIP if ld - j >= STRIP else 16, depth, gates_of(batch, op, first, arena),
+                 gates_width(op), 1, strip, STRIP, <const floating*>NULL, 0, dx + j, ld)
+        j += STRIP
 
 
 # --- the parameters ----------------------------------------------------------------------------------------------------------
 
-cdef void recurrent_backward_weight(
+cdef inline void recurrent_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* _scratch,
     floating* g,
 ) noexcept nogil:
     """Rows of the weights and, after those of the inputs, of the recurrent weights."""
     cdef Py_ssize_t width = op.width, before = max(min(n, op.inputs - row), 0)
     cdef const floating* gates = gates_of(batch, op, 0, arena)
-    if op.kind != GRU:
+    if op.cell != GRU:
         states_by_gates(batch, op, row, n, op.weight_width, accumulate, gates, arena, g)
         return
     if before > 0:
@@ -428,19 +442,19 @@ cdef inline void states_by_gates(
     cdef const floating* states = states_of(batch, op, 0, arena) + row
     while left > 0:
         depth = min(left, most)
-        multiply(n, columns, depth, states, 1, ld, gates, ldg, g if accumulate else NULL, ldw, g, ldw)
+        product(n, columns, depth, states, 1, ld, gates, ldg, g if accumulate else NULL, ldw, g, ldw)
         states += depth * ld
         gates += depth * ldg
         left -= depth
         accumulate = True
 
 
-cdef void recurrent_backward_bias(
+cdef inline void recurrent_backward_bias(
     const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
 ) noexcept nogil:
     cdef Py_ssize_t width = op.width
     cdef const floating* gates = gates_of(batch, op, 0, arena)
-    if op.kind != GRU:
+    if op.cell != GRU:
         sum_of_gates(batch, op, gates_width(op), accumulate, gates, g)
         return
     sum_of_gates(batch, op, 2 * width, accumulate, gates + width, g)
@@ -454,7 +468,51 @@ cdef inline void sum_of_gates(
     """The same product with ones for the states."""
     cdef const floating* one
     if floating is float:
-        one = &dense.ONE32
+        one = &ONE32
     else:
-        one = &dense.ONE64
-    multiply(1, columns, batch.rows * op.in_positions, one, 0, 0, gates, gates_width(op), g if accumulate else NULL, 0, g, 0)
+        one = &ONE64
+    product(1, columns, batch.rows * op.in_positions, one, 0, 0, gates, gates_width(op), g if accumulate else NULL, 0, g, 0)
+
+
+cdef inline void recurrent_needs(Op* op, Needs* needs) noexcept nogil:
+    """The three tables; the recurrent weights turned, a strip of the others, and two rows for each of the walkers."""
+    needs.work = <double>op.in_positions * op.weight_rows * op.weight_width
+    needs.scratch = op.weight_width * <double>(op.width + STRIP) + 2.0 * MOST_WALKERS * op.width
+    needs.kept = <double>op.in_positions * (states_width(op) + gates_width(op) + keep_width(op)) + 16
+    needs.carried = 2 * op.width if op.cell == LSTM else op.width
+
+cdef inline void rnn_needs(Op* op, Needs* needs) noexcept nogil:
+    op.cell = RNN
+    recurrent_needs(op, needs)
+
+cdef inline void lstm_needs(Op* op, Needs* needs) noexcept nogil:
+    op.cell = LSTM
+    recurrent_needs(op, needs)
+
+cdef inline void gru_needs(Op* op, Needs* needs) noexcept nogil:
+    op.cell = GRU
+    recurrent_needs(op, needs)
+
+
+cdef inline void recurrent_kind(Kind* kind) noexcept:
+    kind.forward32, kind.forward64 = recurrent_forward, recurrent_forward
+    kind.backward32, kind.backward64 = recurrent_backward_rows, recurrent_backward_rows
+    kind.weight32, kind.weight64 = recurrent_backward_weight, recurrent_backward_weight
+    kind.bias32, kind.bias64 = recurrent_backward_bias, recurrent_backward_bias
+    kind.silence32, kind.silence64 = recurrent_silence, recurrent_silence
+    kind.block = RECURRENT_BLOCK
+
+cdef inline void rnn_kind(Kind* kind) noexcept:
+    recurrent_kind(kind)
+    kind.name = "rnn"
+    kind.needs = rnn_needs
+
+cdef inline void lstm_kind(Kind* kind) noexcept:
+    recurrent_kind(kind)
+    kind.name = "lstm"
+    kind.needs = lstm_needs
+
+cdef inline void gru_kind(Kind* kind) noexcept:
+    recurrent_kind(kind)
+    kind.name = "gru"
+    kind.needs = gru_needs

@@ -1,21 +1,29 @@
-# Pooling as an op: included by _core.pyx. The place of a maximum in its window is kept in the op's extra slot.
+# Pooling as an op. The place of a maximum in its window is kept in the op's extra slot.
 #
 # A global pool over the time of samples with lengths has a window of its own for every sample: the steps that count.
 
-cdef void max_of_windows(
+from cython cimport floating
+from libc.string cimport memset
+
+from cbp.kernels.pool cimport pool_backward, pool_forward
+from cbp.kernels.structs cimport Op
+from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, delta_of, input_of, slot_of, sums_of
+
+
+cdef inline void max_of_windows(
     const Op* op, Py_ssize_t rows, const floating* x, floating* y, floating* where,
 ) noexcept nogil:
     pool_forward(True, op, rows, x, op.in_width, y, where)
 
-cdef void mean_of_windows(const Op* op, Py_ssize_t rows, const floating* x, floating* y) noexcept nogil:
+cdef inline void mean_of_windows(const Op* op, Py_ssize_t rows, const floating* x, floating* y) noexcept nogil:
     pool_forward(False, op, rows, x, op.in_width, y, <floating*>NULL)
 
-cdef void max_of_windows_backward(
+cdef inline void max_of_windows_backward(
     const Op* op, Py_ssize_t rows, const floating* where, const floating* dy, floating* dx,
 ) noexcept nogil:
     pool_backward(True, op, rows, where, dy, dx)
 
-cdef void mean_of_windows_backward(const Op* op, Py_ssize_t rows, const floating* dy, floating* dx) noexcept nogil:
+cdef inline void mean_of_windows_backward(const Op* op, Py_ssize_t rows, const floating* dy, floating* dx) noexcept nogil:
     pool_backward(False, op, rows, <const floating*>NULL, dy, dx)
 
 
@@ -30,7 +38,7 @@ cdef inline Op window_of(const Pass* batch, const Op* op, Py_ssize_t row) noexce
     return own
 
 
-cdef void max_pool_forward(
+cdef inline void max_pool_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef const floating* x = input_of(batch, op, first, arena)
@@ -46,7 +54,7 @@ cdef void max_pool_forward(
         max_of_windows(&own, 1, x + r * op.in_positions * op.in_width, y + r * op.width, where + r * op.width)
 
 
-cdef void max_pool_backward_rows(
+cdef inline void max_pool_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
@@ -65,7 +73,7 @@ cdef void max_pool_backward_rows(
         dx = clear_after(op, own.in_w, dx)
 
 
-cdef void average_pool_forward(
+cdef inline void average_pool_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef const floating* x = input_of(batch, op, first, arena)
@@ -80,7 +88,7 @@ cdef void average_pool_forward(
         mean_of_windows(&own, 1, x + r * op.in_positions * op.in_width, y + r * op.width)
 
 
-cdef void average_pool_backward_rows(
+cdef inline void average_pool_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
@@ -102,3 +110,20 @@ cdef inline floating* clear_after(const Op* op, Py_ssize_t length, floating* dx)
     """The steps of a row that do not count have no gradient; where the next row begins."""
     memset(dx + length * op.width, 0, (op.in_positions - length) * op.width * sizeof(floating))
     return dx + op.in_positions * op.width
+
+
+cdef inline void max_pool_needs(Op* op, Needs* needs) noexcept nogil:
+    needs.kept = <double>op.positions * op.width
+
+
+cdef inline void max_pool_kind(Kind* kind) noexcept:
+    kind.name = "max_pool"
+    kind.needs = max_pool_needs
+    kind.forward32, kind.forward64 = max_pool_forward, max_pool_forward
+    kind.backward32, kind.backward64 = max_pool_backward_rows, max_pool_backward_rows
+
+
+cdef inline void average_pool_kind(Kind* kind) noexcept:
+    kind.name = "average_pool"
+    kind.forward32, kind.forward64 = average_pool_forward, average_pool_forward
+    kind.backward32, kind.backward64 = average_pool_backward_rows, average_pool_backward_rows

@@ -1,8 +1,28 @@
-# A few rows, straight from Python: included by _core.pyx.
+# A few rows, or one time step of a sequence that arrives step by step, straight from Python.
 #
 # An array that is checked and taken as a memoryview costs more than a small network. These functions read what needs no
 # judgement through the pointers of NumPy's C API: finite numbers in arrays, lists and tuples of the right shape. For all else,
 # what is wrong included, they return None with nothing changed, and the caller goes the ordinary way, which has the messages.
+
+cimport numpy as cnp
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cython cimport floating
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy, memset
+
+from cbp.kernels cimport gather, optimizers
+from cbp.kernels.finite cimport finite
+from cbp.kernels.losses cimport CLASSES, Loss, in_range, is_fused
+from cbp.kernels.structs cimport Op, Run
+from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
+from cbp.loops.answer cimport begin_forward, copy_outputs
+from cbp.loops.epochs cimport begin_batch
+from cbp.loops.step cimport forward, one_piece
+from cbp.ops.passes cimport Pass
+from cbp.ops.table cimport Tables
+from cbp.ops.update cimport penalty
+
 
 cdef enum:
     SCRATCH = 32768   # bytes of the C stack for the arena of a prediction
@@ -10,21 +30,8 @@ cdef enum:
     WORK = 1 << 24    # the same for what runs without it: milliseconds
     FEW = 128         # rows at most; a piece is never less
 
-READY = {"bytes": SCRATCH, "brief": BRIEF, "work": WORK, "rows": FEW}
-
-
-def predict_ready(
-    cnp.ndarray ops not None, cnp.ndarray parameters not None, object x, int dimensions, Py_ssize_t most,
-):
-    """Outputs for one row (`dimensions` 1) or for up to `most` rows (2); None where x has to be looked at."""
-    cdef Py_ssize_t size = cnp.PyArray_DIM(parameters, 0)
-    if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
-        return ready_outputs(ops, <const float*>cnp.PyArray_DATA(parameters), size, cnp.NPY_FLOAT, x, dimensions, most)
-    return ready_outputs(ops, <const double*>cnp.PyArray_DATA(parameters), size, cnp.NPY_DOUBLE, x, dimensions, most)
-
-
-cdef object ready_outputs(
-    cnp.ndarray table, const floating* parameters, Py_ssize_t size, int dtype, object given, int dimensions,
+cdef inline object ready_outputs(
+    Tables* tables, cnp.ndarray table, const floating* parameters, Py_ssize_t size, int dtype, object given, int dimensions,
     Py_ssize_t most,
 ):
     """The arena lies on the stack, so that threads can predict at once."""
@@ -35,7 +42,7 @@ cdef object ready_outputs(
     cdef const Op* last = &ops[count - 1]
     cdef Pass batch
     cdef cnp.npy_intp[2] shape
-    begin_forward(&batch, ops, count, parameters, arena, ops[0].inputs)
+    begin_forward(&batch, tables, ops, count, parameters, arena, ops[0].inputs)
     batch.x = ready_rows(given, dimensions, ops[0].inputs, most, arena, &batch.rows)
     if batch.x is NULL:
         return None
@@ -52,37 +59,8 @@ cdef object ready_outputs(
     return outputs
 
 
-def train_ready(
-    object busy, object numbers, cnp.ndarray ops not None, cnp.ndarray run not None, cnp.ndarray parameters not None,
-    cnp.ndarray state not None, cnp.ndarray gradient not None, cnp.ndarray arena not None, cnp.ndarray scratch not None,
-    cnp.ndarray before not None, cnp.ndarray targets not None, object x, object y, Py_ssize_t most,
-):
-    """One update with up to `most` rows; returns their loss, or None with nothing changed: x or y have to be looked at, the
-    lock `busy` is taken, `state` is no longer that of `numbers`, or the step diverges.
-
-    `before` has room for parameters and state, `targets` for the targets of `most` rows. The lock and the count of steps are
-    handled in here too, where no signal comes between them and the update.
-    """
-    if not busy.acquire(False):
-        return None
-    try:
-        if numbers.state is not state:
-            return None
-        if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
-            return ready_step(numbers, ops, run, state, <float*>cnp.PyArray_DATA(parameters),
-                              <float*>cnp.PyArray_DATA(gradient), <float*>cnp.PyArray_DATA(arena),
-                              <float*>cnp.PyArray_DATA(scratch), <float*>cnp.PyArray_DATA(before),
-                              <float*>cnp.PyArray_DATA(targets), x, y, most)
-        return ready_step(numbers, ops, run, state, <double*>cnp.PyArray_DATA(parameters),
-                          <double*>cnp.PyArray_DATA(gradient), <double*>cnp.PyArray_DATA(arena),
-                          <double*>cnp.PyArray_DATA(scratch), <double*>cnp.PyArray_DATA(before),
-                          <double*>cnp.PyArray_DATA(targets), x, y, most)
-    finally:
-        busy.release()
-
-
-cdef object ready_step(
-    object numbers, cnp.ndarray table, cnp.ndarray record, cnp.ndarray state, floating* parameters, floating* gradient,
+cdef inline object ready_step(
+    Tables* tables, object numbers, cnp.ndarray table, cnp.ndarray record, cnp.ndarray state, floating* parameters, floating* gradient,
     floating* arena, floating* scratch, floating* before, floating* targets, object given_x, object given_y, Py_ssize_t most,
 ):
     cdef const Op* ops = <const Op*>cnp.PyArray_DATA(table)
@@ -95,14 +73,15 @@ cdef object ready_step(
     cdef Pass batch
     cdef bint done
     memset(&batch, 0, sizeof(Pass))
+    batch.kinds, batch.activations, batch.loss = tables.kinds, tables.activations, &tables.losses[run.loss]
     batch.ops, batch.count, batch.run = ops, count, run
     batch.x = ready_rows(given_x, 2, ops[0].inputs, most, arena, &batch.rows)
     if batch.x is NULL:
         return None
-    if run.loss == losses.CROSS_ENTROPY:
+    if batch.loss.targets == CLASSES:
         batch.labels = ready_labels(given_y, batch.rows, last.units, room)
     else:
-        batch.targets = ready_targets(given_y, batch.rows, last.units, <int>run.loss, targets)
+        batch.targets = ready_targets(given_y, batch.rows, last.units, batch.loss, targets)
     if batch.labels is NULL and batch.targets is NULL:
         return None
     batch.ldx, batch.ldy = ops[0].inputs, last.units
@@ -111,8 +90,8 @@ cdef object ready_step(
     batch.training = True
     batch.state1 = cnp.PyArray_DATA(state) if slots > 0 else NULL
     batch.state2 = <floating*>batch.state1 + size if slots > 1 else NULL
-    optimizers.begin_rule(&batch.rule, run)
-    batch.fused = losses.is_fused(<int>run.loss, <int>last.activation)
+    optimizers.begin_rule(&batch.rule, &tables.optimizers[run.optimizer], run)
+    batch.fused = is_fused(batch.loss, &tables.activations[last.activation])
     run.step = numbers.step
     step = run.step + 1
     if batch.rows * size <= BRIEF:
@@ -126,7 +105,7 @@ cdef object ready_step(
     return run.batch_loss / run.batch_weight + run.penalty
 
 
-cdef bint safe_step(Pass* batch, Py_ssize_t size, Py_ssize_t slots, floating* arena, floating* before) noexcept nogil:
+cdef inline bint safe_step(Pass* batch, Py_ssize_t size, Py_ssize_t slots, floating* arena, floating* before) noexcept nogil:
     """One update, or none: where a number would not stay finite all are as they were, and the result is False.
 
     A parameter that was not finite before is not finite after the step, whatever the rule.
@@ -153,7 +132,7 @@ cdef bint safe_step(Pass* batch, Py_ssize_t size, Py_ssize_t slots, floating* ar
     return done
 
 
-cdef const floating* ready_rows(
+cdef inline const floating* ready_rows(
     object given, int dimensions, Py_ssize_t columns, Py_ssize_t most, floating* room, Py_ssize_t* rows,
 ) except? NULL:
     """The numbers of one row, or of up to `most` rows, and how many rows; NULL where they have to be looked at.
@@ -175,7 +154,7 @@ cdef const floating* ready_rows(
     return room if rows[0] > 0 else NULL
 
 
-cdef const floating* ready_array(
+cdef inline const floating* ready_array(
     cnp.ndarray given, int dimensions, Py_ssize_t columns, Py_ssize_t most, floating* room, Py_ssize_t* rows,
 ) noexcept:
     cdef const floating* x = room
@@ -198,7 +177,7 @@ cdef const floating* ready_array(
     return x if finite(rows[0] * columns, x) else NULL
 
 
-cdef bint ready_row(object given, Py_ssize_t columns, floating* row) except -1:
+cdef inline bint ready_row(object given, Py_ssize_t columns, floating* row) except -1:
     """Convert a list or tuple of as many finite floats and ints; False where it holds anything else.
 
     Ints beyond 2^53 are left to NumPy, which does not round them to a double first.
@@ -224,7 +203,7 @@ cdef bint ready_row(object given, Py_ssize_t columns, floating* row) except -1:
     return j == columns and finite(columns, row)
 
 
-cdef const Py_ssize_t* ready_labels(object given, Py_ssize_t rows, Py_ssize_t classes, Py_ssize_t* room) except? NULL:
+cdef inline const Py_ssize_t* ready_labels(object given, Py_ssize_t rows, Py_ssize_t classes, Py_ssize_t* room) except? NULL:
     """Class numbers from an array of intp or a list of ints, copied: another thread may write into the array."""
     cdef Py_ssize_t i = 0
     cdef int overflow = 0
@@ -249,8 +228,8 @@ cdef const Py_ssize_t* ready_labels(object given, Py_ssize_t rows, Py_ssize_t cl
     return room
 
 
-cdef const floating* ready_targets(
-    object given, Py_ssize_t rows, Py_ssize_t units, int loss, floating* room,
+cdef inline const floating* ready_targets(
+    object given, Py_ssize_t rows, Py_ssize_t units, const Loss* loss, floating* room,
 ) except? NULL:
     """Targets (rows, units), or (rows) for a single output, in the range that the loss is defined for."""
     cdef Py_ssize_t found = 0
@@ -264,14 +243,29 @@ cdef const floating* ready_targets(
     return y
 
 
-cdef bint in_range(int loss, Py_ssize_t n, const floating* y) noexcept nogil:
-    """The same ranges as in engine/arrays.py."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        if loss == losses.BINARY_CROSS_ENTROPY and not (0 <= y[i] <= 1):
-            return False
-        if loss == losses.POISSON and not y[i] >= 0:
-            return False
-        if loss == losses.HINGE and not (y[i] == 1 or y[i] == -1):
-            return False
-    return True
+# --- one time step ------------------------------------------------------------------------------------------------------------
+
+cdef inline object step_outputs(
+    Tables* tables, cnp.ndarray table, floating* parameters, floating* statistics, cnp.ndarray carry, floating* arena, floating* workspace,
+    floating* scratch, int dtype, object x,
+):
+    cdef const Op* ops = <const Op*>cnp.PyArray_DATA(table)
+    cdef Pass batch
+    cdef cnp.npy_intp units
+    begin_forward(&batch, tables, ops, cnp.PyArray_DIM(table, 0), parameters, arena, ops[0].inputs)
+    batch.x = ready_rows(x, 1, ops[0].inputs, 1, arena, &batch.rows)
+    if batch.x is NULL or (tables.kinds[ops[0].kind].names_rows and not names_row(ops, (<const floating*>batch.x)[0])):
+        return None
+    batch.way = 1
+    batch.statistics, batch.workspace = statistics, workspace
+    batch.carry, batch.carry_size = cnp.PyArray_DATA(carry), cnp.PyArray_DIM(carry, 0)
+    forward(&batch, 0, 1, arena, scratch, NULL)
+    units = ops[batch.count - 1].units
+    outputs = cnp.PyArray_EMPTY(1, &units, dtype, 0)
+    copy_outputs(&batch, arena, <floating*>cnp.PyArray_DATA(<cnp.ndarray>outputs))
+    return outputs
+
+
+cdef inline bint names_row(const Op* op, floating x) noexcept nogil:
+    """Whether x is a whole number that an embedding has a row for."""
+    return 0 <= x < <floating>op.weight_rows and x == <floating><Py_ssize_t>x

@@ -1,9 +1,19 @@
-# The embedding as an op: its inputs are numbers of rows of its weights. Included by _core.pyx.
+# The embedding as an op: its inputs are numbers of rows of its weights.
 #
 # A step of a sparse embedding does not touch rows that do not occur in the batch. Their gradients are not cleared and not read;
 # instead a mark in the workspace, one number a row, tells which rows of the gradient have been begun in this batch. All marks
 # of rows that occur are cleared before the first piece, so it does not matter how an earlier batch ended. A thread takes all
 # occurrences of its rows, in the order of the samples, which gives the same bits for any number of threads.
+
+from cython cimport floating
+from libc.string cimport memcpy, memset
+
+from cbp.kernels cimport gather
+from cbp.kernels.structs cimport Op
+from cbp.kernels.structs cimport Run
+from cbp.ops.update cimport end_gradient
+from cbp.ops.passes cimport Kind, Needs, Pass, add_row, d_input_of, delta_of, input_of, padded, sums_of
+
 
 cdef inline Py_ssize_t row_number(const Op* op, floating x) noexcept nogil:
     """The row that an input names. It was checked, but an array may change after that, above all one that is a file, and a row
@@ -16,7 +26,7 @@ cdef inline Py_ssize_t steps_of(const Pass* batch, const Op* op, Py_ssize_t row)
     return batch.lengths[row] if batch.lengths is not NULL else op.inputs
 
 
-cdef void embedding_forward(
+cdef inline void embedding_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
@@ -27,7 +37,7 @@ cdef void embedding_forward(
         memcpy(y + i * op.width, weight + row_number(op, x[i]) * op.width, op.width * sizeof(floating))
 
 
-cdef void embedding_backward_rows(
+cdef inline void embedding_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     """A number of a row has no gradient."""
@@ -36,7 +46,7 @@ cdef void embedding_backward_rows(
         memset(dx, 0, rows * padded(op.inputs) * sizeof(floating))
 
 
-cdef void embedding_backward_weight(
+cdef inline void embedding_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* _scratch,
     floating* g,
 ) noexcept nogil:
@@ -55,7 +65,7 @@ cdef void embedding_backward_weight(
 
 # --- sparse -------------------------------------------------------------------------------------------------------------------
 
-cdef void sparse_backward_weight(
+cdef inline void sparse_backward_weight(
     Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t end, floating* arena, floating* scratch,
 ) noexcept nogil:
     """Gradients of those rows from `first` to `end` that occur in the piece; after the last piece of the batch their update."""
@@ -66,7 +76,7 @@ cdef void sparse_backward_weight(
         visit_batch(batch, op, first, end, True, scratch, arena)
 
 
-cdef void add_occurrences(
+cdef inline void add_occurrences(
     Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t end, floating* arena,
 ) noexcept nogil:
     cdef floating* marks = <floating*>batch.workspace + op.shared
@@ -85,7 +95,7 @@ cdef void add_occurrences(
             add_row(op.width, delta + (r * op.inputs + t) * op.width, gradient + place * op.width)
 
 
-cdef void visit_batch(
+cdef inline void visit_batch(
     Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t end, bint update, floating* scratch, const floating* _like,
 ) noexcept nogil:
     """Clear the marks of all rows that occur in the batch, in its other pieces too; before that `update` what is marked."""
@@ -99,7 +109,7 @@ cdef void visit_batch(
         if run.row <= r < run.row + batch.rows:
             x = <const floating*>batch.x + (r - run.row) * batch.ldx
         else:
-            gather_rows(batch.all_x, batch.order, sample, 1, scratch, op.inputs)
+            gather.gather(batch.all_x, batch.order, sample, 1, scratch, op.inputs)
             x = scratch
         steps = op.inputs
         if batch.all_lengths is not NULL:
@@ -111,3 +121,20 @@ cdef void visit_batch(
             if update and marks[place] != 0:
                 end_gradient(batch, not op.unpenalised, op.width, op.weight + place * op.width, gradient + place * op.width)
             marks[place] = 0
+
+
+cdef inline void embedding_needs(Op* op, Needs* needs) noexcept nogil:
+    needs.work = 0
+    needs.scratch = op.inputs
+    needs.shared = op.weight_rows if op.sparse else 0
+
+
+cdef inline void embedding_kind(Kind* kind) noexcept:
+    kind.name = "embedding"
+    kind.needs = embedding_needs
+    kind.forward32, kind.forward64 = embedding_forward, embedding_forward
+    kind.backward32, kind.backward64 = embedding_backward_rows, embedding_backward_rows
+    kind.weight32, kind.weight64 = embedding_backward_weight, embedding_backward_weight
+    kind.listed32, kind.listed64 = sparse_backward_weight, sparse_backward_weight
+    kind.names_rows = True
+    kind.block = 0   # every block would search all samples for its own

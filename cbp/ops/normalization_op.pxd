@@ -1,13 +1,23 @@
-# Normalisation as ops: included by _core.pyx.
+# Normalisation as ops.
 #
 # BATCH_NORM: in training its mean and variance are those of the whole batch. So all rows come to it before any goes on: the
-# loop of _step.pxi then calls batch_norm_moments(), and batch_norm_backward_moments() on the way back, each part for some
+# loop of loops/step.pxd then calls batch_norm_moments(), and batch_norm_backward_moments() on the way back, each part for some
 # channels. What they find lies in the workspace, in the rows of `Moments`. Rows of weight 0 and steps beyond a row's length do
 # not count. Where a single value of a channel counts, which has no variance, the batch is normalised as at prediction. The
 # running statistics are the mean's row and the variance's; batch_norm_remember() moves them once the loss is known to be
 # finite.
 #
 # LAYER_NORM: `extra` keeps the three moments of every position.
+
+from cython cimport floating
+from libc.math cimport sqrt
+from libc.string cimport memset
+
+from cbp.kernels cimport norm
+from cbp.kernels.dense cimport dense_backward_bias
+from cbp.kernels.structs cimport Op
+from cbp.ops.passes cimport Kind, Needs, Pass, add_row, d_input_of, delta_of, input_of, slot_of, sums_of
+
 
 cdef enum Moments:
     MEAN           # of the batch ...
@@ -22,9 +32,6 @@ cdef enum Moments:
     LINEAR
     MOMENTS
 
-BATCH_NORM_ROWS = MOMENTS   # rows of the workspace
-
-
 # --- what counts --------------------------------------------------------------------------------------------------------------
 
 cdef inline Py_ssize_t counting(const Pass* batch, const Op* op, Py_ssize_t r, const floating* _like) noexcept nogil:
@@ -36,7 +43,7 @@ cdef inline Py_ssize_t counting(const Pass* batch, const Op* op, Py_ssize_t r, c
     return op.positions
 
 
-cdef Py_ssize_t all_counting(const Pass* batch, const Op* op, const floating* like) noexcept nogil:
+cdef inline Py_ssize_t all_counting(const Pass* batch, const Op* op, const floating* like) noexcept nogil:
     cdef Py_ssize_t total = 0
     cdef Py_ssize_t r
     for r in range(batch.rows):
@@ -44,7 +51,7 @@ cdef Py_ssize_t all_counting(const Pass* batch, const Op* op, const floating* li
     return total
 
 
-cdef bint next_stretch(
+cdef inline bint next_stretch(
     const Pass* batch, const Op* op, const floating* like, Py_ssize_t* r, Py_ssize_t* first, Py_ssize_t* n,
 ) noexcept nogil:
     """The next positions that count and lie together: n from position `first` of the piece on. `r` is the row to look at. False
@@ -69,7 +76,7 @@ cdef inline floating* moments_row(const Pass* batch, const Op* op, Py_ssize_t ro
     return <floating*>batch.workspace + op.shared + row * op.width
 
 
-cdef void sums_of_values(
+cdef inline void sums_of_values(
     const Pass* batch, const Op* op, Py_ssize_t c, floating* arena, double* first, double* second,
 ) noexcept nogil:
     """Sums of 16 channels from channel c on."""
@@ -81,7 +88,7 @@ cdef void sums_of_values(
                          first, second)
 
 
-cdef void sums_of_deviations(
+cdef inline void sums_of_deviations(
     const Pass* batch, const Op* op, Py_ssize_t c, const floating* center, floating* arena, double* first, double* second,
 ) noexcept nogil:
     """Sums of the differences from `center`, and of their squares."""
@@ -94,7 +101,7 @@ cdef void sums_of_deviations(
                          center, first, second)
 
 
-cdef void sums_of_products(
+cdef inline void sums_of_products(
     const Pass* batch, const Op* op, Py_ssize_t c, const floating* center, floating* arena, double* first, double* second,
 ) noexcept nogil:
     """Sums of the gradients, and of their products with the differences from `center`: of all steps, since one that does not
@@ -115,7 +122,7 @@ cdef void sums_of_products(
         r += 1
 
 
-cdef void batch_norm_moments(
+cdef inline void batch_norm_moments(
     const Pass* batch, const Op* op, Py_ssize_t first_channel, Py_ssize_t channels, floating* arena,
 ) noexcept nogil:
     """Mean and variance of some channels, a multiple of 16 and from one on, over all rows of the batch."""
@@ -129,7 +136,7 @@ cdef void batch_norm_moments(
         scale_and_shift(batch, op, c, arena)
 
 
-cdef void batch_moments(const Pass* batch, const Op* op, Py_ssize_t c, double n, floating* arena) noexcept nogil:
+cdef inline void batch_moments(const Pass* batch, const Op* op, Py_ssize_t c, double n, floating* arena) noexcept nogil:
     cdef floating* mean = moments_row(batch, op, MEAN, arena) + c
     cdef floating* rest = moments_row(batch, op, REMAINDER, arena) + c
     cdef floating* variance = moments_row(batch, op, VARIANCE, arena) + c
@@ -149,7 +156,7 @@ cdef void batch_moments(const Pass* batch, const Op* op, Py_ssize_t c, double n,
         inverse[k] = <floating>(1 / sqrt(biased + op.epsilon))
 
 
-cdef void running_moments(const Pass* batch, const Op* op, Py_ssize_t c, floating* arena) noexcept nogil:
+cdef inline void running_moments(const Pass* batch, const Op* op, Py_ssize_t c, floating* arena) noexcept nogil:
     cdef const floating* statistics = <const floating*>batch.statistics + op.statistics
     cdef Py_ssize_t k
     for k in range(c, c + 16):
@@ -159,7 +166,7 @@ cdef void running_moments(const Pass* batch, const Op* op, Py_ssize_t c, floatin
         moments_row(batch, op, INVERSE, arena)[k] = <floating>(1 / sqrt(statistics[op.width + k] + op.epsilon))
 
 
-cdef void scale_and_shift(const Pass* batch, const Op* op, Py_ssize_t c, floating* arena) noexcept nogil:
+cdef inline void scale_and_shift(const Pass* batch, const Op* op, Py_ssize_t c, floating* arena) noexcept nogil:
     """The normalisation of 16 channels as one product and one sum; 0 in pads, where the moments may be anything."""
     cdef const floating* scale = <const floating*>batch.parameters + op.weight
     cdef const floating* shift = <const floating*>batch.parameters + op.bias
@@ -174,7 +181,7 @@ cdef void scale_and_shift(const Pass* batch, const Op* op, Py_ssize_t c, floatin
             moments_row(batch, op, row, arena)[k] = 0
 
 
-cdef void batch_norm_backward_moments(
+cdef inline void batch_norm_backward_moments(
     const Pass* batch, const Op* op, Py_ssize_t first_channel, Py_ssize_t channels, floating* arena,
 ) noexcept nogil:
     """Gradients of scale and shift for some channels, and what follows from them for the gradient of x: with
@@ -202,7 +209,7 @@ cdef void batch_norm_backward_moments(
             moments_row(batch, op, CONSTANT, arena)[j] = <floating>(factor[j] * share * first[k] - rest[j] * slope)
 
 
-cdef void batch_norm_remember(const Pass* batch, const Op* op, floating* arena) noexcept nogil:
+cdef inline void batch_norm_remember(const Pass* batch, const Op* op, floating* arena) noexcept nogil:
     """Move the running statistics towards the batch's."""
     cdef floating* statistics = <floating*>batch.statistics + op.statistics
     cdef Py_ssize_t k
@@ -217,7 +224,7 @@ cdef void batch_norm_remember(const Pass* batch, const Op* op, floating* arena) 
 
 # --- some rows ----------------------------------------------------------------------------------------------------------------
 
-cdef void frozen_factor(const Pass* batch, const Op* op, floating* factor) noexcept nogil:
+cdef inline void frozen_factor(const Pass* batch, const Op* op, floating* factor) noexcept nogil:
     """What prediction multiplies with: scale / sqrt(running variance + epsilon)."""
     cdef const floating* scale = <const floating*>batch.parameters + op.weight
     cdef const floating* variance = <const floating*>batch.statistics + op.statistics + op.width
@@ -226,7 +233,7 @@ cdef void frozen_factor(const Pass* batch, const Op* op, floating* factor) noexc
         factor[k] = <floating>(scale[k] / sqrt(variance[k] + op.epsilon))
 
 
-cdef void batch_norm_forward(
+cdef inline void batch_norm_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef const floating* mean = <const floating*>batch.statistics + op.statistics
@@ -242,7 +249,7 @@ cdef void batch_norm_forward(
                     offset, sums_of(batch, op, first, arena))
 
 
-cdef void batch_norm_backward_rows(
+cdef inline void batch_norm_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef const floating* dy = delta_of(batch, op, first, arena)
@@ -262,7 +269,7 @@ cdef void batch_norm_backward_rows(
                                     dy + r * size, dx + r * size, arena)
 
 
-cdef void batch_norm_backward_row(
+cdef inline void batch_norm_backward_row(
     const Pass* batch, const Op* op, Py_ssize_t r, Py_ssize_t count, Py_ssize_t positions, const floating* dy, floating* dx,
     floating* arena,
 ) noexcept nogil:
@@ -275,8 +282,9 @@ cdef void batch_norm_backward_row(
                        dx + count * op.width)
 
 
-cdef void batch_norm_backward_weight(
-    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* scratch, floating* g,
+cdef inline void batch_norm_backward_weight(
+    const Pass* batch, const Op* op, Py_ssize_t _row, Py_ssize_t _n, bint accumulate, floating* arena, floating* scratch,
+    floating* g,
 ) noexcept nogil:
     """Of the scale: one row."""
     cdef const floating* variance = <const floating*>batch.statistics + op.statistics + op.width
@@ -295,8 +303,8 @@ cdef void batch_norm_backward_weight(
                                      variance - op.width, <const floating*>scratch, delta_of(batch, op, r, arena), g)
 
 
-cdef void batch_norm_backward_bias(
-    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* g,
+cdef inline void batch_norm_backward_bias(
+    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
 ) noexcept nogil:
     """Of the shift."""
     if not batch.training:
@@ -319,7 +327,7 @@ cdef inline const floating* with_pads(const Op* op, const floating* x, floating*
     return copy
 
 
-cdef void layer_norm_forward(
+cdef inline void layer_norm_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef const floating* scale = <const floating*>batch.parameters + op.weight
@@ -337,7 +345,7 @@ cdef void layer_norm_forward(
             y += op.width
 
 
-cdef void layer_norm_backward_rows(
+cdef inline void layer_norm_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef const floating* scale = <const floating*>batch.parameters + op.weight
@@ -357,8 +365,9 @@ cdef void layer_norm_backward_rows(
             dx += op.width
 
 
-cdef void layer_norm_backward_weight(
-    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* scratch, floating* g,
+cdef inline void layer_norm_backward_weight(
+    const Pass* batch, const Op* op, Py_ssize_t _row, Py_ssize_t _n, bint accumulate, floating* arena, floating* scratch,
+    floating* g,
 ) noexcept nogil:
     """Of the scale: one row."""
     cdef const floating* x = input_of(batch, op, 0, arena)
@@ -382,8 +391,39 @@ cdef void layer_norm_backward_weight(
                                       moments + r * op.extra_size, 3, dy + r * op.positions * op.width, g)
 
 
-cdef void layer_norm_backward_bias(
-    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* g,
+cdef inline void layer_norm_backward_bias(
+    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
 ) noexcept nogil:
     """Of the shift."""
     dense_backward_bias(batch.rows * op.positions, op.width, accumulate, delta_of(batch, op, 0, arena), g)
+
+
+cdef inline void batch_norm_needs(Op* op, Needs* needs) noexcept nogil:
+    needs.scratch = op.width
+    needs.shared = <double>MOMENTS * op.width
+
+
+cdef inline void batch_norm_kind(Kind* kind) noexcept:
+    kind.name = "batch_norm"
+    kind.needs = batch_norm_needs
+    kind.forward32, kind.forward64 = batch_norm_forward, batch_norm_forward
+    kind.backward32, kind.backward64 = batch_norm_backward_rows, batch_norm_backward_rows
+    kind.weight32, kind.weight64 = batch_norm_backward_weight, batch_norm_backward_weight
+    kind.bias32, kind.bias64 = batch_norm_backward_bias, batch_norm_backward_bias
+    kind.moments32, kind.moments64 = batch_norm_moments, batch_norm_moments
+    kind.moments_back32, kind.moments_back64 = batch_norm_backward_moments, batch_norm_backward_moments
+    kind.remember32, kind.remember64 = batch_norm_remember, batch_norm_remember
+
+
+cdef inline void layer_norm_needs(Op* op, Needs* needs) noexcept nogil:
+    needs.scratch = op.width
+    needs.kept = 3.0 * op.positions
+
+
+cdef inline void layer_norm_kind(Kind* kind) noexcept:
+    kind.name = "layer_norm"
+    kind.needs = layer_norm_needs
+    kind.forward32, kind.forward64 = layer_norm_forward, layer_norm_forward
+    kind.backward32, kind.backward64 = layer_norm_backward_rows, layer_norm_backward_rows
+    kind.weight32, kind.weight64 = layer_norm_backward_weight, layer_norm_backward_weight
+    kind.bias32, kind.bias64 = layer_norm_backward_bias, layer_norm_backward_bias

@@ -1,11 +1,19 @@
-# Convolutions of the op table: included by _core.pyx. The products are in kernels/conv.pxd; here is where the slots are found
-# and what is copied, transposed and tabled first. Convolutions in groups of channels: _grouped.pxi.
+# Convolutions of all channels as an op. The products are in kernels/conv.pxd; here is where the slots are found
+# and what is copied, transposed and tabled first. Convolutions in groups of channels: grouped_op.pxd.
 #
 # A window stands at every position of the output; weight (kernel_h, kernel_w, channels, width), image and output lie with their
 # channels last. The scratch of a thread holds, in this order, the tables and then the numbers of one direction; its size is
-# counted in _lower/convolution.py.
+# counted in convolution_needs().
 
-cdef void window_pairs(
+from cython cimport floating
+
+from cbp.kernels cimport conv, tile
+from cbp.kernels.dense cimport transpose
+from cbp.kernels.structs cimport Op
+from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, input_of, padded, slot_of
+
+
+cdef inline void window_pairs(
     Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t depth,
     const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
     const floating* b, Py_ssize_t ldb,
@@ -18,7 +26,7 @@ cdef void window_pairs(
                       start, start_group, start_row, c, c_group, c_row)
 
 
-cdef void window_vectors(
+cdef inline void window_vectors(
     Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t depth,
     const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
     const floating* b, Py_ssize_t ldb,
@@ -30,7 +38,7 @@ cdef void window_vectors(
                       start, start_group, start_row, c, c_group, c_row)
 
 
-cdef void window_multiply(
+cdef inline void window_multiply(
     Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
     const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
     const floating* b, Py_ssize_t ldb,
@@ -76,7 +84,7 @@ cdef inline Py_ssize_t sample_step(const Op* op, const Image* image) noexcept no
     return image.height * image.line if image.copied else op.in_positions * op.in_width
 
 
-cdef const floating* laid_out(
+cdef inline const floating* laid_out(
     const Op* op, const Image* image, Py_ssize_t samples, const floating* x, floating* copies,
 ) noexcept nogil:
     """The images of some samples from x on, in `copies` if they have to be copied."""
@@ -96,7 +104,7 @@ cdef inline Py_ssize_t table(Py_ssize_t entries, const floating* like) noexcept 
 
 # --- all channels: groups = 1 -------------------------------------------------------------------------------------------------
 
-cdef void convolution_forward(
+cdef inline void convolution_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef Image image = image_of(op)
@@ -124,7 +132,7 @@ cdef void convolution_forward(
         z += op.positions * op.width
 
 
-cdef void convolution_backward_weight(
+cdef inline void convolution_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* scratch,
     floating* g,
 ) noexcept nogil:
@@ -160,7 +168,7 @@ cdef void convolution_backward_weight(
         r += some
 
 
-cdef void weight_of_block(
+cdef inline void weight_of_block(
     const Op* op, const Image* image, Py_ssize_t kernel_w, Py_ssize_t row, Py_ssize_t n, Py_ssize_t pixels,
     const floating* x, const Py_ssize_t* offsets, const floating* dz, Py_ssize_t width, bint accumulate, floating* g,
 ) noexcept nogil:
@@ -195,8 +203,8 @@ cdef void weight_of_block(
             g[i * width + j] = 0
 
 
-cdef void positions_backward_bias(
-    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* g,
+cdef inline void positions_backward_bias(
+    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
 ) noexcept nogil:
     """The sum of dz over samples and positions, a sample at a time."""
     cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, 0, arena)
@@ -206,7 +214,7 @@ cdef void positions_backward_bias(
         dz += op.positions * op.width
 
 
-cdef void convolution_backward_rows(
+cdef inline void convolution_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     """dx, line by line: a line of the image lies under line ky of the windows at line oy of the output if
@@ -266,16 +274,16 @@ cdef inline Py_ssize_t place_of_line(const Op* op, Py_ssize_t ky) noexcept nogil
     return place
 
 
-cdef void turn_weights(const Op* op, const floating* weight, floating* turned, Py_ssize_t ld) noexcept nogil:
+cdef inline void turn_weights(const Op* op, const floating* weight, floating* turned, Py_ssize_t ld) noexcept nogil:
     """turned (place of ky, filter, tap and channel padded to ld)."""
     cdef Py_ssize_t taps = op.kernel_w * op.inputs
     cdef Py_ssize_t ky
     for ky in range(op.kernel_h):
-        dense.transpose(taps, op.units, weight + ky * taps * op.width, op.width,
+        transpose(taps, op.units, weight + ky * taps * op.width, op.width,
                         turned + place_of_line(op, ky) * op.units * ld, ld)
 
 
-cdef void line_backward(
+cdef inline void line_backward(
     const Op* op, Py_ssize_t y, Py_ssize_t samples, const Py_ssize_t* offsets, const Py_ssize_t* places,
     const floating* turned, Py_ssize_t ld, floating* products, const floating* dz, floating* dx, Py_ssize_t d_size,
 ) noexcept nogil:
@@ -317,7 +325,7 @@ cdef inline bint in_pairs(const Op* op, const floating* like) noexcept nogil:
             and op.dilation_w == 1 and op.out_w % 2 == 0 and op.positions >= 64)
 
 
-cdef void pairs_forward(
+cdef inline void pairs_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef int lanes = tile.VECTOR_BYTES // <int>sizeof(floating)
@@ -344,7 +352,7 @@ cdef void pairs_forward(
         z += op.positions * op.width
 
 
-cdef void pairs_backward_weight(
+cdef inline void pairs_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* scratch,
     floating* g,
 ) noexcept nogil:
@@ -380,3 +388,32 @@ cdef void pairs_backward_weight(
         conv.fold_weights(row, n, line, op.inputs, lanes, op.width, doubled, accumulate or r > 0, g)
         x += op.in_positions * op.in_width
         dz += op.positions * op.width
+
+
+cdef inline double table_size(double entries) noexcept nogil:
+    """Numbers of scratch that hold so many offsets: two of float32 for one of eight bytes, a multiple of 16."""
+    return 2 * entries + 16
+
+
+cdef inline void convolution_needs(Op* op, Needs* needs) noexcept nogil:
+    """Tables, a copy of the images, and doubled weights and dz where filters are few; or tables, turned weights and products for
+    some lines of dz."""
+    cdef Image image = image_of(op)
+    cdef double taps = <double>op.kernel_h * op.kernel_w * op.inputs
+    cdef double line = <double>op.kernel_w * op.inputs + 16
+    cdef double some = max(1.0, min(<double>conv.SAMPLES, conv.PIXELS / <double>op.positions))
+    cdef double images = some * image.height * image.width * op.inputs + 16
+    cdef double pairs = (2 * taps + conv.PIXELS // 2 + 1) * 16
+    cdef double turned = <double>op.kernel_h * op.units
+    needs.scratch = max(
+        table_size(max(2 * taps, <double>conv.PIXELS)) + images + pairs,
+        table_size(turned + <double>op.in_w * (op.kernel_w + 1)) + (turned + max(48.0, <double>op.out_w)) * line + 16)
+
+
+cdef inline void convolution_kind(Kind* kind) noexcept:
+    kind.name = "convolution"
+    kind.needs = convolution_needs
+    kind.forward32, kind.forward64 = convolution_forward, convolution_forward
+    kind.backward32, kind.backward64 = convolution_backward_rows, convolution_backward_rows
+    kind.weight32, kind.weight64 = convolution_backward_weight, convolution_backward_weight
+    kind.bias32, kind.bias64 = positions_backward_bias, positions_backward_bias

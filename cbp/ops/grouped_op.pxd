@@ -1,17 +1,14 @@
-# Convolutions in groups of channels, single ones above all, as ops of the table: included by _core.pyx after _convolution.pxi.
-# The loops over channels are in kernels/depthwise.pxd.
+# Convolutions in groups of channels, single ones above all, as an op. The loops over channels are in kernels/depthwise.pxd.
 #
 # A group with several input channels is a sum over planes; the image of a plane, or of a sample that has a border of zeros, is
 # copied into the scratch of the thread, behind the table of offsets.
 
-cdef void channel_multiply(
-    Py_ssize_t lines, Py_ssize_t columns, Py_ssize_t width, Py_ssize_t taps,
-    const floating* x, Py_ssize_t line_step, Py_ssize_t column_step, const Py_ssize_t* offsets,
-    const floating* weight, Py_ssize_t ldw, const floating* start, Py_ssize_t start_step, floating* z,
-) noexcept nogil:
-    """channel_windows() once for all callers."""
-    depthwise.channel_windows(lines, columns, width, taps, x, line_step, column_step, offsets, weight, ldw,
-                              start, start_step, z)
+from cython cimport floating
+
+from cbp.kernels cimport conv, depthwise
+from cbp.kernels.structs cimport Op
+from cbp.ops.convolution_op cimport Image, image_of, positions_backward_bias, table, table_size
+from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, input_of, padded, slot_of
 
 
 cdef struct Planes:
@@ -37,7 +34,7 @@ cdef inline Planes planes_of(const Op* op) noexcept nogil:
     return planes
 
 
-cdef const floating* plane(
+cdef inline const floating* plane(
     const Op* op, const Planes* planes, Py_ssize_t number, const floating* x, floating* copy,
 ) noexcept nogil:
     """Plane `number` of the sample x, in `copy` if it has to be copied."""
@@ -49,7 +46,7 @@ cdef const floating* plane(
     return copy
 
 
-cdef void grouped_forward(
+cdef inline void grouped_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef Planes planes = planes_of(op)
@@ -64,7 +61,7 @@ cdef void grouped_forward(
     conv.grid_offsets(op.kernel_h, op.kernel_w, 1, op.dilation_h * planes.line, op.dilation_w * op.width, offsets)
     for r in range(rows):
         for number in range(planes.read):
-            channel_multiply(
+            depthwise.channel_windows(
                 op.out_h, op.out_w, op.width, taps, plane(op, &planes, number, x, copy), op.stride_h * planes.line,
                 op.stride_w * op.width, offsets, weight + number * op.width, planes.read * op.width,
                 bias if number == 0 else z, 0 if number == 0 else op.width, z)
@@ -72,7 +69,7 @@ cdef void grouped_forward(
         z += op.positions * op.width
 
 
-cdef void grouped_backward_weight(
+cdef inline void grouped_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* scratch,
     floating* g,
 ) noexcept nogil:
@@ -107,7 +104,7 @@ cdef void grouped_backward_weight(
         dz += op.positions * op.width
 
 
-cdef void taps_of_block(
+cdef inline void taps_of_block(
     const Op* op, const Planes* planes, Py_ssize_t tap, Py_ssize_t end, Py_ssize_t pixels, const floating* x,
     const Py_ssize_t* offsets, const floating* dz, bint accumulate, floating* g,
 ) noexcept nogil:
@@ -129,7 +126,7 @@ cdef void taps_of_block(
         g += lines * taps * step
 
 
-cdef void grouped_backward_rows(
+cdef inline void grouped_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     """Plane by plane: the gradient of its image, of which the channels are then collected."""
@@ -166,7 +163,7 @@ cdef inline bint is_again_a_convolution(const Op* op) noexcept nogil:
             and op.pad_h <= (op.kernel_h - 1) * op.dilation_h and op.pad_w <= (op.kernel_w - 1) * op.dilation_w)
 
 
-cdef void backward_by_convolution(
+cdef inline void backward_by_convolution(
     const Op* op, Py_ssize_t rows, const floating* weight, Py_ssize_t* offsets, floating* image,
     const floating* dz, floating* dx,
 ) noexcept nogil:
@@ -184,7 +181,26 @@ cdef void backward_by_convolution(
         depthwise.spread_channels(
             op.out_h, op.out_w, op.width, op.units, op.width, 1, 1, 0, above - op.pad_h, left - op.pad_w,
             op.in_h + above, columns, dz, image)
-        channel_multiply(op.in_h, op.in_w, op.width, taps, image, columns * op.width, op.width, offsets, flipped, op.width,
+        depthwise.channel_windows(op.in_h, op.in_w, op.width, taps, image, columns * op.width, op.width, offsets, flipped, op.width,
                          <const floating*>NULL, 0, dx)
         dz += op.positions * op.width
         dx += op.in_h * op.in_w * op.width
+
+
+cdef inline void grouped_needs(Op* op, Needs* needs) noexcept nogil:
+    """A table and the image of a plane, or that of dz within zeros and the flipped weights."""
+    cdef Image image = image_of(op)
+    cdef double taps = <double>op.kernel_h * op.kernel_w
+    cdef double around = ((op.in_h + (op.kernel_h - 1) * <double>op.dilation_h)
+                          * (op.in_w + (op.kernel_w - 1) * <double>op.dilation_w))
+    cdef double plane_size = max(image.height * <double>image.width, <double>op.in_h * op.in_w)
+    needs.scratch = table_size(max(taps, <double>conv.PIXELS)) + (max(plane_size, around) + taps) * op.width
+
+
+cdef inline void grouped_kind(Kind* kind) noexcept:
+    kind.name = "grouped"
+    kind.needs = grouped_needs
+    kind.forward32, kind.forward64 = grouped_forward, grouped_forward
+    kind.backward32, kind.backward64 = grouped_backward_rows, grouped_backward_rows
+    kind.weight32, kind.weight64 = grouped_backward_weight, grouped_backward_weight
+    kind.bias32, kind.bias64 = positions_backward_bias, positions_backward_bias

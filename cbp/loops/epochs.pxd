@@ -1,6 +1,18 @@
-# Epochs, batches and pieces: included by _core.pyx. A Run record says where the loop stands, so that a later call goes on.
+# Epochs, batches and pieces. A Run record says where the loop stands, so that a later call goes on.
 
-cdef void epochs_loop(
+from cython cimport floating
+from libc.stdint cimport uint32_t
+from libc.string cimport memset
+
+from cbp.kernels cimport gather, random
+from cbp.kernels.structs cimport Op, Run
+from cbp.kernels.team cimport TeamState
+from cbp.loops.step cimport one_piece
+from cbp.ops.passes cimport Pass, now
+from cbp.ops.update cimport penalty
+
+
+cdef inline void epochs_loop(
     Pass* batch, Py_ssize_t size, floating* arena, Py_ssize_t* row_labels, Py_ssize_t* row_lengths, double[:, ::1] curves,
     Py_ssize_t last_epoch, double patience, TeamState* team,
 ) noexcept nogil:
@@ -41,7 +53,7 @@ cdef void epochs_loop(
             return
 
 
-cdef Py_ssize_t row_burden(const Pass* batch) noexcept nogil:
+cdef inline Py_ssize_t row_burden(const Pass* batch) noexcept nogil:
     """How long a row takes, in units of some microseconds, and 1 at least."""
     cdef const Op* op
     cdef Py_ssize_t index, numbers = 0
@@ -51,32 +63,28 @@ cdef Py_ssize_t row_burden(const Pass* batch) noexcept nogil:
     return 1 + (products_of(batch.ops, batch.count) >> 15) + (numbers >> 13)
 
 
-cdef Py_ssize_t products_of(const Op* ops, Py_ssize_t count) noexcept nogil:
+cdef inline Py_ssize_t products_of(const Op* ops, Py_ssize_t count) noexcept nogil:
     """Multiplications of a row on the way forward, roughly, and 2^60 at most."""
-    cdef const Op* op
-    cdef Py_ssize_t index, steps
+    cdef Py_ssize_t index
     cdef double products = 0
     for index in range(count):
-        op = &ops[index]
-        steps = op.in_positions if is_recurrent(op) else op.positions
-        if op.kind != EMBEDDING:
-            products += <double>steps * op.weight_rows * op.weight_width
+        products += ops[index].work
     return <Py_ssize_t>min(products, <double>(1LL << 60))
 
 
-cdef void begin_epoch(Run* run) noexcept nogil:
+cdef inline void begin_epoch(Run* run) noexcept nogil:
     run.epoch_loss = 0
     run.epoch_metric = 0
     run.epoch_weight = 0
 
 
-cdef void forget(Pass* batch, const floating* like) noexcept nogil:
+cdef inline void forget(Pass* batch, const floating* like) noexcept nogil:
     """No row has a state to go on from."""
     if batch.all_carry is not NULL:
         memset(batch.all_carry, 0, batch.run.batch_size * batch.carry_size * sizeof(floating))
 
 
-cdef void end_epoch(Run* run, double clock, double[:, ::1] curves) noexcept nogil:
+cdef inline void end_epoch(Run* run, double clock, double[:, ::1] curves) noexcept nogil:
     cdef Py_ssize_t index = run.epoch - run.first_epoch
     cdef double weight = run.epoch_weight if run.epoch_weight > 0 else 1
     curves[index, 0] = run.epoch_loss / weight + run.penalty
@@ -86,7 +94,7 @@ cdef void end_epoch(Run* run, double clock, double[:, ::1] curves) noexcept nogi
     run.epoch += 1
 
 
-cdef void begin_batch(Run* run, Py_ssize_t rows, const floating* weights, const Py_ssize_t* order) noexcept nogil:
+cdef inline void begin_batch(Run* run, Py_ssize_t rows, const floating* weights, const Py_ssize_t* order) noexcept nogil:
     """The weight that the gradients of a batch are divided by must be known before its first piece."""
     cdef Py_ssize_t i
     run.batch_rows = rows
@@ -99,7 +107,7 @@ cdef void begin_batch(Run* run, Py_ssize_t rows, const floating* weights, const 
             run.batch_weight += weights[order[i] if order is not NULL else i]
 
 
-cdef void end_batch(Run* run) noexcept nogil:
+cdef inline void end_batch(Run* run) noexcept nogil:
     run.epoch_loss += run.batch_loss
     run.epoch_metric += run.batch_metric
     run.epoch_weight += run.batch_weight
@@ -107,7 +115,7 @@ cdef void end_batch(Run* run) noexcept nogil:
     run.row = 0
 
 
-cdef void place_piece(Pass* batch, floating* arena, Py_ssize_t* row_labels, Py_ssize_t* row_lengths) noexcept nogil:
+cdef inline void place_piece(Pass* batch, floating* arena, Py_ssize_t* row_labels, Py_ssize_t* row_lengths) noexcept nogil:
     """Where the rows of a piece lie: among the samples or, where they must be gathered, in the arena."""
     cdef const Run* run = batch.run
     cdef bint shuffled = batch.order is not NULL

@@ -1,9 +1,29 @@
-# The kernels one by one, for tests and the benchmark: included by _core.pyx.
+"""The kernels of the core one by one, for tests and the benchmark: built in an editable install only, no part of a wheel.
+
+As in the core nothing is checked here: arrays are C-contiguous, of one dtype and padded.
+"""
+
+from cython cimport floating
+from libc.string cimport memset
+
+from cbp.kernels cimport activations, dense, elementary, losses, optimizers, tile
+from cbp.kernels.structs cimport Run
+from cbp.ops.passes cimport now
+
+cdef activations.Activation[activations.MOST_ACTIVATIONS] activation_table
+cdef losses.Loss[losses.MOST_LOSSES] loss_table
+cdef optimizers.Optimizer[optimizers.MOST_OPTIMIZERS] optimizer_table
+activations.fill_activations(activation_table)
+losses.fill_losses(loss_table)
+optimizers.fill_optimizers(optimizer_table)
+
+STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scratch is sized by it
+
 
 def matmul(const floating[:, ::1] a not None, const floating[:, ::1] b not None, floating[:, ::1] c not None):
     """c = a b with the register tile; the columns of b are a multiple of 16."""
     with nogil:
-        multiply(a.shape[0], b.shape[1], a.shape[1], &a[0, 0], a.shape[1], 1, &b[0, 0], b.shape[1],
+        tile.product(a.shape[0], b.shape[1], a.shape[1], &a[0, 0], a.shape[1], 1, &b[0, 0], b.shape[1],
                  <const floating*>NULL, 0, &c[0, 0], c.shape[1])
 
 
@@ -20,7 +40,7 @@ def backward_input(
 def activate(int kind, floating[:, ::1] z not None, Py_ssize_t units):
     """z = f(z) in place, for rows padded from `units` to a multiple of 16."""
     with nogil:
-        activate_rows(kind, z.shape[0], units, z.shape[1], &z[0, 0], &z[0, 0])
+        activations.activate(&activation_table[kind], activations.Size(z.shape[0], units, z.shape[1]), &z[0, 0], &z[0, 0])
 
 
 def optimizer_step(
@@ -31,10 +51,10 @@ def optimizer_step(
     cdef optimizers.Rule rule
     cdef Run run
     cdef Py_ssize_t _time
-    run.optimizer = kind
+    memset(&run, 0, sizeof(Run))
     run.rate, run.weight_decay, run.memory1, run.memory2 = settings[0], settings[1], settings[2], settings[3]
     run.epsilon, run.l1, run.l2 = settings[4], settings[5], settings[6]
-    optimizers.begin_rule(&rule, &run)
+    optimizers.begin_rule(&rule, &optimizer_table[kind], &run)
     optimizers.begin_step(&rule, settings[7])
     with nogil:
         for _time in range(times):
@@ -42,19 +62,22 @@ def optimizer_step(
 
 
 def loss_rows(
-    int kind, bint fused, double delta, double scale, Py_ssize_t units, const floating[:, ::1] y_hat not None,
+    int kind, bint fused, double constant, double scale, Py_ssize_t units, const floating[:, ::1] y_hat not None,
     const floating[:, ::1] targets not None, const Py_ssize_t[::1] labels not None, const floating[::1] weights not None,
     floating[:, ::1] d not None, double[::1] loss not None, double[::1] metric not None, Py_ssize_t times,
 ):
     """Loss and metric of each row and d = weight * scale * gradient, `times` times; of targets and labels one is empty, weights
     may be."""
+    cdef losses.Rows rows
     cdef Py_ssize_t _time
+    rows.count, rows.units, rows.width, rows.ldy = y_hat.shape[0], units, y_hat.shape[1], targets.shape[1]
+    rows.labels = &labels[0] if labels.shape[0] > 0 else NULL
+    rows.constant, rows.scale = constant, scale
+    rows.loss, rows.metric = &loss[0], &metric[0]
     with nogil:
         for _time in range(times):
-            losses.loss_rows(kind, fused, delta, y_hat.shape[0], units, y_hat.shape[1], scale, &y_hat[0, 0],
-                             &targets[0, 0] if targets.shape[0] > 0 else NULL, targets.shape[1],
-                             &labels[0] if labels.shape[0] > 0 else NULL, &weights[0] if weights.shape[0] > 0 else NULL,
-                             &d[0, 0], &loss[0], &metric[0])
+            losses.loss_rows(&loss_table[kind], fused, &rows, &y_hat[0, 0], &targets[0, 0] if targets.shape[0] > 0 else NULL,
+                             &weights[0] if weights.shape[0] > 0 else NULL, &d[0, 0])
 
 
 def logarithms(double[::1] x not None):
@@ -62,7 +85,7 @@ def logarithms(double[::1] x not None):
     cdef Py_ssize_t i
     with nogil:
         for i in range(x.shape[0]):
-            x[i] = activations.logarithm(x[i])
+            x[i] = elementary.logarithm(x[i])
 
 
 def dense_naive(
@@ -72,8 +95,8 @@ def dense_naive(
 ):
     """Forward into z and backward from dz, one number at a time; gradients are added to what is there."""
     with nogil:
-        dense_forward_naive(x, weight, bias, z)
-        dense_backward_naive(x, weight, dz, d_weight, d_bias, dx)
+        dense.dense_forward_naive(x, weight, bias, z)
+        dense.dense_backward_naive(x, weight, dz, d_weight, d_bias, dx)
 
 
 def fma_peak(double seconds):

@@ -1,4 +1,12 @@
-# Ops that only move numbers or add two values: how layers are joined to each other. Included by _core.pyx.
+# Ops that only move numbers or add two values: how layers are joined to each other.
+
+from cython cimport floating
+from libc.string cimport memcpy
+
+from cbp.kernels.repack cimport pad, repack
+from cbp.kernels.structs cimport Op
+from cbp.ops.passes cimport Kind, Pass, d_input_of, delta_of, input_of, padded, slot_of, sums_of
+
 
 cdef inline const floating* second_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
     """The second input of an op, as input_of(); from position to position second_width() numbers."""
@@ -17,14 +25,14 @@ cdef inline floating* d_second_of(const Pass* batch, const Op* op, Py_ssize_t fi
 
 # COPY: the same numbers in the same order, with pads at other places.
 
-cdef void copy_forward(
+cdef inline void copy_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     repack(op.inputs, op.in_width, input_of(batch, op, first, arena), rows * op.positions, op.units, op.width,
            sums_of(batch, op, first, arena))
 
 
-cdef void copy_backward_rows(
+cdef inline void copy_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
@@ -34,7 +42,7 @@ cdef void copy_backward_rows(
 
 # SPLIT: a value that two ops read has two gradients, in the slots delta and d_second; their sum is its gradient.
 
-cdef void split_backward_rows(
+cdef inline void split_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
@@ -50,7 +58,7 @@ cdef void split_backward_rows(
 # JOIN: the sum of two values of one shape. Its gradient is that of both; where the second one's slot is that of the sum, it is
 # there already.
 
-cdef void join_forward(
+cdef inline void join_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef const floating* one = input_of(batch, op, first, arena)
@@ -72,7 +80,7 @@ cdef void join_forward(
         sums += op.width
 
 
-cdef void join_backward_rows(
+cdef inline void join_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef const floating* delta = delta_of(batch, op, first, arena)
@@ -86,7 +94,7 @@ cdef void join_backward_rows(
 
 # CONCAT: two values of the same positions, one behind the other on the last axis.
 
-cdef void concat_forward(
+cdef inline void concat_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef floating* y = sums_of(batch, op, first, arena)
@@ -100,7 +108,7 @@ cdef void concat_forward(
         other += second_width(op)
 
 
-cdef void concat_backward_rows(
+cdef inline void concat_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef const floating* delta = delta_of(batch, op, first, arena)
@@ -109,3 +117,26 @@ cdef void concat_backward_rows(
         pad(rows * op.positions, op.inputs, delta, op.width, dx, padded(op.inputs))
     pad(rows * op.positions, op.second_units, delta + op.inputs, op.width, d_second_of(batch, op, first, arena),
         padded(op.second_units))
+
+
+cdef inline void copy_kind(Kind* kind) noexcept:
+    kind.name = "copy"
+    kind.forward32, kind.forward64 = copy_forward, copy_forward
+    kind.backward32, kind.backward64 = copy_backward_rows, copy_backward_rows
+
+
+cdef inline void split_kind(Kind* kind) noexcept:
+    kind.name = "split"
+    kind.backward32, kind.backward64 = split_backward_rows, split_backward_rows
+
+
+cdef inline void join_kind(Kind* kind) noexcept:
+    kind.name = "join"
+    kind.forward32, kind.forward64 = join_forward, join_forward
+    kind.backward32, kind.backward64 = join_backward_rows, join_backward_rows
+
+
+cdef inline void concat_kind(Kind* kind) noexcept:
+    kind.name = "concat"
+    kind.forward32, kind.forward64 = concat_forward, concat_forward
+    kind.backward32, kind.backward64 = concat_backward_rows, concat_backward_rows

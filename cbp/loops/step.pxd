@@ -1,9 +1,45 @@
-# A step: included by _core.pyx.
+# A step.
 #
 # It has two phases, so that threads can share it and the bits do not depend on their number. First every part takes some rows:
 # gather, forward, loss, deltas. Then every part takes some rows of the weights, over all rows of the piece: gradient and
 # update. Every number is computed by one part in a fixed order. An op that needs the whole batch interrupts the first phase:
 # its moments come in between, of some units in every part.
+
+from cython cimport floating
+from libc.math cimport isfinite
+from libc.string cimport memcpy, memset
+
+from cbp.kernels cimport gather, losses, optimizers, tile
+from cbp.kernels.activations cimport IDENTITY, Size, activate, activate_backward
+from cbp.kernels.structs cimport EVALUATE, TRAIN, Op, Run, Source
+from cbp.kernels.team cimport TeamState, team_run
+from cbp.ops.passes cimport (
+    ACTIVATION,
+    FORWARD,
+    GATHER,
+    INPUT_GRADIENT,
+    LOSS,
+    REST,
+    SLOPE,
+    UPDATE,
+    WEIGHT_GRADIENT,
+    Kind,
+    Laps,
+    Pass,
+    delta_of,
+    lap,
+    output_of,
+    slot_of,
+    sums_of,
+    waits,
+)
+from cbp.ops.update cimport end_gradient
+
+
+cdef enum:
+    FETCH_FROM = 256        # numbers of a piece whose successor is fetched into the cache: smaller ones come by themselves,
+    FETCH_UP_TO = 16384     # larger ones need longer than a step
+
 
 cdef inline Py_ssize_t share(Py_ssize_t rows, int part, int parts) noexcept nogil:
     """The first row of part number `part`; the tile likes multiples of four."""
@@ -12,21 +48,124 @@ cdef inline Py_ssize_t share(Py_ssize_t rows, int part, int parts) noexcept nogi
 
 cdef inline bint interrupts(const Pass* batch, Py_ssize_t index) noexcept nogil:
     """Whether an op waits for all rows of the batch before it and after it."""
-    return batch.training and needs_whole_batch(&batch.ops[index])
+    return batch.training and waits(batch, &batch.ops[index])
+
+
+# --- what a kind of op does, in the precision at hand --------------------------------------------------------------------------
+
+cdef inline void op_forward(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
+) noexcept nogil:
+    cdef const Kind* kind = &batch.kinds[op.kind]
+    if floating is float:
+        if kind.forward32 is not NULL:
+            kind.forward32(batch, op, first, rows, arena, scratch)
+    else:
+        if kind.forward64 is not NULL:
+            kind.forward64(batch, op, first, rows, arena, scratch)
+
+
+cdef inline void op_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
+) noexcept nogil:
+    cdef const Kind* kind = &batch.kinds[op.kind]
+    if floating is float:
+        if kind.backward32 is not NULL:
+            kind.backward32(batch, op, first, rows, arena, scratch)
+    else:
+        if kind.backward64 is not NULL:
+            kind.backward64(batch, op, first, rows, arena, scratch)
+
+
+cdef inline void op_moments(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t n, floating* arena,
+) noexcept nogil:
+    cdef const Kind* kind = &batch.kinds[op.kind]
+    if floating is float:
+        if kind.moments32 is not NULL:
+            kind.moments32(batch, op, first, n, arena)
+    else:
+        if kind.moments64 is not NULL:
+            kind.moments64(batch, op, first, n, arena)
+
+
+cdef inline void op_backward_moments(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t n, floating* arena,
+) noexcept nogil:
+    cdef const Kind* kind = &batch.kinds[op.kind]
+    if floating is float:
+        if kind.moments_back32 is not NULL:
+            kind.moments_back32(batch, op, first, n, arena)
+    else:
+        if kind.moments_back64 is not NULL:
+            kind.moments_back64(batch, op, first, n, arena)
+
+
+cdef inline void op_remember(
+    const Pass* batch, const Op* op, floating* arena,
+) noexcept nogil:
+    cdef const Kind* kind = &batch.kinds[op.kind]
+    if floating is float:
+        if kind.remember32 is not NULL:
+            kind.remember32(batch, op, arena)
+    else:
+        if kind.remember64 is not NULL:
+            kind.remember64(batch, op, arena)
+
+
+cdef inline void op_backward_weight(
+    const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* scratch,
+    floating* g,
+) noexcept nogil:
+    cdef const Kind* kind = &batch.kinds[op.kind]
+    if floating is float:
+        if kind.weight32 is not NULL:
+            kind.weight32(batch, op, row, n, accumulate, arena, scratch, g)
+    else:
+        if kind.weight64 is not NULL:
+            kind.weight64(batch, op, row, n, accumulate, arena, scratch, g)
+
+
+cdef inline void op_backward_bias(
+    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* scratch, floating* g,
+) noexcept nogil:
+    cdef const Kind* kind = &batch.kinds[op.kind]
+    if floating is float:
+        if kind.bias32 is not NULL:
+            kind.bias32(batch, op, accumulate, arena, scratch, g)
+    else:
+        if kind.bias64 is not NULL:
+            kind.bias64(batch, op, accumulate, arena, scratch, g)
+
+
+cdef inline void op_silence(const Pass* batch, const Op* op, Py_ssize_t row, floating* arena) noexcept nogil:
+    if floating is float:
+        batch.kinds[op.kind].silence32(batch, op, row, arena)
+    else:
+        batch.kinds[op.kind].silence64(batch, op, row, arena)
+
+
+cdef inline void op_listed(
+    Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t end, floating* arena, floating* scratch,
+) noexcept nogil:
+    if floating is float:
+        batch.kinds[op.kind].listed32(batch, op, first, end, arena, scratch)
+    else:
+        batch.kinds[op.kind].listed64(batch, op, first, end, arena, scratch)
 
 
 # --- phase one: every part takes some rows through the network, to the deltas of all layers -----------------------------------
 
-cdef void rows_task_float32(void* context, int part, int parts, int member) noexcept nogil:
+cdef inline void rows_task_float32(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
     rows_task(batch, part, parts, member, <float*>batch.arena)
 
-cdef void rows_task_float64(void* context, int part, int parts, int member) noexcept nogil:
+cdef inline void rows_task_float64(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
     rows_task(batch, part, parts, member, <double*>batch.arena)
 
 
-cdef void rows_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
+cdef inline void rows_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
     """Some rows forward through the ops from `begin` to `end`; after the last op the loss and, where threads share the rows,
     the way back."""
     cdef Py_ssize_t first = share(batch.rows, part, parts)
@@ -49,16 +188,16 @@ cdef void rows_task(Pass* batch, int part, int parts, int member, floating* aren
             rows_back(batch, first, rows, arena, scratch, laps)
 
 
-cdef void back_task_float32(void* context, int part, int parts, int member) noexcept nogil:
+cdef inline void back_task_float32(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
     back_task(batch, part, parts, member, <float*>batch.arena)
 
-cdef void back_task_float64(void* context, int part, int parts, int member) noexcept nogil:
+cdef inline void back_task_float64(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
     back_task(batch, part, parts, member, <double*>batch.arena)
 
 
-cdef void back_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
+cdef inline void back_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
     """Some rows back through the ops before `end`."""
     cdef Py_ssize_t first = share(batch.rows, part, parts)
     cdef Py_ssize_t rows = share(batch.rows, part + 1, parts) - first
@@ -67,7 +206,7 @@ cdef void back_task(Pass* batch, int part, int parts, int member, floating* aren
                   batch.laps if member == 0 else NULL)
 
 
-cdef void rows_back(
+cdef inline void rows_back(
     Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch, Laps* laps,
 ) noexcept nogil:
     """Some rows back through the ops before `end`, the last of which has the gradient of its weighted sums already, up to that
@@ -82,16 +221,16 @@ cdef void rows_back(
                 return
 
 
-cdef void moments_task_float32(void* context, int part, int parts, int member) noexcept nogil:
+cdef inline void moments_task_float32(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
     moments_task(batch, part, parts, <float*>batch.arena)
 
-cdef void moments_task_float64(void* context, int part, int parts, int member) noexcept nogil:
+cdef inline void moments_task_float64(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
     moments_task(batch, part, parts, <double*>batch.arena)
 
 
-cdef void moments_task(Pass* batch, int part, int parts, floating* arena) noexcept nogil:
+cdef inline void moments_task(Pass* batch, int part, int parts, floating* arena) noexcept nogil:
     """Moments of the op at `begin` over the whole batch: on the way forward, or on the way back, where `end` is behind it."""
     cdef const Op* op = &batch.ops[batch.begin]
     cdef Py_ssize_t vectors = op.width // 16
@@ -103,15 +242,15 @@ cdef void moments_task(Pass* batch, int part, int parts, floating* arena) noexce
         op_moments(batch, op, first, n, arena)
 
 
-cdef void collect(Pass* batch, Py_ssize_t first, Py_ssize_t rows, const floating* like) noexcept nogil:
+cdef inline void collect(Pass* batch, Py_ssize_t first, Py_ssize_t rows, const floating* like) noexcept nogil:
     """Rows of the piece that do not lie right among the samples: shuffled, converted, or not contiguous."""
     cdef Py_ssize_t sample = batch.first + first
     cdef Py_ssize_t positions = batch.ops[batch.count - 1].positions
     cdef Py_ssize_t r
     if batch.gather_x:
-        gather_rows(batch.all_x, batch.order, sample, rows, <floating*>batch.x + first * batch.ldx, batch.ldx)
+        gather.gather(batch.all_x, batch.order, sample, rows, <floating*>batch.x + first * batch.ldx, batch.ldx)
     if batch.gather_targets:
-        gather_rows(batch.all_targets, batch.order, sample, rows, <floating*>batch.targets + first * batch.ldy, batch.ldy)
+        gather.gather(batch.all_targets, batch.order, sample, rows, <floating*>batch.targets + first * batch.ldy, batch.ldy)
     if batch.order is NULL:
         return
     if batch.all_labels is not NULL:
@@ -126,7 +265,7 @@ cdef void collect(Pass* batch, Py_ssize_t first, Py_ssize_t rows, const floating
             (<Py_ssize_t*>batch.lengths)[first + r] = batch.all_lengths[batch.order[sample + r]]
 
 
-cdef void forward(
+cdef inline void forward(
     const Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch, Laps* laps,
 ) noexcept nogil:
     """Outputs of the ops from `begin` to `end` into the slots of `rows` rows from row `first` of the piece on; the activation
@@ -139,14 +278,14 @@ cdef void forward(
         op = &batch.ops[index]
         op_forward(batch, op, first, rows, arena, scratch)
         lap(laps, FORWARD)
-        if op.activation != activations.IDENTITY and not (batch.fused and index == batch.count - 1):
+        if op.activation != IDENTITY and not (batch.fused and index == batch.count - 1):
             z = sums_of(batch, op, first, arena)
             a = output_of(batch, op, first, arena)
-            activate_rows(<int>op.activation, rows * op.positions, op.units, op.width, z, a)
+            activate(&batch.activations[op.activation], Size(rows * op.positions, op.units, op.width), z, a)
             lap(laps, ACTIVATION)
 
 
-cdef void forward_whole(Pass* batch, floating* arena, floating* scratch) noexcept nogil:
+cdef inline void forward_whole(Pass* batch, floating* arena, floating* scratch) noexcept nogil:
     """All rows of the piece through all ops."""
     begin_segments(batch)
     forward(batch, 0, batch.rows, arena, scratch, NULL)
@@ -171,7 +310,7 @@ cdef inline void next_segment(Pass* batch) noexcept nogil:
         batch.end += 1
 
 
-cdef void loss_of_rows(Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena) noexcept nogil:
+cdef inline void loss_of_rows(Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena) noexcept nogil:
     """Loss and metric of every position of the outputs, and the gradient of the outputs in the last delta slot."""
     cdef const Run* run = batch.run
     cdef const Op* last = &batch.ops[batch.count - 1]
@@ -179,15 +318,17 @@ cdef void loss_of_rows(Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating*
     cdef const floating* targets = <const floating*>batch.targets
     cdef const floating* weights = <const floating*>batch.weights
     cdef const floating* shares = weights + first if weights is not NULL else NULL
+    cdef losses.Rows judged
     cdef Py_ssize_t r
     if last.positions > 1 and (weights is not NULL or batch.lengths is not NULL):
         shares = shares_of_rows(batch, last.positions, first, rows, arena)
-    losses.loss_rows(
-        <int>run.loss, batch.fused, run.delta, rows * last.positions, last.units, last.width,
-        1 / (run.batch_weight * last.positions) if run.batch_weight > 0 else 0,
-        output_of(batch, last, first, arena), targets + first * batch.ldy if targets is not NULL else NULL,
-        last.units, batch.labels + start if batch.labels is not NULL else NULL, shares, delta_of(batch, last, first, arena),
-        batch.row_loss + start, batch.row_metric + start)
+    judged.count, judged.units, judged.width, judged.ldy = rows * last.positions, last.units, last.width, last.units
+    judged.labels = batch.labels + start if batch.labels is not NULL else NULL
+    judged.constant = run.constant
+    judged.scale = 1 / (run.batch_weight * last.positions) if run.batch_weight > 0 else 0
+    judged.loss, judged.metric = batch.row_loss + start, batch.row_metric + start
+    losses.loss_rows(batch.loss, batch.fused, &judged, output_of(batch, last, first, arena),
+                     targets + first * batch.ldy if targets is not NULL else NULL, shares, delta_of(batch, last, first, arena))
     if weights is not NULL:
         for r in range(first, first + rows):
             if weights[r] == 0:
@@ -199,7 +340,7 @@ cdef inline Py_ssize_t counted(const Pass* batch, Py_ssize_t r, Py_ssize_t posit
     return batch.lengths[r] if batch.lengths is not NULL and batch.run.timed else positions
 
 
-cdef const floating* shares_of_rows(
+cdef inline const floating* shares_of_rows(
     Pass* batch, Py_ssize_t positions, Py_ssize_t first, Py_ssize_t rows, floating* arena,
 ) noexcept nogil:
     """The weight of every position of some rows: those that count share the row's, the mean over all positions being that."""
@@ -217,7 +358,7 @@ cdef const floating* shares_of_rows(
     return shares
 
 
-cdef void silence_row(const Pass* batch, Py_ssize_t r, floating* arena) noexcept nogil:
+cdef inline void silence_row(const Pass* batch, Py_ssize_t r, floating* arena) noexcept nogil:
     """Take a row of weight 0 out of the gradient: 0 times an output that overflowed would be NaN."""
     cdef Py_ssize_t index, size
     cdef const Op* op
@@ -227,25 +368,26 @@ cdef void silence_row(const Pass* batch, Py_ssize_t r, floating* arena) noexcept
         memset(output_of(batch, op, r, arena), 0, size)
         memset(sums_of(batch, op, r, arena), 0, size)
         memset(delta_of(batch, op, r, arena), 0, size)
-        if is_recurrent(op):
-            recurrent_silence(batch, op, r, arena)
-        if op.extra_size > 0:
+        if batch.kinds[op.kind].silence32 is not NULL:
+            op_silence(batch, op, r, arena)
+        elif op.extra_size > 0:
             memset(slot_of(batch, op.extra, op.extra_size, r, arena), 0, op.extra_size * sizeof(floating))
 
 
-cdef void apply_slope(
+cdef inline void apply_slope(
     const Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, Laps* laps,
 ) noexcept nogil:
     """From the gradient of an op's output, in its delta slot, to the gradient of its weighted sums in the same place; after a
     fused loss the last op's is that already."""
     cdef const Op* op = &batch.ops[index]
-    if op.activation != activations.IDENTITY and not (batch.fused and index == batch.count - 1):
-        activate_rows_backward(<int>op.activation, rows * op.positions, op.units, op.width, sums_of(batch, op, first, arena),
-                               output_of(batch, op, first, arena), delta_of(batch, op, first, arena))
+    if op.activation != IDENTITY and not (batch.fused and index == batch.count - 1):
+        activate_backward(&batch.activations[op.activation], Size(rows * op.positions, op.units, op.width),
+                          sums_of(batch, op, first, arena), output_of(batch, op, first, arena),
+                          delta_of(batch, op, first, arena))
         lap(laps, SLOPE)
 
 
-cdef void op_back(Pass* batch, Py_ssize_t index, floating* arena, floating* scratch, Laps* laps) noexcept nogil:
+cdef inline void op_back(Pass* batch, Py_ssize_t index, floating* arena, floating* scratch, Laps* laps) noexcept nogil:
     """One op back with all rows of the piece, and the gradients of its parameters."""
     cdef const Op* op = &batch.ops[index]
     apply_slope(batch, index, 0, batch.rows, arena, laps)
@@ -258,16 +400,16 @@ cdef void op_back(Pass* batch, Py_ssize_t index, floating* arena, floating* scra
 
 # --- phase two: every part takes some rows of the weights, over the whole piece -----------------------------------------------
 
-cdef void weights_task_float32(void* context, int part, int parts, int member) noexcept nogil:
+cdef inline void weights_task_float32(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
     weights_task(batch, part, parts, member, <float*>batch.arena)
 
-cdef void weights_task_float64(void* context, int part, int parts, int member) noexcept nogil:
+cdef inline void weights_task_float64(void* context, int part, int parts, int member) noexcept nogil:
     cdef Pass* batch = <Pass*>context
     weights_task(batch, part, parts, member, <double*>batch.arena)
 
 
-cdef void weights_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
+cdef inline void weights_task(Pass* batch, int part, int parts, int member, floating* arena) noexcept nogil:
     """Gradients of all parameters, and their update; a part is a stretch of all weights laid end to end."""
     cdef floating* scratch = <floating*>batch.scratch + member * batch.scratch_size
     cdef Py_ssize_t total = 0, before = 0
@@ -303,7 +445,7 @@ cdef inline Py_ssize_t row_at(const Pass* batch, Py_ssize_t offset, const Op* op
     return row if row < op.weight_rows else op.weight_rows
 
 
-cdef void backward_weights(
+cdef inline void backward_weights(
     Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t end, floating* arena, floating* scratch, Laps* laps,
 ) noexcept nogil:
     """The gradients of rows `first` to `end` of an op's weights and, with the first, of the bias; with a rule also their
@@ -325,13 +467,12 @@ cdef void backward_weights(
     if op.weight_rows == 0:
         return
     if op.sparse and batch.run.mode == TRAIN:
-        sparse_backward_weight(batch, op, first, end, arena, scratch)
+        op_listed(batch, op, first, end, arena, scratch)
         lap(laps, UPDATE)
         return
     block = end - first
-    most = RECURRENT_BLOCK if is_recurrent(op) else GRADIENT_BLOCK
-    # An embedding takes all its rows at once: every block would search all samples for its own.
-    if block * op.weight_width > most and op.kind != EMBEDDING:
+    most = batch.kinds[op.kind].block
+    if block * op.weight_width > most > 0:
         block = max(1, most // op.weight_width // tile.TILE_ROWS) * tile.TILE_ROWS
     while row < end:
         n = min(block, end - row)
@@ -349,33 +490,9 @@ cdef void backward_weights(
         lap(laps, UPDATE)
 
 
-cdef void end_gradient(Pass* batch, bint is_weight, Py_ssize_t n, Py_ssize_t offset, floating* g) noexcept nogil:
-    """What comes after the gradient of the n parameters from `offset` on: their update or, in the last piece of a batch without
-    one, the gradient of the penalties."""
-    cdef const Run* run = batch.run
-    cdef floating* parameters = <floating*>batch.parameters + offset
-    cdef floating* state1 = <floating*>batch.state1 + offset if batch.state1 is not NULL else NULL
-    cdef floating* state2 = <floating*>batch.state2 + offset if batch.state2 is not NULL else NULL
-    if batch.updating:
-        optimizers.update(&batch.rule, is_weight, n, parameters, g, state1, state2)
-    elif is_weight and run.row + batch.rows == run.batch_rows:
-        optimizers.add_penalty(n, parameters, g, <floating>run.l1, <floating>run.l2)
-
-
-cdef double penalty(const Op* ops, Py_ssize_t count, const Run* run, const floating* w) noexcept nogil:
-    cdef double total = 0
-    cdef Py_ssize_t index
-    if run.l1 == 0 and run.l2 == 0:
-        return 0
-    for index in range(count):
-        if ops[index].weight_rows > 0 and not ops[index].unpenalised:
-            total += optimizers.penalty(ops[index].weight_rows * ops[index].weight_width, w + ops[index].weight, run.l1, run.l2)
-    return total
-
-
 # --- the whole piece ----------------------------------------------------------------------------------------------------------
 
-cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
+cdef inline void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
     """Forward, loss and (unless evaluating) backward for some rows of a batch, and the update after its last ones.
 
     A batch whose loss is not finite changes nothing.
@@ -404,7 +521,7 @@ cdef void one_piece(Pass* batch, floating* arena, TeamState* team) noexcept nogi
         backward_alone(batch, arena)
 
 
-cdef void forward_by_all(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
+cdef inline void forward_by_all(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
     """Phase one; its way back too, with a team, up to the first op that waits."""
     begin_segments(batch)
     team_run(team, rows_task_float32 if floating is float else rows_task_float64, batch)
@@ -415,7 +532,7 @@ cdef void forward_by_all(Pass* batch, floating* arena, TeamState* team) noexcept
         team_run(team, rows_task_float32 if floating is float else rows_task_float64, batch)
 
 
-cdef void backward_by_all(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
+cdef inline void backward_by_all(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
     """A team computes the deltas of all ops before any weight changes."""
     cdef Py_ssize_t index
     for index in range(batch.count - 1, -1, -1):
@@ -426,7 +543,7 @@ cdef void backward_by_all(Pass* batch, floating* arena, TeamState* team) noexcep
     team_run(team, weights_task_float32 if floating is float else weights_task_float64, batch)
 
 
-cdef void backward_alone(Pass* batch, floating* arena) noexcept nogil:
+cdef inline void backward_alone(Pass* batch, floating* arena) noexcept nogil:
     """One thread goes back op by op, while the weights are still in its cache (5 % of a step of 784-512-512-10)."""
     cdef floating* scratch = <floating*>batch.scratch
     cdef Py_ssize_t index
@@ -434,7 +551,7 @@ cdef void backward_alone(Pass* batch, floating* arena) noexcept nogil:
         op_back(batch, index, arena, scratch, batch.laps)
 
 
-cdef void add_losses(Pass* batch, const floating* like) noexcept nogil:
+cdef inline void add_losses(Pass* batch, const floating* like) noexcept nogil:
     """The rows' losses and metrics to the batch's, in the order of the rows whoever computed them; a row's are means over the
     positions that count. All metrics 1 give the sum of the weights, whose numbers are added in the same order."""
     cdef Run* run = batch.run
@@ -454,21 +571,3 @@ cdef void add_losses(Pass* batch, const floating* like) noexcept nogil:
             metric /= count
         run.batch_loss += weight * loss
         run.batch_metric += weight * metric
-
-
-# --- the rows of the data -----------------------------------------------------------------------------------------------------
-
-cdef void gather_rows(
-    const Source* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t rows, floating* out, Py_ssize_t ld,
-) noexcept nogil:
-    """gather() once for all callers: its loops for every dtype are long when inlined."""
-    gather.gather(data, order, first, rows, out, ld)
-
-
-cdef const floating* rows_of(const Source* data, Py_ssize_t first, Py_ssize_t rows, floating* scratch) noexcept nogil:
-    """Some rows, `columns` long: as they lie if they lie right, else gathered into scratch."""
-    cdef const floating* found = gather.direct(data, first, <const floating*>scratch)
-    if found is not NULL:
-        return found
-    gather_rows(data, NULL, first, rows, scratch, data.columns)
-    return scratch
