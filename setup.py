@@ -1,18 +1,22 @@
-"""Build the extension: one source, ``cbp/_core.pyx``, compiled once for every level of CPU (see docs/design.md).
+"""Build the extensions: ``cbp/_core.pyx``, translated to C once and compiled once for every level of CPU (see docs/design.md);
+in an editable install ``cbp/_kernels.pyx`` too, the kernels one by one for tests and the benchmark.
 
 Environment variables, read at build time:
 
+CBP_LEVELS=v4 (or v2, v3, several with commas)
+    Compile only these, while trying something: a package needs all of them.
+CBP_QUICK=1
+    Little optimisation, while trying something: compiles in a third of the time, runs several times slower.
 CBP_DEBUG=1
     Bounds checks, little optimisation, symbols.
 CBP_SANITIZE=address|thread|undefined (or address,undefined)
     Compile and link with that sanitizer.
-CBP_LEVELS=v4 (or v2, v3, several with commas)
-    Compile only these, while trying something: a package needs all of them.
 """
 
 import os
 import platform
 import sys
+from pathlib import Path
 from threading import Lock
 
 import numpy
@@ -21,6 +25,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("CBP_DEBUG", "") not in ("", "0")
+QUICK = os.environ.get("CBP_QUICK", "") not in ("", "0")
 SANITIZE = os.environ.get("CBP_SANITIZE", "")
 
 # What distinguishes the builds. A level is (compiler flags, bytes in a vector register, rows of the product's tile).
@@ -36,7 +41,8 @@ OTHER_LEVELS = {"": ([], 16, 6)}
 # used, because -ffast-math turns subnormal numbers off for the whole process.
 OPTIMISE = ["-O2", "-ftree-vectorize", "-fpeel-loops", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 # Loops that copy or clear stay loops: as a call of memset or `rep stos` they would force the tile's accumulators into memory.
-GCC_ONLY = ["-fvect-cost-model=unlimited", "-fno-tree-loop-distribute-patterns"]
+# Functions of so many instructions are still inlined where the source says `inline`: see kernels/inlining.pxd.
+GCC_ONLY = ["-fvect-cost-model=unlimited", "-fno-tree-loop-distribute-patterns", "--param", "max-inline-insns-single=400"]
 
 
 def compiler_is_gcc() -> bool:
@@ -51,8 +57,8 @@ def flags(march: list[str]) -> tuple[list[str], list[str]]:
         sanitizer = [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
         # Python's own flags hold -fwrapv, which would hide signed overflow from UBSan.
         return [*march, "-O1", "-g", "-fno-wrapv", *sanitizer], sanitizer
-    if DEBUG:
-        return [*march, "-O1", "-g"], []
+    if DEBUG or QUICK:
+        return [*march, "-O1", "-g" if DEBUG else "-g0"], []
     link = ["-Wl,--strip-all"] if sys.platform == "linux" else []
     return [*march, *OPTIMISE, *(GCC_ONLY if compiler_is_gcc() else [])], link
 
@@ -62,18 +68,19 @@ def levels() -> dict[str, tuple[list[str], int, int]]:
     return X86_LEVELS if on_x86 else OTHER_LEVELS
 
 
-def extension(suffix: str) -> Extension:
-    """The extension of one level."""
+def extension(module: str, suffix: str) -> Extension:
+    """A module of one level. Its C source is that of the plain module, the function that Python looks for apart."""
     march, vector_bytes, tile_rows = levels()[suffix]
     compile_flags, link_flags = flags(march)
-    macros = [("CBP_VECTOR_BYTES", str(vector_bytes)), ("CBP_TILE_ROWS", str(tile_rows)),
-              ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
+    how = " ".join(["debug"] * DEBUG + ["quick"] * QUICK + [SANITIZE] * bool(SANITIZE))
+    macros = [("CBP_VECTOR_BYTES", str(vector_bytes)), ("CBP_TILE_ROWS", str(tile_rows)), ("CBP_HOW", f'"{how}"'),
+              ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), (f"PyInit_{module}", f"PyInit_{module}{suffix}")]
     if sys.platform != "win32":
-        # Without forced inlining the tile's literal sizes are not constants and it runs 6 times slower.
-        macros.append(("CYTHON_INLINE", "__inline__ __attribute__((always_inline))"))
+        macros.append(("CYTHON_INLINE", "__inline__"))
     return Extension(
-        f"cbp._core{suffix}",
-        ["cbp/_core.pyx"],
+        f"cbp.{module}{suffix}",
+        [f"cbp/{module}.pyx"],
+        depends=sources(),
         include_dirs=[numpy.get_include()],
         define_macros=macros,
         extra_compile_args=compile_flags,
@@ -82,28 +89,46 @@ def extension(suffix: str) -> Extension:
     )
 
 
+def sources() -> list[str]:
+    """All Cython files: any of them may be part of an extension."""
+    return sorted(str(path) for pattern in ("*.pyx", "*.pxd") for path in Path("cbp").rglob(pattern))
+
+
 class Build(build_ext):
-    """Runs Cython when a level is built and not before: pip reads this file three times, and Cython takes half a minute. The C
-    compiler works on all levels at once."""
+    """Runs Cython when a level is built and not before: pip reads this file three times, and Cython takes ten seconds. Each
+    module is translated once, and the C compiler works on all levels at once. What is newer than its sources, and was built
+    in the same way, stays."""
 
     one_at_a_time = Lock()
 
     def finalize_options(self) -> None:
         super().finalize_options()
+        if self.editable_mode or self.inplace:
+            self.extensions += [extension("_kernels", suffix) for suffix in wanted()]
         self.parallel = self.parallel or len(levels())
 
     def build_extension(self, ext: Extension) -> None:
+        stamp = Path("build", "how", ext.name)
+        how = repr((ext.extra_compile_args, ext.extra_link_args, ext.define_macros, DEBUG, sys.version))
+        if not stamp.exists() or stamp.read_text() != how:
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
         with self.one_at_a_time:
-            ext.sources = self.translated(ext)
+            ext.sources = [self.translated(ext.sources[0])]
         super().build_extension(ext)
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(how)
 
-    @staticmethod
-    def translated(ext: Extension) -> list[str]:
-        """The C source of a level."""
+    def translated(self, source: str) -> str:
+        """The C source of a module."""
+        module = Path(source).stem
+        folder = Path("build", "debug" if DEBUG else "c")
+        found = folder / "cbp" / f"{module}.c"
+        if found.exists() and found.stat().st_mtime > max(os.stat(name).st_mtime for name in [*sources(), "setup.py"]):
+            return str(found)
         (translated,) = cythonize(
-            Extension(ext.name, ext.sources),
-            build_dir=f"build/level{ext.name.removeprefix('cbp._core')}",  # one each, or they overwrite each other
-            force=True,  # a change in a kernel is not always seen
+            Extension(f"cbp.{module}", [source]),
+            build_dir=str(folder),
+            force=True,  # Cython does not always see that a kernel changed
             compiler_directives={
                 "language_level": "3",
                 "boundscheck": DEBUG,
@@ -115,7 +140,7 @@ class Build(build_ext):
                 "freethreading_compatible": True,
             },
         )
-        return translated.sources
+        return translated.sources[0]
 
 
 def wanted() -> list[str]:
@@ -124,4 +149,4 @@ def wanted() -> list[str]:
     return [suffix for suffix in levels() if not chosen or (suffix[1:] or "v2") in chosen.split(",")]
 
 
-setup(ext_modules=[extension(suffix) for suffix in wanted()], cmdclass={"build_ext": Build})
+setup(ext_modules=[extension("_core", suffix) for suffix in wanted()], cmdclass={"build_ext": Build})

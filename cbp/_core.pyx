@@ -75,8 +75,23 @@ cdef extern from *:
     #endif
         return "v2";
     }
+    #ifndef CBP_HOW
+    #define CBP_HOW ""
+    #endif
+    #if defined(__clang__)
+    static const char *cbp_compiler = "clang " __clang_version__;
+    #elif defined(__GNUC__)
+    static const char *cbp_compiler = "gcc " __VERSION__;
+    #else
+    static const char *cbp_compiler = "another compiler";
+    #endif
+    static const char *cbp_how = CBP_HOW;
     """
     const char* cbp_cpu_level()
+    const char* cbp_compiler
+    const char* cbp_how
+
+COMPILER = (cbp_compiler.decode() + " " + cbp_how.decode()).rstrip()   # which one, and how it was told to build the core
 
 
 def cpu_level() -> str:
@@ -237,8 +252,8 @@ def run_epochs(
 
 
 def needs(Op[::1] ops not None):
-    """What an op keeps: (numbers of scratch, of a sample, of no sample, of a state that is carried on). Fills in what else follows
-    from its other fields."""
+    """What an op keeps: (numbers of scratch, of a sample, of no sample, of a state that is carried on). Fills in what else
+    follows from its other fields."""
     cdef Op* op = &ops[0]
     cdef Needs found
     memset(&found, 0, sizeof(Needs))

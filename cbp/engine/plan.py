@@ -247,8 +247,8 @@ class Plan:
         self, kind: str, source: Value, output: Value, *, activation: str = "identity", weight: str = "", weight_rows: int = 0,
         weight_width: int = 0, bias: str = "", bias_width: int = 0, stateful: bool = False, **fields: float,
     ) -> None:
-        """Add an op from one value to another; ``fields`` are those that follow from neither. ``stateful``: what it knows of a row
-        goes on in the next batch."""
+        """Add an op from one value to another; ``fields`` are those that follow from neither. ``stateful``: its state goes on
+        in the next batch."""
         size = output.positions * output.width
         record: dict[str, Any] = {
             "kind": _core.OPS[kind],

@@ -299,7 +299,7 @@ cdef inline void add_positions(
             g[j + k] = g[j + k] + sums[k] if accumulate else sums[k]
 
 
-# --- few filters: pairs of windows in a vector of `lanes` lanes, half = lanes / 2 of them for either (_convolution.pxi) -------
+# --- few filters: pairs of windows in a vector of `lanes` lanes, half = lanes / 2 of them for either (ops/convolution_op.pxd) -
 
 cdef inline void double_row(
     Py_ssize_t units, Py_ssize_t lanes, const floating* row, floating* doubled,

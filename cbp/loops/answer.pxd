@@ -45,8 +45,6 @@ cdef inline void read_d_output(const Pass* batch, const Source* wanted, floating
             memcpy(d + p * last.width, read + p * last.units, last.units * sizeof(floating))
 
 
-
-
 cdef inline const floating* rows_of(const Source* data, Py_ssize_t first, Py_ssize_t rows, floating* scratch) noexcept nogil:
     """Some rows, `columns` long: as they lie if they lie right, else gathered into scratch."""
     cdef const floating* found = gather.direct(data, first, <const floating*>scratch)

@@ -60,8 +60,9 @@ cdef inline object ready_outputs(
 
 
 cdef inline object ready_step(
-    Tables* tables, object numbers, cnp.ndarray table, cnp.ndarray record, cnp.ndarray state, floating* parameters, floating* gradient,
-    floating* arena, floating* scratch, floating* before, floating* targets, object given_x, object given_y, Py_ssize_t most,
+    Tables* tables, object numbers, cnp.ndarray table, cnp.ndarray record, cnp.ndarray state, floating* parameters,
+    floating* gradient, floating* arena, floating* scratch, floating* before, floating* targets, object given_x, object given_y,
+    Py_ssize_t most,
 ):
     cdef const Op* ops = <const Op*>cnp.PyArray_DATA(table)
     cdef Py_ssize_t count = cnp.PyArray_DIM(table, 0)
@@ -246,8 +247,8 @@ cdef inline const floating* ready_targets(
 # --- one time step ------------------------------------------------------------------------------------------------------------
 
 cdef inline object step_outputs(
-    Tables* tables, cnp.ndarray table, floating* parameters, floating* statistics, cnp.ndarray carry, floating* arena, floating* workspace,
-    floating* scratch, int dtype, object x,
+    Tables* tables, cnp.ndarray table, floating* parameters, floating* statistics, cnp.ndarray carry, floating* arena,
+    floating* workspace, floating* scratch, int dtype, object x,
 ):
     cdef const Op* ops = <const Op*>cnp.PyArray_DATA(table)
     cdef Pass batch

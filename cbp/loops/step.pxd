@@ -51,7 +51,7 @@ cdef inline bint interrupts(const Pass* batch, Py_ssize_t index) noexcept nogil:
     return batch.training and waits(batch, &batch.ops[index])
 
 
-# --- what a kind of op does, in the precision at hand --------------------------------------------------------------------------
+# --- what a kind of op does, in the precision at hand -------------------------------------------------------------------------
 
 cdef inline void op_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,

@@ -116,12 +116,12 @@ cdef inline void convolution_forward(
     cdef floating* z = slot_of(batch, op.sums, op.positions * op.width, first, arena)
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
     cdef const floating* bias = <const floating*>batch.parameters + op.bias if op.bias >= 0 else NULL
-    cdef Py_ssize_t r, p, j
+    cdef Py_ssize_t _r, p, j
     if in_pairs(op, arena):
         pairs_forward(batch, op, first, rows, arena, scratch)
         return
     conv.grid_offsets(op.kernel_h, op.kernel_w, op.inputs, op.dilation_h * image.line, op.dilation_w * image.pixel, offsets)
-    for r in range(rows):
+    for _r in range(rows):
         window_multiply(
             op.out_h, op.out_w, columns, taps, laid_out(op, &image, 1, x, copy), op.stride_h * image.line,
             op.stride_w * image.pixel, offsets, weight, op.width, bias, 0, 0, z, op.out_w * op.width, op.width)
@@ -280,7 +280,7 @@ cdef inline void turn_weights(const Op* op, const floating* weight, floating* tu
     cdef Py_ssize_t ky
     for ky in range(op.kernel_h):
         transpose(taps, op.units, weight + ky * taps * op.width, op.width,
-                        turned + place_of_line(op, ky) * op.units * ld, ld)
+                  turned + place_of_line(op, ky) * op.units * ld, ld)
 
 
 cdef inline void line_backward(
@@ -338,12 +338,12 @@ cdef inline void pairs_forward(
     cdef floating* copy = doubled + taps * lanes
     cdef const floating* x = input_of(batch, op, first, arena)
     cdef floating* z = slot_of(batch, op.sums, op.positions * op.width, first, arena)
-    cdef Py_ssize_t r
+    cdef Py_ssize_t _r
     conv.double_row(op.units, lanes, <const floating*>batch.parameters + op.bias if op.bias >= 0 else NULL, bias)
     conv.double_weights(op.kernel_h, op.kernel_w * op.inputs, op.inputs, op.units, op.width, lanes,
                         <const floating*>batch.parameters + op.weight, doubled)
     conv.grid_offsets(op.kernel_h, op.kernel_w + 1, op.inputs, op.dilation_h * image.line, image.pixel, offsets)
-    for r in range(rows):
+    for _r in range(rows):
         window_multiply(
             op.out_h, op.out_w // 2, lanes, taps, laid_out(op, &image, 1, x, copy), op.stride_h * image.line, 2 * image.pixel,
             offsets, doubled, lanes, bias, 0, 0, z, op.out_w * op.width, 2 * op.width)
@@ -396,8 +396,8 @@ cdef inline double table_size(double entries) noexcept nogil:
 
 
 cdef inline void convolution_needs(Op* op, Needs* needs) noexcept nogil:
-    """Tables, a copy of the images, and doubled weights and dz where filters are few; or tables, turned weights and products for
-    some lines of dz."""
+    """Tables, a copy of the images, and doubled weights and dz where filters are few; or tables, turned weights and products
+    for some lines of dz."""
     cdef Image image = image_of(op)
     cdef double taps = <double>op.kernel_h * op.kernel_w * op.inputs
     cdef double line = <double>op.kernel_w * op.inputs + 16

@@ -57,9 +57,9 @@ cdef inline void grouped_forward(
     cdef floating* z = slot_of(batch, op.sums, op.positions * op.width, first, arena)
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
     cdef const floating* bias = <const floating*>batch.parameters + op.bias if op.bias >= 0 else NULL
-    cdef Py_ssize_t r, number
+    cdef Py_ssize_t _r, number
     conv.grid_offsets(op.kernel_h, op.kernel_w, 1, op.dilation_h * planes.line, op.dilation_w * op.width, offsets)
-    for r in range(rows):
+    for _r in range(rows):
         for number in range(planes.read):
             depthwise.channel_windows(
                 op.out_h, op.out_w, op.width, taps, plane(op, &planes, number, x, copy), op.stride_h * planes.line,
@@ -137,13 +137,13 @@ cdef inline void grouped_backward_rows(
     cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
-    cdef Py_ssize_t r, number, j
+    cdef Py_ssize_t _r, number, j
     if dx is NULL:
         return
     if is_again_a_convolution(op):
         backward_by_convolution(op, rows, weight, <Py_ssize_t*>scratch, image, dz, dx)
         return
-    for r in range(rows):
+    for _r in range(rows):
         for number in range(planes.read):
             for j in range(planes.height * planes.line):
                 image[j] = 0
@@ -172,17 +172,18 @@ cdef inline void backward_by_convolution(
     cdef Py_ssize_t above = (op.kernel_h - 1) * op.dilation_h, left = (op.kernel_w - 1) * op.dilation_w
     cdef Py_ssize_t columns = op.in_w + left
     cdef floating* flipped = image + (op.in_h + above) * columns * op.width
-    cdef Py_ssize_t r, t, j
+    cdef Py_ssize_t _r, t, j
     for t in range(taps):
         for j in range(op.width):
             flipped[t * op.width + j] = weight[(taps - 1 - t) * op.width + j]
     conv.grid_offsets(op.kernel_h, op.kernel_w, 1, op.dilation_h * columns * op.width, op.dilation_w * op.width, offsets)
-    for r in range(rows):
+    for _r in range(rows):
         depthwise.spread_channels(
             op.out_h, op.out_w, op.width, op.units, op.width, 1, 1, 0, above - op.pad_h, left - op.pad_w,
             op.in_h + above, columns, dz, image)
-        depthwise.channel_windows(op.in_h, op.in_w, op.width, taps, image, columns * op.width, op.width, offsets, flipped, op.width,
-                         <const floating*>NULL, 0, dx)
+        depthwise.channel_windows(
+            op.in_h, op.in_w, op.width, taps, image, columns * op.width, op.width, offsets, flipped, op.width,
+            <const floating*>NULL, 0, dx)
         dz += op.positions * op.width
         dx += op.in_h * op.in_w * op.width
 

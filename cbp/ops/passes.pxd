@@ -1,5 +1,5 @@
-# What all ops and all threads see of one piece of a batch on its way through the network and back: the arrays (Pass), and what a
-# kind of op can do (Kind).
+# What all ops and all threads see of one piece of a batch on its way through the network and back: the arrays (Pass), and what
+# a kind of op can do (Kind).
 
 from cython cimport floating
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec

@@ -185,7 +185,7 @@ cdef inline void sums_of_inputs(
         product(n, ldg, op.inputs, states, ld, 1, weight, ldg, bias_of(batch, op, 0, arena), 0, gates, ldg)
         return
     product(n, width, op.inputs, states, ld, 1, weight + 2 * width, 3 * width, bias_of(batch, op, 2 * width, arena), 0, gates,
-             ldg)
+            ldg)
     if rows < FEW_WALKERS:
         product(n, 2 * width, op.inputs, states, ld, 1, weight, 3 * width, bias_of(batch, op, 0, arena), 0, gates + width, ldg)
 
@@ -204,21 +204,21 @@ cdef inline void sums_of_step(
     cdef bint few = rows < FEW_WALKERS
     cdef bint upwards = batch.way < FEW_WALKERS and step % 2 == 1 and is_learning(batch)
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
-    cdef const floating* recurrent = weight + inputs * ldw
+    cdef const floating* from_state = weight + inputs * ldw
     cdef const floating* states = states_of(batch, op, first, arena) + t * ld
     cdef floating* gates = gates_of(batch, op, first, arena) + t * ldg
     cdef Py_ssize_t columns = ldg
     if op.cell == GRU:
         gates += width
         columns = 2 * width
-        share_of_state(rows, units, width, upwards, states + inputs, steps * ld, recurrent + 2 * width, ldw,
+        share_of_state(rows, units, width, upwards, states + inputs, steps * ld, from_state + 2 * width, ldw,
                        bias_of(batch, op, 3 * width, arena), 0, gates + 2 * width, steps * ldg)
     if few:
-        share_of_state(rows, units, columns, upwards, states + inputs, steps * ld, recurrent, ldw, gates, steps * ldg,
+        share_of_state(rows, units, columns, upwards, states + inputs, steps * ld, from_state, ldw, gates, steps * ldg,
                        gates, steps * ldg)
     else:
         product(rows, columns, inputs + units, states, steps * ld, 1, weight, ldw, bias_of(batch, op, 0, arena), 0, gates,
-                 steps * ldg)
+                steps * ldg)
 
 
 cdef inline void share_of_state(
@@ -252,8 +252,8 @@ cdef inline void cells_of_step(
         after = cells + MOST_WALKERS * op.width
     for r in range(rows):
         if counts(batch, op, first + r, t):
-            cell(batch, op, learning, gates + r * steps * ldg, keep + r * steps * ldk, cells + r * op.width, before + r * steps * ld,
-                 after + r * (op.width if last else steps * ld))
+            cell(batch, op, learning, gates + r * steps * ldg, keep + r * steps * ldk, cells + r * op.width,
+                 before + r * steps * ld, after + r * (op.width if last else steps * ld))
         else:
             clear_row(ldg, gates + r * steps * ldg)
             copy_row(op.width, before + r * steps * ld, after + r * (op.width if last else steps * ld))
@@ -264,7 +264,8 @@ cdef inline void cells_of_step(
 
 
 cdef inline void cell(
-    const Pass* batch, const Op* op, bint learning, floating* gates, floating* keep, floating* c, const floating* before, floating* after,
+    const Pass* batch, const Op* op, bint learning, floating* gates, floating* keep, floating* c,
+    const floating* before, floating* after,
 ) noexcept nogil:
     """One step of one sample."""
     if op.cell == LSTM and learning:
@@ -373,7 +374,7 @@ cdef inline void through_state(
         gates += width
     if step % 2:
         product(rows, width, depth, gates + depth - 1, steps * ldg, -1, mirror + (depth - 1) * width, -width, dh, width, dh,
-                 width)
+                width)
     else:
         product(rows, width, depth, gates, steps * ldg, 1, mirror, width, dh, width, dh, width)
     if op.bptt > 0:
@@ -407,7 +408,7 @@ cdef inline void inputs_back(
         else:
             transpose(n, depth, weight + j * depth, depth, strip, STRIP)
         product(rows * op.in_positions, STRIP if ld - j >= STRIP else 16, depth, gates_of(batch, op, first, arena),
-                 gates_width(op), 1, strip, STRIP, <const floating*>NULL, 0, dx + j, ld)
+                gates_width(op), 1, strip, STRIP, <const floating*>NULL, 0, dx + j, ld)
         j += STRIP
 
 

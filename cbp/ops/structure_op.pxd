@@ -65,12 +65,12 @@ cdef inline void join_forward(
     cdef const floating* other = second_of(batch, op, first, arena)
     cdef floating* sums = sums_of(batch, op, first, arena)
     cdef Py_ssize_t ld_other = second_width(op)
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i, j, _position
     if op.in_width == op.width and ld_other == op.width:
         for i in range(rows * op.positions * op.width):
             sums[i] = one[i] + other[i]
         return
-    for i in range(rows * op.positions):
+    for _position in range(rows * op.positions):
         for j in range(op.units):
             sums[j] = one[j] + other[j]
         for j in range(op.units, op.width):
@@ -99,9 +99,9 @@ cdef inline void concat_forward(
 ) noexcept nogil:
     cdef floating* y = sums_of(batch, op, first, arena)
     cdef const floating* other = second_of(batch, op, first, arena)
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t _position, j
     pad(rows * op.positions, op.inputs, input_of(batch, op, first, arena), op.in_width, y, op.width)
-    for i in range(rows * op.positions):
+    for _position in range(rows * op.positions):
         for j in range(op.second_units):
             y[op.inputs + j] = other[j]
         y += op.width

@@ -147,20 +147,26 @@ def test_numpy_is_the_one_requirement(module):
         assert package in sys.stdlib_module_names or package in allowed, name
 
 
-def test_kernels_know_only_kernels():
-    for path in [*PACKAGE.glob("kernels/*.pxd"), *PACKAGE.glob("*.pxd")]:
-        text = path.read_text(encoding="utf-8")
-        allowed = ("cython", "libc", "posix", *(["cbp.kernels", "cbp._structs"] if path.parent.name == "kernels" else []))
-        for source, module in re.findall(r"^\s*(?:from\s+(\S+)\s+)?cimport\s+(\S+)", text, re.MULTILINE):
-            assert (source or module).startswith(allowed), f"{path.name}: {source or module}"
-        assert not re.search(r"^import ", text, re.MULTILINE)
+# The rooms of the core, from the bottom to the top: each knows itself and those below.
+ROOMS = ["cbp.kernels", "cbp.ops", "cbp.loops"]
 
 
-def test_the_core_knows_only_numpy_and_kernels():
-    text = (PACKAGE / "_core.pyx").read_text(encoding="utf-8")
-    assert set(re.findall(r"^import (\S+)", text, re.MULTILINE)) <= {"numpy"}
-    for source in re.findall(r"^from (\S+) c?import", text, re.MULTILINE):
-        assert source.startswith(("cython", "cpython", "libc", "posix", "cbp.kernels", "cbp._structs")), source
+def rooms_known_by(path):
+    text = path.read_text(encoding="utf-8")
+    assert set(re.findall(r"^import (\S+)", text, re.MULTILINE)) <= ({"numpy"} if path.suffix == ".pyx" else set())
+    for source, module in re.findall(r"^\s*(?:from\s+(\S+)\s+)?cimport\s+(\S+)", text, re.MULTILINE):
+        known = source or module
+        if known.startswith("cbp."):
+            yield ".".join(known.split(".")[:2])
+        else:
+            assert known.startswith(("cython", "cpython", "libc", "posix", "numpy")), f"{path.name}: {known}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.p[xy][dx]")), ids=lambda path: path.name)
+def test_cimports_go_down(path):
+    room = f"cbp.{path.parent.name}"
+    below = ROOMS[: ROOMS.index(room) + 1] if room in ROOMS else ROOMS
+    assert set(rooms_known_by(path)) <= set(below)
 
 
 # --- what importing it costs --------------------------------------------------------------------------------------
