@@ -65,9 +65,6 @@ class Entry:
     move: Move | None = None
 
 
-# -------------------------------------------------------------------------------------------------------------- blocks
-
-
 @dataclass(frozen=True, slots=True)
 class Heading:
     """What the blocks below are about; ``rule`` says in symbols how their numbers arise."""
@@ -103,6 +100,7 @@ class Equations:
 class Updates:
     """How one parameter is updated, step by step."""
 
+    title: str
     entry: Entry
 
 
@@ -157,9 +155,6 @@ class Drawing:
 
 
 Block: TypeAlias = Heading | Paragraph | Equations | Updates | Table | Image | Drawing
-
-
-# ------------------------------------------------------------------------------------------------------------ document
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The equations of a step: of its units forward and backward, of the loss, of gradients and updates.
 
-A network whose every number is called after its layer and unit alone is told in numbers; with ``named`` each sum is said in
-names first.
+All hold numbers; where a unit is ``named``, its sums are said in names first.
 """
 
 from __future__ import annotations
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from cbp.trace import Trace
 
 Equations = tuple[Equation, ...]
-
-
-# ------------------------------------------------------------------------------------------------------------- forward
 
 
 def forward(unit: Unit, limits: Limits, *, named: bool) -> Equations:
@@ -46,9 +42,6 @@ def _sum(unit: Unit, limits: Limits, *, named: bool) -> tuple[str, str]:
     if template.short and len(terms) > limits.terms + 1:
         return template.short.format_map(unit.known_names), ""
     return unit.formula, fill(template.text, limits.digits, **unit.known_numbers)
-
-
-# ---------------------------------------------------------------------------------------------------------------- loss
 
 
 def loss_formula(trace: Trace, template: str, digits: int, p: float | str, y: float | str) -> str:
@@ -86,9 +79,6 @@ def _by_output(trace: Trace, row: Row, unit: Unit, template: str, digits: int) -
     pairs = ((unit.name, unit.name.replace("ŷ", "y")), (unit.value, row.target[place]))
     names, numbers = (averaged(trace, row, loss_formula(trace, template, digits, p, y), digits) for p, y in pairs)
     return names, numbers
-
-
-# ------------------------------------------------------------------------------------------------------------ backward
 
 
 def backward(trace: Trace, row: Row, unit: Unit, limits: Limits, *, named: bool) -> Equations:
@@ -129,9 +119,6 @@ def _joint(unit: Unit, limits: Limits, *, named: bool) -> Equation:
     symbols = [f"∂{term.source}/∂s" for term in terms] if named else None
     names, numbers = addends(terms, limits, symbols, [f"∂L/∂{term.source}" for term in terms])
     return Equation("δ", signed_sum(names) if named else "", signed_sum(numbers), number(unit.delta, limits.digits))
-
-
-# ---------------------------------------------------------------------------------------------------------------- step
 
 
 def gradient(trace: Trace, parameter: Parameter, limits: Limits) -> Equations:

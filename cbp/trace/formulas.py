@@ -41,9 +41,6 @@ def shape_text(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
-# ---------------------------------------------------------------------------------------------------------------- sums
-
-
 def signed_sum(texts: Sequence[str]) -> str:
     """``a + b - c`` of a, b and -c."""
     text = "".join(f" - {text[1:]}" if text[:1] == "-" else f" + {text}" for text in texts)

@@ -75,17 +75,14 @@ def _block(block: Block) -> str:
             return _paragraph(text, label)
         case Equations():
             return _equations(block)
-        case blocks.Updates(entry):
-            return f"<p>For example {escape(entry.name)}:</p>" + "".join(_paragraph(str(each)) for each in entry.equations)
+        case blocks.Updates(title, entry):
+            return f"<p>{escape(title)}</p>" + "".join(_paragraph(str(equation)) for equation in entry.equations)
         case blocks.Table(head, rows, numbers, more):
             return _table(map(escape, head), [[_cell(cell) for cell in row] for row in rows], numbers) + _more(more)
         case blocks.Image(name, rows):
             return _image(name, rows)
         case blocks.Drawing():
             return svg.draw(block)
-
-
-# ----------------------------------------------------------------------------------------------------------- equations
 
 
 def _equations(block: Equations) -> str:
@@ -114,9 +111,6 @@ def _equation(equation: Equation) -> str:
     return "".join(f"<div>{_formula(line)}</div>" for line in lines)
 
 
-# -------------------------------------------------------------------------------------------------- tables and images
-
-
 def _table(head: Iterable[str], rows: Iterable[Sequence[str]], numbers: Collection[int] = ()) -> str:
     """A table of cells that are HTML already; the first column names the row, numbers stand to the right."""
 
@@ -140,9 +134,6 @@ def _cell(cell: Cell) -> str:
 def _image(name: str, rows: Sequence[Sequence[str]]) -> str:
     head = [f"{escape(name)}[y,x]", *(f"x = {x}" for x in range(1, len(rows[0]) + 1))]
     return _table(head, [[f"y = {y}", *row] for y, row in enumerate(rows, 1)], range(1, len(head)))
-
-
-# ------------------------------------------------------------------------------------------------------ small elements
 
 
 def _formula(text: str) -> str:

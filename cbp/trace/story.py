@@ -113,8 +113,8 @@ def _inputs(trace: Trace, row: Row, values: str, limits: Limits) -> Block:
     shape = trace.input_shape
     if len(shape) != 3 or shape[2] > 1 or shape[1] > COLUMNS:
         return Paragraph(values)
-    cells = [number(value, limits.digits) for value in row.inputs]
-    return blocks.Image("x", tuple(tuple(cells[y * shape[1] : (y + 1) * shape[1]]) for y in range(shape[0])))
+    cells = _numbers(limits, *row.inputs)
+    return blocks.Image("x", tuple(cells[y * shape[1] : (y + 1) * shape[1]] for y in range(shape[0])))
 
 
 def _forward(row: Row, k: int, voice: Voice, limits: Limits) -> Iterator[Block]:
@@ -176,7 +176,8 @@ def _step(trace: Trace, voice: Voice, limits: Limits) -> Part:
     told: list[Block] = [Paragraph(rule) for rule in equations.update_rules(trace)]
     if trace.parameters:
         example = max(trace.parameters, key=lambda parameter: abs(parameter.gradient))
-        told.append(blocks.Updates(Entry(example.label, equations.update(trace, example, limits))))
+        entry = Entry(example.label, equations.update(trace, example, limits))
+        told.append(blocks.Updates(f"For example {example.label}:", entry))
     told += [block for k in range(len(trace.rows[0].layers)) for block in _parameters(trace, k, voice, limits)]
     return Part("", "The step", (Section("update", f"Step: gradient g = {voice.gradient}{over}", tuple(told)),))
 
@@ -186,9 +187,8 @@ def _parameters(trace: Trace, k: int, voice: Voice, limits: Limits) -> Iterator[
     own = [parameter for parameter in trace.parameters if parameter.name.startswith(f"{k}.")]
     if not own:
         return
-    listed = _largest(own, limits.connections)
     several = [parameter for parameter in own if parameter.symbol]
-    shared = _largest(several, limits.units)
+    listed, shared = _largest(own, limits.connections), _largest(several, limits.units)
     cut = len(listed) < len(own) or len(shared) < len(several)
     yield Heading(f"{voice.layer(trace.rows[0], k)}{', the largest gradients' * cut}")
     if shared:
@@ -210,8 +210,9 @@ def _largest(parameters: list[Parameter], most: int) -> list[Parameter]:
 
 def _parameter(trace: Trace, parameter: Parameter, limits: Limits) -> tuple[Cell, ...]:
     """Name, gradient, value before and after, and state after the step."""
-    values = (parameter.gradient, parameter.before, parameter.after, *parameter.state_after.values())
-    total, before, after, *state = (number(value, limits.digits) for value in values)
+    total, before, after, *state = _numbers(
+        limits, parameter.gradient, parameter.before, parameter.after, *parameter.state_after.values()
+    )
     products = "" if parameter.symbol else equations.connection_gradient(trace, parameter, limits)
     arrow = _change(parameter)
     return (parameter.label, Equation("", "", products, total), before, Move(arrow, arrow), after, *state)
@@ -229,10 +230,10 @@ def _result(trace: Trace, limits: Limits) -> Section:
     for r, row in enumerate(trace.rows[: limits.rows]):
         for j, unit in enumerate(row.outputs[: limits.units]):
             name = f"row {r + 1}, {unit.name}" if len(trace.rows) > 1 else unit.name
-            values = (number(v, limits.digits) for v in (row.target[j], row.output_before[j], row.output_after[j]))
-            rows.append((name, DIRECTIONS[unit.direction], *values))
+            values = row.target[j], row.output_before[j], row.output_after[j]
+            rows.append((name, DIRECTIONS[unit.direction], *_numbers(limits, *values)))
     more = More(len(trace.rows) * len(trace.rows[0].target) - len(rows), "outputs")
-    before, after = (number(v, limits.digits) for v in (trace.loss_before, trace.loss_after))
+    before, after = _numbers(limits, trace.loss_before, trace.loss_after)
     penalty = " (penalty included)" if trace.l1 or trace.l2 else ""
     table = blocks.Table(("output", "", "target", "before", "after"), tuple(rows), (2, 3, 4), more)
     loss = Paragraph(f"loss {before} → {after}{penalty}")
@@ -241,13 +242,17 @@ def _result(trace: Trace, limits: Limits) -> Section:
 
 def _statistics(trace: Trace, limits: Limits) -> Iterator[Block]:
     """What batch normalisations remember."""
-    rows = []
-    for statistic in trace.statistics[: limits.connections]:
-        values = (number(v, limits.digits) for v in (statistic.before, statistic.batch, statistic.after))
-        rows.append((f"{statistic.name}[{statistic.index[0] + 1}]", *values))
+    rows = tuple(
+        (f"{each.name}[{each.index[0] + 1}]", *_numbers(limits, each.before, each.batch, each.after))
+        for each in trace.statistics[: limits.connections]
+    )
     if rows:
         more = More(len(trace.statistics) - len(rows), "statistics")
-        yield blocks.Table(("remembered", "before", "in this batch", "after"), tuple(rows), (1, 2, 3), more)
+        yield blocks.Table(("remembered", "before", "in this batch", "after"), rows, (1, 2, 3), more)
+
+
+def _numbers(limits: Limits, *values: float) -> tuple[str, ...]:
+    return tuple(number(value, limits.digits) for value in values)
 
 
 # ------------------------------------------------------------------------------------------------------------- drawing
@@ -275,10 +280,10 @@ def _drawing(trace: Trace, row: Row) -> Iterator[blocks.Drawing]:
 
 
 def _circle(unit: Unit, biases: dict[str, Move]) -> blocks.Circle:
-    bias = biases.get(unit.name)
-    delta = Move("", f"δ = {number(unit.delta, DRAWN_DIGITS)} {unit.direction}")
-    notes = (delta, replace(bias, words=f"bias {bias.words}")) if bias else (delta,)
-    return blocks.Circle(unit.name, number(unit.value, DRAWN_DIGITS), notes)
+    notes = [Move("", f"δ = {number(unit.delta, DRAWN_DIGITS)} {unit.direction}")]
+    if unit.name in biases:
+        notes.append(replace(biases[unit.name], words=f"bias {biases[unit.name]}"))
+    return blocks.Circle(unit.name, number(unit.value, DRAWN_DIGITS), tuple(notes))
 
 
 def _moves(parameter: Parameter) -> Move:

@@ -49,17 +49,13 @@ def _block(block: Block, indent: int) -> list[str]:
             return wrapped(f"{start}{label} " if label else start, text)
         case Equations():
             return _equations(block)
-        case blocks.Updates(entry):
-            lines = [line for equation in entry.equations for line in wrapped("    ", str(equation))]
-            return [f"  For example {entry.name}:", *lines]
+        case blocks.Updates(title, entry):
+            return [f"  {title}", *(line for equation in entry.equations for line in wrapped("    ", str(equation)))]
         case Table():
             return _table(block, " " * indent)
         case blocks.Image(name, rows):
             return _image(name, rows)
     return []  # of a drawing
-
-
-# ----------------------------------------------------------------------------------------------------------- equations
 
 
 def _equations(block: Equations) -> list[str]:
@@ -125,9 +121,6 @@ def _chain(label: str, chain: Sequence[str], *, named: bool) -> list[str]:
     return lines
 
 
-# -------------------------------------------------------------------------------------------------- tables and images
-
-
 def _table(block: Table, indent: str) -> list[str]:
     """Aligned columns, numbers to the right; where they are too wide of every equation only the result."""
     lines = _aligned([block.head, *block.rows], block.numbers, indent)
@@ -156,9 +149,6 @@ def _image(name: str, rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _more(more: More, indent: str) -> list[str]:
     return [f"{indent}{more}"] if more.count > 0 else []
-
-
-# --------------------------------------------------------------------------------------------------------------- lines
 
 
 def columns(text: str) -> int:
