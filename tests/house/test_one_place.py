@@ -34,7 +34,6 @@ FROZEN = ["CHANGELOG.md", "tests/golden.py"]
 """Records of what was, which do not grow with a family."""
 
 STILL = {
-    ("activation", "cbp/_core.pyx"), ("loss", "cbp/_core.pyx"), ("optimizer", "cbp/_core.pyx"),
     ("activation", "bench/peers/kernels/with_torch.py"), ("loss", "bench/peers/kernels/with_torch.py"),
     ("optimizer", "bench/peers/kernels/with_torch.py"), ("layer", "bench/peers/kernels/with_torch.py"),
     ("layer", "bench/kernels.py"),
