@@ -23,8 +23,8 @@ STRIP = dense.STRIP   # rows of a weight matrix that are transposed at once; scr
 def matmul(const floating[:, ::1] a not None, const floating[:, ::1] b not None, floating[:, ::1] c not None):
     """c = a b with the register tile; the columns of b are a multiple of 16."""
     with nogil:
-        tile.product(a.shape[0], b.shape[1], a.shape[1], &a[0, 0], a.shape[1], 1, &b[0, 0], b.shape[1],
-                     <const floating*>NULL, 0, &c[0, 0], c.shape[1])
+        tile.multiply(a.shape[0], b.shape[1], a.shape[1], &a[0, 0], a.shape[1], 1, &b[0, 0], b.shape[1],
+                      <const floating*>NULL, 0, &c[0, 0], c.shape[1])
 
 
 def backward_input(

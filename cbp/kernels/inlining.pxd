@@ -3,8 +3,8 @@
 # A function of a .pxd must be `inline`, and left to itself gcc inlines the small ones and those called once. Where a function
 # is called with literal sizes, or with literal functions, that is not enough: only inside its caller do they become constants,
 # and without that the register tile is a general loop, 6 times slower. Such a function returns `forced`, which is void with the
-# order to inline it always. Functions that return `floating` cannot carry that: the limit max-inline-insns-single in setup.py is
-# high enough for them, or the exponentials take 15 times as long.
+# order to inline it always. Functions that return `floating` cannot carry that: the limit max-inline-insns-single in setup.py
+# is high enough for them, or the exponentials take 15 times as long.
 
 cdef extern from *:
     """

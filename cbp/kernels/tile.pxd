@@ -109,7 +109,7 @@ cdef inline forced strip(
              start + r * start_stride if start is not NULL else NULL, start_stride, c + r * ldc, ldc)
 
 
-cdef inline void few_rows(
+cdef inline forced few_rows(
     Py_ssize_t rows, Py_ssize_t depth, const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
     const floating* b, Py_ssize_t ldb, const floating* start, Py_ssize_t start_stride, floating* c, Py_ssize_t ldc,
 ) noexcept nogil:
@@ -122,14 +122,14 @@ cdef inline void few_rows(
              start + r * start_stride if start is not NULL else NULL, start_stride, c + r * ldc, ldc)
 
 
-cdef inline void product(
+cdef inline forced product(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
     const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
     const floating* b, Py_ssize_t ldb,
     const floating* start, Py_ssize_t start_stride,
     floating* c, Py_ssize_t ldc,
 ) noexcept nogil:
-    """c = start + a b, `columns` a multiple of 16."""
+    """c = start + a b, `columns` a multiple of 16. Inlined, because one of the strides is mostly a literal 1."""
     cdef int lanes = VECTOR_BYTES // <int>sizeof(floating)
     cdef Py_ssize_t j = 0
     # Few rows leave most registers empty and wait for each sum and for b: take more columns at once.
@@ -151,3 +151,14 @@ cdef inline void product(
     if columns - j >= lanes:
         strip(1, rows, depth, a, row_stride, column_stride, b + j, ldb,
               start + j if start is not NULL else NULL, start_stride, c + j, ldc)
+
+
+cdef inline void multiply(
+    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
+    const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
+    const floating* b, Py_ssize_t ldb,
+    const floating* start, Py_ssize_t start_stride,
+    floating* c, Py_ssize_t ldc,
+) noexcept nogil:
+    """product() as a function, for those whose strides vary: it is long."""
+    product(rows, columns, depth, a, row_stride, column_stride, b, ldb, start, start_stride, c, ldc)

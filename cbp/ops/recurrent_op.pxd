@@ -17,7 +17,7 @@ from cbp.kernels cimport recurrent
 from cbp.kernels.activations cimport Activation, Size, activate, activate_backward
 from cbp.kernels.dense cimport ONE32, ONE64, STRIP, transpose
 from cbp.kernels.structs cimport EVALUATE, Op
-from cbp.kernels.tile cimport product
+from cbp.kernels.tile cimport multiply
 from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, delta_of, input_of, output_of, padded, slot_of
 
 
@@ -182,12 +182,12 @@ cdef inline void sums_of_inputs(
     cdef const floating* states = states_of(batch, op, first, arena)
     cdef floating* gates = gates_of(batch, op, first, arena)
     if op.cell != GRU:
-        product(n, ldg, op.inputs, states, ld, 1, weight, ldg, bias_of(batch, op, 0, arena), 0, gates, ldg)
+        multiply(n, ldg, op.inputs, states, ld, 1, weight, ldg, bias_of(batch, op, 0, arena), 0, gates, ldg)
         return
-    product(n, width, op.inputs, states, ld, 1, weight + 2 * width, 3 * width, bias_of(batch, op, 2 * width, arena), 0, gates,
-            ldg)
+    multiply(n, width, op.inputs, states, ld, 1, weight + 2 * width, 3 * width, bias_of(batch, op, 2 * width, arena), 0, gates,
+             ldg)
     if rows < FEW_WALKERS:
-        product(n, 2 * width, op.inputs, states, ld, 1, weight, 3 * width, bias_of(batch, op, 0, arena), 0, gates + width, ldg)
+        multiply(n, 2 * width, op.inputs, states, ld, 1, weight, 3 * width, bias_of(batch, op, 0, arena), 0, gates + width, ldg)
 
 
 cdef inline void sums_of_step(
@@ -217,8 +217,8 @@ cdef inline void sums_of_step(
         share_of_state(rows, units, columns, upwards, states + inputs, steps * ld, from_state, ldw, gates, steps * ldg,
                        gates, steps * ldg)
     else:
-        product(rows, columns, inputs + units, states, steps * ld, 1, weight, ldw, bias_of(batch, op, 0, arena), 0, gates,
-                steps * ldg)
+        multiply(rows, columns, inputs + units, states, steps * ld, 1, weight, ldw, bias_of(batch, op, 0, arena), 0, gates,
+                 steps * ldg)
 
 
 cdef inline void share_of_state(
@@ -227,9 +227,9 @@ cdef inline void share_of_state(
 ) noexcept nogil:
     """z = start + h U, summed from the last unit to the first if `upwards`."""
     if upwards:
-        product(rows, columns, units, h + units - 1, ldh, -1, weight + (units - 1) * ldw, -ldw, start, start_stride, z, ldz)
+        multiply(rows, columns, units, h + units - 1, ldh, -1, weight + (units - 1) * ldw, -ldw, start, start_stride, z, ldz)
     else:
-        product(rows, columns, units, h, ldh, 1, weight, ldw, start, start_stride, z, ldz)
+        multiply(rows, columns, units, h, ldh, 1, weight, ldw, start, start_stride, z, ldz)
 
 
 cdef inline void cells_of_step(
@@ -373,10 +373,10 @@ cdef inline void through_state(
     if op.cell == GRU:
         gates += width
     if step % 2:
-        product(rows, width, depth, gates + depth - 1, steps * ldg, -1, mirror + (depth - 1) * width, -width, dh, width, dh,
-                width)
+        multiply(rows, width, depth, gates + depth - 1, steps * ldg, -1, mirror + (depth - 1) * width, -width, dh, width, dh,
+                 width)
     else:
-        product(rows, width, depth, gates, steps * ldg, 1, mirror, width, dh, width, dh, width)
+        multiply(rows, width, depth, gates, steps * ldg, 1, mirror, width, dh, width, dh, width)
     if op.bptt > 0:
         for r in range(rows):
             if begins_stretch(batch, op, first + r, step):
@@ -407,8 +407,8 @@ cdef inline void inputs_back(
             transpose(n, 2 * width, weight + j * depth, depth, strip + width * STRIP, STRIP)
         else:
             transpose(n, depth, weight + j * depth, depth, strip, STRIP)
-        product(rows * op.in_positions, STRIP if ld - j >= STRIP else 16, depth, gates_of(batch, op, first, arena),
-                gates_width(op), 1, strip, STRIP, <const floating*>NULL, 0, dx + j, ld)
+        multiply(rows * op.in_positions, STRIP if ld - j >= STRIP else 16, depth, gates_of(batch, op, first, arena),
+                 gates_width(op), 1, strip, STRIP, <const floating*>NULL, 0, dx + j, ld)
         j += STRIP
 
 
@@ -443,7 +443,7 @@ cdef inline void states_by_gates(
     cdef const floating* states = states_of(batch, op, 0, arena) + row
     while left > 0:
         depth = min(left, most)
-        product(n, columns, depth, states, 1, ld, gates, ldg, g if accumulate else NULL, ldw, g, ldw)
+        multiply(n, columns, depth, states, 1, ld, gates, ldg, g if accumulate else NULL, ldw, g, ldw)
         states += depth * ld
         gates += depth * ldg
         left -= depth
@@ -472,7 +472,7 @@ cdef inline void sum_of_gates(
         one = &ONE32
     else:
         one = &ONE64
-    product(1, columns, batch.rows * op.in_positions, one, 0, 0, gates, gates_width(op), g if accumulate else NULL, 0, g, 0)
+    multiply(1, columns, batch.rows * op.in_positions, one, 0, 0, gates, gates_width(op), g if accumulate else NULL, 0, g, 0)
 
 
 cdef inline void recurrent_needs(Op* op, Needs* needs) noexcept nogil:
