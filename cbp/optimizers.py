@@ -41,8 +41,10 @@ class Optimizer:
         The core's name of the arithmetic that these settings ask for.
     numbers : mapping
         Which field is which number of the core's record, beside ``rate`` and ``weight_decay``.
+    state : tuple of str
+        Names of the state arrays that the optimizer may have.
     slots : tuple of str
-        Names of the state arrays.
+        Names of those that it has with these settings.
     not_negative : tuple of str
         Those of them whose numbers are never below 0.
     aliases : tuple of str
@@ -56,6 +58,7 @@ class Optimizer:
 
     name: ClassVar[str]
     numbers: ClassVar[Mapping[str, str]] = {}
+    state: ClassVar[tuple[str, ...]] = ()
     not_negative: ClassVar[tuple[str, ...]] = ()
     aliases: ClassVar[tuple[str, ...]] = ()
 
@@ -76,7 +79,7 @@ class Optimizer:
     @property
     def slots(self) -> tuple[str, ...]:
         """Names of the state arrays."""
-        raise NotImplementedError
+        return self.state
 
     def _set(self, field: str, value: object) -> None:
         object.__setattr__(self, field, value)
@@ -121,6 +124,7 @@ class SGD(Optimizer):
     """
 
     name: ClassVar[str] = "sgd"
+    state: ClassVar[tuple[str, ...]] = ("velocity",)
     numbers: ClassVar[Mapping[str, str]] = {"memory1": "momentum"}
     aliases: ClassVar[tuple[str, ...]] = ("momentum", "nesterov")
 
@@ -143,7 +147,7 @@ class SGD(Optimizer):
 
     @property
     def slots(self) -> tuple[str, ...]:
-        return ("velocity",) if self.momentum else ()
+        return self.state if self.momentum else ()
 
 
 __all__ += ["Adam"]
@@ -173,6 +177,7 @@ class Adam(Optimizer):
     """
 
     name: ClassVar[str] = "adam"
+    state: ClassVar[tuple[str, ...]] = ("mean", "variance")
     numbers: ClassVar[Mapping[str, str]] = {"memory1": "beta1", "memory2": "beta2", "epsilon": "epsilon"}
     not_negative: ClassVar[tuple[str, ...]] = ("variance",)
 
@@ -192,10 +197,6 @@ class Adam(Optimizer):
     @property
     def rule(self) -> str:
         return "adam"  # that of AdamW too, which has another default alone
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        return ("mean", "variance")
 
 
 __all__ += ["AdamW"]
@@ -243,6 +244,7 @@ class RMSprop(Optimizer):
     """
 
     name: ClassVar[str] = "rmsprop"
+    state: ClassVar[tuple[str, ...]] = ("variance",)
     numbers: ClassVar[Mapping[str, str]] = {"memory2": "rho", "epsilon": "epsilon"}
     not_negative: ClassVar[tuple[str, ...]] = ("variance",)
 
@@ -256,10 +258,6 @@ class RMSprop(Optimizer):
         super().__post_init__()
         self._fraction("rho")
         self._epsilon()
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        return ("variance",)
 
 
 __all__ += ["Adagrad"]
@@ -286,6 +284,7 @@ class Adagrad(Optimizer):
     """
 
     name: ClassVar[str] = "adagrad"
+    state: ClassVar[tuple[str, ...]] = ("squares",)
     numbers: ClassVar[Mapping[str, str]] = {"epsilon": "epsilon"}
     not_negative: ClassVar[tuple[str, ...]] = ("squares",)
 
@@ -297,10 +296,6 @@ class Adagrad(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._epsilon()
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        return ("squares",)
 
 
 def get(optimizer: str | Optimizer) -> Optimizer:

@@ -32,11 +32,14 @@ class Layer:
     ----------
     kind : str
         Its name in a model file.
+    arrays : str
+        Its arrays in a model file with their shapes, as ``docs/model-file.md`` shows them; a * stands behind statistics.
     each_step_alone : bool
         Whether what it makes of a step of a sequence depends on that step alone.
     """
 
     kind: ClassVar[str]
+    arrays: ClassVar[str] = ""
     each_step_alone: ClassVar[bool] = False
 
     def output_shape(self, input_shape: Shape) -> Shape:

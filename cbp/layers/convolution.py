@@ -128,6 +128,7 @@ class Conv1D(_Filters):
     """
 
     kind: ClassVar[str] = "conv_1d"
+    arrays: ClassVar[str] = "`weight` (kernel, inputs / groups, filters), `bias` (filters)"
     _axes = ("time",)
 
     filters: int
@@ -183,6 +184,7 @@ class Conv2D(_Filters):
     """
 
     kind: ClassVar[str] = "conv_2d"
+    arrays: ClassVar[str] = "`weight` (height, width, inputs / groups, filters), `bias` (filters)"
 
     filters: int
     kernel_size: int | tuple[int, int]
@@ -240,6 +242,7 @@ class DepthwiseConv2D(_Depthwise):
     """
 
     kind: ClassVar[str] = "depthwise_conv_2d"
+    arrays: ClassVar[str] = "`weight` (height, width, inputs * multiplier), `bias` (inputs * multiplier)"
 
     kernel_size: int | tuple[int, int]
     activation: str = "identity"
@@ -297,6 +300,9 @@ class SeparableConv2D(_Depthwise):
     """
 
     kind: ClassVar[str] = "separable_conv_2d"
+    arrays: ClassVar[str] = (
+        "`depthwise` (height, width, inputs * multiplier), `pointwise` (inputs * multiplier, filters), "
+        "`bias` (filters)")
 
     filters: int
     kernel_size: int | tuple[int, int]

@@ -40,6 +40,7 @@ class Dense(Layer):
     """
 
     kind: ClassVar[str] = "dense"
+    arrays: ClassVar[str] = "`weight` (inputs, units), `bias` (units)"
     each_step_alone: ClassVar[bool] = True
 
     units: int

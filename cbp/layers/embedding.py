@@ -45,6 +45,7 @@ class Embedding(Layer):
     """
 
     kind: ClassVar[str] = "embedding"
+    arrays: ClassVar[str] = "`weight` (vocabulary, units)"
     each_step_alone: ClassVar[bool] = True
 
     vocabulary: int

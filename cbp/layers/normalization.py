@@ -62,6 +62,7 @@ class BatchNorm(_Normalization):
     """
 
     kind: ClassVar[str] = "batch_norm"
+    arrays: ClassVar[str] = "`scale` (inputs), `shift` (inputs), `mean`* (inputs), `variance`* (inputs)"
 
     activation: str = "identity"
     momentum: float = 0.1
@@ -111,6 +112,7 @@ class LayerNorm(_Normalization):
     """
 
     kind: ClassVar[str] = "layer_norm"
+    arrays: ClassVar[str] = "`scale` (inputs), `shift` (inputs)"
 
     activation: str = "identity"
     epsilon: float = 1e-5

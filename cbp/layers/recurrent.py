@@ -173,6 +173,7 @@ class RNN(Recurrent):
     """
 
     kind: ClassVar[str] = "rnn"
+    arrays: ClassVar[str] = "`weight` (inputs, units), `recurrent` (units, units), `bias` (units)"
     GATES: ClassVar[int] = 1
     BIASES: ClassVar[int] = 1
 
@@ -212,6 +213,7 @@ class LSTM(Recurrent):
     """
 
     kind: ClassVar[str] = "lstm"
+    arrays: ClassVar[str] = "`weight` (inputs, 4, units), `recurrent` (units, 4, units), `bias` (4, units)"
     GATES: ClassVar[int] = 4
     BIASES: ClassVar[int] = 4
 
@@ -248,6 +250,7 @@ class GRU(Recurrent):
     """
 
     kind: ClassVar[str] = "gru"
+    arrays: ClassVar[str] = "`weight` (inputs, 3, units), `recurrent` (units, 3, units), `bias` (4, units)"
     GATES: ClassVar[int] = 3
     BIASES: ClassVar[int] = 4
 
@@ -272,6 +275,7 @@ class Bidirectional(Layer):
     """
 
     kind: ClassVar[str] = "bidirectional"
+    arrays: ClassVar[str] = "`forward.` and `backward.` before each of `layer`"
 
     layer: Recurrent
 

@@ -38,6 +38,7 @@ class Residual(Layer):
     """
 
     kind: ClassVar[str] = "residual"
+    arrays: ClassVar[str] = "`0.`, `1.`, … before those of each of `layers`, then `skip.weight`, see below"
 
     layers: Sequence[Layer]
     activation: str = field(default="identity", kw_only=True)

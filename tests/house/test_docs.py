@@ -1,6 +1,7 @@
 """README and docs, executed: every python block runs, and prints what the text block behind it says."""
 
 import contextlib
+import importlib.util
 import io
 import re
 
@@ -39,3 +40,12 @@ def test_python_blocks_print_what_the_page_says(page, tmp_path, monkeypatch):
 def test_links_to_files_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_those_of_the_code(page):
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    text = page.read_text(encoding="utf-8")
+    assert tables.renewed(text) == text, "python docs/tables.py writes the tables anew"

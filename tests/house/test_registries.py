@@ -3,10 +3,8 @@
 import dataclasses
 import doctest
 
-import facts
 import numpy as np
 import pytest
-from places import ROOT
 
 import cbp
 from cbp.engine import arrays, cpu
@@ -63,16 +61,6 @@ def test_optimizers_speak_the_words_of_the_core(optimizer):
     assert set(optimizer.not_negative) <= set(optimizer().slots)
     assert getattr(cbp, optimizer.__name__) is optimizer
     assert cbp.optimizers.get(optimizer.name) == optimizer()
-
-
-def test_the_format_of_files_tells_of_every_optimizer():
-    rows = ["| name | keys | slots |", "|---|---|---|"]
-    for name, kind in OPTIMIZERS.items():
-        keys = [f"`{field.name}`" for field in dataclasses.fields(kind)]
-        slots = [f"`{slot}`{'*' * (slot in kind.not_negative)}" for slot in facts.OPTIMIZERS[name].slots]
-        rows.append(f"| `{name}` | {', '.join(keys)} | {', '.join(slots)} |")
-    page = (ROOT / "docs" / "model-file.md").read_text(encoding="utf-8")
-    assert "\n".join(["<!-- generated: optimizers -->", *rows, "<!-- end -->"]) in page
 
 
 @pytest.mark.parametrize("module", [cbp.activations, cbp.initializers, cbp.losses, cbp.optimizers], ids=lambda of: of.__name__)
