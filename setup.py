@@ -6,7 +6,7 @@ Environment variables, read at build time:
 CBP_LEVELS=v4 (or v2, v3, several with commas)
     Compile only these, while trying something: a package needs all of them.
 CBP_QUICK=1
-    Little optimisation, while trying something: compiles in a third of the time, runs several times slower.
+    No optimisation, while trying something: compiles in a third of the time, runs many times slower.
 CBP_DEBUG=1
     Bounds checks, little optimisation, symbols.
 CBP_SANITIZE=address|thread|undefined (or address,undefined)
@@ -15,6 +15,7 @@ CBP_SANITIZE=address|thread|undefined (or address,undefined)
 
 import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 from threading import Lock
@@ -41,10 +42,8 @@ OTHER_LEVELS = {"": ([], 16, 6)}
 # used, because -ffast-math turns subnormal numbers off for the whole process.
 OPTIMISE = ["-O2", "-ftree-vectorize", "-fpeel-loops", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 # Loops that copy or clear stay loops: as a call of memset or `rep stos` they would force the tile's accumulators into memory.
-# Functions of so many instructions are still inlined where the source says `inline`: see kernels/inlining.pxd. A loop of the
-# tile that begins in the middle of a cache line is up to 20 % slower, whichever change elsewhere in the file put it there.
-GCC_ONLY = ["-fvect-cost-model=unlimited", "-fno-tree-loop-distribute-patterns", "--param", "max-inline-insns-single=400",
-            "-falign-loops=64"]
+# Functions of so many instructions are still inlined where the source says `inline`: see kernels/inlining.pxd.
+GCC_ONLY = ["-fvect-cost-model=unlimited", "-fno-tree-loop-distribute-patterns", "--param", "max-inline-insns-single=400"]
 
 
 def compiler_is_gcc() -> bool:
@@ -59,8 +58,10 @@ def flags(march: list[str]) -> tuple[list[str], list[str]]:
         sanitizer = [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
         # Python's own flags hold -fwrapv, which would hide signed overflow from UBSan.
         return [*march, "-O1", "-g", "-fno-wrapv", *sanitizer], sanitizer
-    if DEBUG or QUICK:
-        return [*march, "-O1", "-g" if DEBUG else "-g0"], []
+    if DEBUG:
+        return [*march, "-O1", "-g"], []
+    if QUICK:
+        return [*march, "-O0", "-g0"], []
     link = ["-Wl,--strip-all"] if sys.platform == "linux" else []
     return [*march, *OPTIMISE, *(GCC_ONLY if compiler_is_gcc() else [])], link
 
@@ -104,31 +105,37 @@ class Build(build_ext):
     one_at_a_time = Lock()
 
     def finalize_options(self) -> None:
-        super().finalize_options()
         if self.editable_mode or self.inplace:
-            self.extensions += [extension("_kernels", suffix) for suffix in wanted()]
+            known = {ext.name for ext in self.distribution.ext_modules}
+            more = [extension("_kernels", suffix) for suffix in wanted()]
+            self.distribution.ext_modules += [ext for ext in more if ext.name not in known]
+        super().finalize_options()
         self.parallel = self.parallel or len(levels())
 
     def build_extension(self, ext: Extension) -> None:
         stamp = Path("build", "how", ext.name)
         how = repr((ext.extra_compile_args, ext.extra_link_args, ext.define_macros, DEBUG, sys.version))
         if not stamp.exists() or stamp.read_text() != how:
-            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)  # built in another way
         with self.one_at_a_time:
-            ext.sources = [self.translated(ext.sources[0])]
+            translated = self.translated(Path(ext.sources[0]))
+        # A copy for each level, since the object file takes its name.
+        own = translated.parent / f"{ext.name.removeprefix('cbp.')}.level.c"
+        shutil.copy2(translated, own)
+        ext.sources = [str(own)]
         super().build_extension(ext)
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(how)
 
-    def translated(self, source: str) -> str:
+    @staticmethod
+    def translated(source: Path) -> Path:
         """The C source of a module."""
-        module = Path(source).stem
         folder = Path("build", "debug" if DEBUG else "c")
-        found = folder / "cbp" / f"{module}.c"
+        found = folder / "cbp" / f"{source.stem}.c"
         if found.exists() and found.stat().st_mtime > max(os.stat(name).st_mtime for name in [*sources(), "setup.py"]):
-            return str(found)
-        (translated,) = cythonize(
-            Extension(f"cbp.{module}", [source]),
+            return found
+        (module,) = cythonize(
+            Extension(f"cbp.{source.stem}", [str(source)]),
             build_dir=str(folder),
             force=True,  # Cython does not always see that a kernel changed
             compiler_directives={
@@ -142,7 +149,7 @@ class Build(build_ext):
                 "freethreading_compatible": True,
             },
         )
-        return translated.sources[0]
+        return Path(module.sources[0])
 
 
 def wanted() -> list[str]:

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 _MODULES = {"v2": "cbp._core", "v3": "cbp._core_v3", "v4": "cbp._core_v4"}
 
 
+def _built(name: str) -> bool:
+    """Whether there is such a module; not whether another one, built from the same C source, is imported under its name."""
+    spec = find_spec(name)
+    return spec is not None and spec.name == name
+
+
 def _lowest() -> ModuleType:
     """The lowest level that was built: all of them in a package, one or some while somebody works on the core."""
     package = os.path.dirname(os.path.dirname(__file__))
     remedy = (f"cbp's compiled core cannot be imported from {package}. If that is the source folder: run Python in another "
               f"folder, or install with pip install -e .")
-    built = next((name for name in _MODULES.values() if find_spec(name)), None)
+    built = next(filter(_built, _MODULES.values()), None)
     if built is None:
         raise ImportError(remedy)
     try:
@@ -33,7 +39,7 @@ def _lowest() -> ModuleType:
 def levels() -> list[str]:
     """The levels that were built and that this CPU runs, from the lowest to the highest."""
     highest = _lowest().cpu_level()
-    return [level for level, name in _MODULES.items() if level <= highest and find_spec(name)]
+    return [level for level, name in _MODULES.items() if level <= highest and _built(name)]
 
 
 def _choose() -> ModuleType:
@@ -52,7 +58,7 @@ else:
 def kernels() -> ModuleType:
     """The kernels one by one, of the level of ``core``; raises ImportError where they were not built."""
     name = _MODULES[core.BUILD].replace("_core", "_kernels")
-    if not find_spec(name):
+    if not _built(name):
         raise ImportError(f"{name} is built for development only: pip install -e . from the source folder")
     return import_module(name)
 
