@@ -107,14 +107,14 @@ RUN = np.asarray(<Run[:1]>&_run).dtype
 
 # --- the data -----------------------------------------------------------------------------------------------------------------
 
-def source(array not None, int kind):
-    """The `Source` of a two-dimensional array whose dtype has that kind in SOURCES. It points at the array's memory, so who
+def source(array not None, int dtype):
+    """The `Source` of a two-dimensional array whose dtype has that number in SOURCES. It points at the array's memory, so who
     keeps it must keep the array."""
     cdef Py_buffer view
     cdef Source record
     PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
     record.address = <uint64_t>view.buf
-    record.kind = kind
+    record.dtype = dtype
     record.rows, record.columns = view.shape[0], view.shape[1]
     record.row_stride, record.column_stride = view.strides[0], view.strides[1]
     PyBuffer_Release(&view)

@@ -22,7 +22,7 @@ cdef extern from * nogil:
     void prefetch "cbp_prefetch"(const char* where)
 
 
-cdef enum Kind:
+cdef enum Dtype:
     BOOL
     INT8
     INT16
@@ -67,15 +67,15 @@ cdef inline float half(uint16_t h) noexcept nogil:
     return word.number
 
 
-cdef inline forced convert(const int kind, Py_ssize_t n, const stored* x, Py_ssize_t stride, floating* out) noexcept nogil:
+cdef inline forced convert(const int dtype, Py_ssize_t n, const stored* x, Py_ssize_t stride, floating* out) noexcept nogil:
     """n numbers that are `stride` bytes apart."""
     cdef Py_ssize_t j
     cdef stored value
     for j in range(n):
         value = (<const stored*>(<const char*>x + j * stride))[0]
-        if kind == BOOL:
+        if dtype == BOOL:
             out[j] = value != 0
-        elif kind == FLOAT16:
+        elif dtype == FLOAT16:
             out[j] = half(<uint16_t>value)
         else:
             out[j] = <floating>value
@@ -87,7 +87,7 @@ cdef inline Py_ssize_t place(const Source* source, const Py_ssize_t* order, Py_s
 
 
 cdef inline forced gather_stored(
-    const int kind, const stored* x, const Source* source, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t rows,
+    const int dtype, const stored* x, const Source* source, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t rows,
     floating* out, Py_ssize_t ld,
 ) noexcept nogil:
     """gather() for the type of x, the first number of the source. A literal stride lets the usual case vectorise."""
@@ -96,13 +96,13 @@ cdef inline forced gather_stored(
     for r in range(rows):
         row = <const stored*>(<const char*>x + place(source, order, first + r))
         if source.column_stride == <Py_ssize_t>sizeof(stored):
-            convert(kind, source.columns, row, sizeof(stored), out + r * ld)
+            convert(dtype, source.columns, row, sizeof(stored), out + r * ld)
         else:
-            convert(kind, source.columns, row, source.column_stride, out + r * ld)
+            convert(dtype, source.columns, row, source.column_stride, out + r * ld)
 
 
 cdef inline bint is_stored_as(const Source* source, const floating* _like) noexcept nogil:
-    return source.kind == (FLOAT32 if sizeof(floating) == sizeof(float) else FLOAT64)
+    return source.dtype == (FLOAT32 if sizeof(floating) == sizeof(float) else FLOAT64)
 
 
 cdef inline void gather(
@@ -114,27 +114,27 @@ cdef inline void gather(
     if is_stored_as(source, out) and source.column_stride == <Py_ssize_t>sizeof(floating):
         for r in range(rows):
             memcpy(out + r * ld, x + place(source, order, first + r), source.columns * sizeof(floating))
-    elif source.kind == BOOL:
+    elif source.dtype == BOOL:
         gather_stored(BOOL, <const uint8_t*>x, source, order, first, rows, out, ld)
-    elif source.kind == INT8:
+    elif source.dtype == INT8:
         gather_stored(INT8, <const int8_t*>x, source, order, first, rows, out, ld)
-    elif source.kind == INT16:
+    elif source.dtype == INT16:
         gather_stored(INT16, <const int16_t*>x, source, order, first, rows, out, ld)
-    elif source.kind == INT32:
+    elif source.dtype == INT32:
         gather_stored(INT32, <const int32_t*>x, source, order, first, rows, out, ld)
-    elif source.kind == INT64:
+    elif source.dtype == INT64:
         gather_stored(INT64, <const int64_t*>x, source, order, first, rows, out, ld)
-    elif source.kind == UINT8:
+    elif source.dtype == UINT8:
         gather_stored(UINT8, <const uint8_t*>x, source, order, first, rows, out, ld)
-    elif source.kind == UINT16:
+    elif source.dtype == UINT16:
         gather_stored(UINT16, <const uint16_t*>x, source, order, first, rows, out, ld)
-    elif source.kind == UINT32:
+    elif source.dtype == UINT32:
         gather_stored(UINT32, <const uint32_t*>x, source, order, first, rows, out, ld)
-    elif source.kind == UINT64:
+    elif source.dtype == UINT64:
         gather_stored(UINT64, <const uint64_t*>x, source, order, first, rows, out, ld)
-    elif source.kind == FLOAT16:
+    elif source.dtype == FLOAT16:
         gather_stored(FLOAT16, <const uint16_t*>x, source, order, first, rows, out, ld)
-    elif source.kind == FLOAT32:
+    elif source.dtype == FLOAT32:
         gather_stored(FLOAT32, <const float*>x, source, order, first, rows, out, ld)
     else:
         gather_stored(FLOAT64, <const double*>x, source, order, first, rows, out, ld)

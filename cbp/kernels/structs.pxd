@@ -64,7 +64,8 @@ cdef packed struct Op:
     # ... and numbers of a layer's own.
     double work            # multiplications of a row on the way forward, roughly
     int64_t stream         # of random numbers
-    double rate
+    double drop_rate
+    double deviation
     double epsilon
     double momentum
 
@@ -73,7 +74,7 @@ cdef packed struct Source:
     # A table of numbers in memory that belongs to the user. Strides are in bytes, may be negative or 0, and keep every number
     # aligned.
     uint64_t address
-    int64_t kind           # of the numbers: `Kind` in kernels/gather.pxd
+    int64_t dtype          # `Dtype` in kernels/gather.pxd
     int64_t rows
     int64_t columns
     int64_t row_stride

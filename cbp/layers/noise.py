@@ -64,7 +64,7 @@ class Dropout(_Noise):
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         output = self._output(plan, value)
-        plan.add("dropout", value, output, rate=self.rate, stream=plan.stream())
+        plan.add("dropout", value, output, drop_rate=self.rate, stream=plan.stream())
         return output
 
 
@@ -95,5 +95,5 @@ class GaussianNoise(_Noise):
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         output = self._output(plan, value)
-        plan.add("gaussian_noise", value, output, rate=self.deviation, stream=plan.stream())
+        plan.add("gaussian_noise", value, output, deviation=self.deviation, stream=plan.stream())
         return output

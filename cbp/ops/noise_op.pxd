@@ -33,11 +33,12 @@ cdef inline void copy_values(
 cdef inline void dropout_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
-    """y = x / (1 - rate), or 0 with the probability `rate` (Srivastava et al., 2014, Dropout); y = x at prediction."""
+    """y = x / (1 - drop_rate), or 0 with the probability `drop_rate` (Srivastava et al., 2014, Dropout); at prediction
+    y = x."""
     cdef floating* y = sums_of(batch, op, first, arena)
     cdef Py_ssize_t size = op.positions * op.width
-    cdef uint32_t threshold = <uint32_t>(op.rate * 4294967296.0)
-    cdef floating factor = <floating>(1 / (1 - op.rate))
+    cdef uint32_t threshold = <uint32_t>(op.drop_rate * 4294967296.0)
+    cdef floating factor = <floating>(1 / (1 - op.drop_rate))
     cdef uint32_t key[2]
     cdef unsigned char* mask
     cdef Py_ssize_t r
@@ -65,7 +66,7 @@ cdef inline void dropout_backward_rows(
         return
     for r in range(rows):
         noise.apply_mask(size, <const unsigned char*>slot_of(batch, op.extra, op.extra_size, first + r, arena),
-                         <floating>(1 / (1 - op.rate)), dy + r * size, dx + r * size)
+                         <floating>(1 / (1 - op.drop_rate)), dy + r * size, dx + r * size)
 
 
 cdef inline void pass_on(Py_ssize_t n, const floating* dy, floating* dx) noexcept nogil:
@@ -77,7 +78,7 @@ cdef inline void pass_on(Py_ssize_t n, const floating* dy, floating* dx) noexcep
 cdef inline void gaussian_noise_forward(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
-    """y = x + rate * normal numbers; y = x at prediction."""
+    """y = x + deviation * normal numbers; y = x at prediction."""
     cdef floating* y = sums_of(batch, op, first, arena)
     cdef Py_ssize_t size = op.positions * op.width
     cdef uint32_t key[2]
@@ -87,7 +88,7 @@ cdef inline void gaussian_noise_forward(
         return
     key_of(batch, op, key)
     for r in range(rows):
-        noise.add_normals(key, <uint32_t>(batch.run.row + first + r), size, <floating>op.rate, y + r * size)
+        noise.add_normals(key, <uint32_t>(batch.run.row + first + r), size, <floating>op.deviation, y + r * size)
 
 
 cdef inline void gaussian_noise_backward_rows(

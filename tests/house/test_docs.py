@@ -42,10 +42,20 @@ def test_links_to_files_lead_somewhere(page):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def script(name):
+    """A script beside the pages, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_tables_are_those_of_the_code(page):
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
-    tables = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tables)
     text = page.read_text(encoding="utf-8")
-    assert tables.renewed(text) == text, "python docs/tables.py writes the tables anew"
+    assert script("tables").renewed(text) == text, "python docs/tables.py writes the tables anew"
+
+
+def test_the_picture_of_the_house_is_that_of_the_imports():
+    picture = (ROOT / "docs" / "house.svg").read_text(encoding="utf-8")
+    assert script("house").svg() == picture, "python docs/house.py draws it anew"
