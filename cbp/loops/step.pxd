@@ -13,6 +13,17 @@ from cbp.kernels cimport gather, losses, optimizers, tile
 from cbp.kernels.activations cimport IDENTITY, Size, activate, activate_backward
 from cbp.kernels.structs cimport EVALUATE, TRAIN, Op, Run, Source
 from cbp.kernels.team cimport TeamState, team_run
+from cbp.ops.calls cimport (
+    op_backward_bias,
+    op_backward_moments,
+    op_backward_rows,
+    op_backward_weight,
+    op_forward,
+    op_listed,
+    op_moments,
+    op_remember,
+    op_silence,
+)
 from cbp.ops.passes cimport (
     ACTIVATION,
     FORWARD,
@@ -23,7 +34,6 @@ from cbp.ops.passes cimport (
     SLOPE,
     UPDATE,
     WEIGHT_GRADIENT,
-    Kind,
     Laps,
     Pass,
     delta_of,
@@ -49,109 +59,6 @@ cdef inline Py_ssize_t share(Py_ssize_t rows, int part, int parts) noexcept nogi
 cdef inline bint interrupts(const Pass* batch, Py_ssize_t index) noexcept nogil:
     """Whether an op waits for all rows of the batch before it and after it."""
     return batch.training and waits(batch, &batch.ops[index])
-
-
-# --- what a kind of op does, in the precision at hand -------------------------------------------------------------------------
-
-cdef inline void op_forward(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
-) noexcept nogil:
-    cdef const Kind* kind = &batch.kinds[op.kind]
-    if floating is float:
-        if kind.forward32 is not NULL:
-            kind.forward32(batch, op, first, rows, arena, scratch)
-    else:
-        if kind.forward64 is not NULL:
-            kind.forward64(batch, op, first, rows, arena, scratch)
-
-
-cdef inline void op_backward_rows(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
-) noexcept nogil:
-    cdef const Kind* kind = &batch.kinds[op.kind]
-    if floating is float:
-        if kind.backward32 is not NULL:
-            kind.backward32(batch, op, first, rows, arena, scratch)
-    else:
-        if kind.backward64 is not NULL:
-            kind.backward64(batch, op, first, rows, arena, scratch)
-
-
-cdef inline void op_moments(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t n, floating* arena,
-) noexcept nogil:
-    cdef const Kind* kind = &batch.kinds[op.kind]
-    if floating is float:
-        if kind.moments32 is not NULL:
-            kind.moments32(batch, op, first, n, arena)
-    else:
-        if kind.moments64 is not NULL:
-            kind.moments64(batch, op, first, n, arena)
-
-
-cdef inline void op_backward_moments(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t n, floating* arena,
-) noexcept nogil:
-    cdef const Kind* kind = &batch.kinds[op.kind]
-    if floating is float:
-        if kind.moments_back32 is not NULL:
-            kind.moments_back32(batch, op, first, n, arena)
-    else:
-        if kind.moments_back64 is not NULL:
-            kind.moments_back64(batch, op, first, n, arena)
-
-
-cdef inline void op_remember(
-    const Pass* batch, const Op* op, floating* arena,
-) noexcept nogil:
-    cdef const Kind* kind = &batch.kinds[op.kind]
-    if floating is float:
-        if kind.remember32 is not NULL:
-            kind.remember32(batch, op, arena)
-    else:
-        if kind.remember64 is not NULL:
-            kind.remember64(batch, op, arena)
-
-
-cdef inline void op_backward_weight(
-    const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* scratch,
-    floating* g,
-) noexcept nogil:
-    cdef const Kind* kind = &batch.kinds[op.kind]
-    if floating is float:
-        if kind.weight32 is not NULL:
-            kind.weight32(batch, op, row, n, accumulate, arena, scratch, g)
-    else:
-        if kind.weight64 is not NULL:
-            kind.weight64(batch, op, row, n, accumulate, arena, scratch, g)
-
-
-cdef inline void op_backward_bias(
-    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* scratch, floating* g,
-) noexcept nogil:
-    cdef const Kind* kind = &batch.kinds[op.kind]
-    if floating is float:
-        if kind.bias32 is not NULL:
-            kind.bias32(batch, op, accumulate, arena, scratch, g)
-    else:
-        if kind.bias64 is not NULL:
-            kind.bias64(batch, op, accumulate, arena, scratch, g)
-
-
-cdef inline void op_silence(const Pass* batch, const Op* op, Py_ssize_t row, floating* arena) noexcept nogil:
-    if floating is float:
-        batch.kinds[op.kind].silence32(batch, op, row, arena)
-    else:
-        batch.kinds[op.kind].silence64(batch, op, row, arena)
-
-
-cdef inline void op_listed(
-    Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t end, floating* arena, floating* scratch,
-) noexcept nogil:
-    if floating is float:
-        batch.kinds[op.kind].listed32(batch, op, first, end, arena, scratch)
-    else:
-        batch.kinds[op.kind].listed64(batch, op, first, end, arena, scratch)
 
 
 # --- phase one: every part takes some rows through the network, to the deltas of all layers -----------------------------------

@@ -92,7 +92,7 @@ cdef enum:
 
 
 cdef struct Kind:
-    # What a kind of op is, in both precisions. Every function may be NULL: nothing to do.
+    # What a kind of op is, in both precisions. Where a function is NULL there is nothing to do; `backward` is always there.
     const char* name
     CountNeeds needs
     # Weighted sums, or whatever comes before the activation, of some rows.
