@@ -181,6 +181,43 @@ class Huber(Loss):
         return self.delta
 
 
+__all__ += ["Quantile"]
+@LOSSES.add
+@dataclass(frozen=True)
+class Quantile(Loss):
+    """The mean over the outputs of ``max(τ e, (τ - 1) e)``, ``e = y - ŷ``, least where ŷ is the τ-quantile of y; y are numbers
+    (R. Koenker and G. Bassett, 1978, Regression quantiles).
+
+    Parameters
+    ----------
+    tau : float
+        τ, above 0 and below 1: the part of the targets that shall lie below the outputs. 0.5 is the median.
+
+    Raises
+    ------
+    ValueError, TypeError
+        ``tau`` is not a number between 0 and 1.
+
+    Examples
+    --------
+    >>> net = cbp.Network(1, [cbp.Dense(1, init=1.0)], loss=cbp.losses.Quantile(tau=0.75))
+    >>> net.evaluate([[3.0]], [1.0])["loss"], net.evaluate([[3.0]], [5.0])["loss"]
+    (0.5, 1.5)
+    """
+
+    name: ClassVar[str] = "quantile"
+    aliases: ClassVar[tuple[str, ...]] = ("pinball", "pinball_loss")
+
+    tau: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tau", check.real("tau", self.tau, above=0, below=1))
+
+    @property
+    def constant(self) -> float:
+        return self.tau
+
+
 __all__ += ["BinaryCrossEntropy"]
 @LOSSES.add
 @dataclass(frozen=True)

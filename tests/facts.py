@@ -209,6 +209,11 @@ LOSSES = {
         torch=lambda F, o, z, p, y: F.huber_loss(p, y, reduction="none", delta=o.delta).mean(1),
         options={f"huber, {delta}": cbp.losses.Huber(delta) for delta in (0.1, 0.5, 2.5)},
     ),
+    "quantile": Loss(
+        value=lambda o, p, y: np.maximum(o.tau * (y - p), (o.tau - 1) * (y - p)).mean(1), kinks=lambda o, p, y: np.abs(p - y),
+        torch=lambda F, o, z, p, y: (o.tau * F.relu(y - p) + (1 - o.tau) * F.relu(p - y)).mean(1),
+        options={f"quantile, {tau}": cbp.losses.Quantile(tau) for tau in (0.01, 0.3, 0.9)},
+    ),
     "binary_cross_entropy": Loss(
         value=lambda o, p, y: -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(1),
         # Not kinks but poles: either well inside, or exactly at the end, where nothing moves.

@@ -230,6 +230,20 @@ cdef inline void huber_rows(
     sum_rows(huber[floating], huber_slope[floating], absolute_error[floating], True, rows, y_hat, y, weights, d)
 
 
+cdef inline floating quantile(floating y_hat, floating y, floating tau) noexcept nogil:
+    cdef floating e = y - y_hat
+    return tau * e if e >= 0 else (tau - <floating>1) * e
+
+cdef inline floating quantile_slope(floating y_hat, floating y, floating tau) noexcept nogil:
+    cdef floating e = y - y_hat
+    return -tau if e > 0 else (<floating>1 - tau if e < 0 else <floating>0)
+
+cdef inline void quantile_rows(
+    const Rows* rows, const floating* y_hat, const floating* y, const floating* weights, floating* d,
+) noexcept nogil:
+    sum_rows(quantile[floating], quantile_slope[floating], absolute_error[floating], True, rows, y_hat, y, weights, d)
+
+
 cdef inline floating binary_cross_entropy(floating y_hat, floating y, floating _constant) noexcept nogil:
     cdef floating p = clip(y_hat)
     return <floating>(-y * logarithm(p) - (1 - y) * logarithm(1 - p))
@@ -429,6 +443,7 @@ cdef inline int fill_losses(Loss* table) noexcept:
     add(table, &n, "half_squared_error", NUMBERS, half_squared_error_rows, half_squared_error_rows)
     add(table, &n, "mean_absolute_error", NUMBERS, mean_absolute_error_rows, mean_absolute_error_rows)
     add(table, &n, "huber", NUMBERS, huber_rows, huber_rows)
+    add(table, &n, "quantile", NUMBERS, quantile_rows, quantile_rows)
     fuse(add(table, &n, "binary_cross_entropy", FRACTIONS, binary_cross_entropy_rows, binary_cross_entropy_rows),
          "sigmoid", fused_binary_cross_entropy_rows, fused_binary_cross_entropy_rows)
     fuse(add(table, &n, "cross_entropy", CLASSES, cross_entropy_rows, cross_entropy_rows),

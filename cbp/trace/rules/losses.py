@@ -104,6 +104,14 @@ def huber(p: float, y: float, c: Constants) -> Pair:
     return part, slope
 
 
+@_loss("mean", "max({tau}·({y} - {p}), ({tau} - 1)·({y} - {p}))", "(-{tau} if {p} < {y} else 1 - {tau} if {y} < {p} else 0)")
+def quantile(p: float, y: float, c: Constants) -> Pair:
+    e, tau = y - p, c.loss.tau
+    part = max(tau * e, (tau - 1) * e)
+    slope = -tau if e > 0 else 1 - tau if e < 0 else 0.0
+    return part, slope
+
+
 def _clip(p: float, tiny: float) -> float:
     return min(max(p, tiny), 1 - tiny)
 
