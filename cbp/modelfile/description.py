@@ -155,7 +155,7 @@ def _describe_init(layer: Any, name: str, init: Initializer) -> object:
     if init.name == "constant" and init.values.ndim == 0:
         return {"constant": float(init.values)}
     usual = replace(layer, **{name: layer.__dataclass_fields__[name].default})
-    return getattr(usual, name).name  # an array is not kept; this is what the loaded layer will have
+    return _describe_init(layer, name, getattr(usual, name))  # an array is not kept; this is what the loaded layer will have
 
 
 def _read_layer(item: object, where: str) -> Layer:
