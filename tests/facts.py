@@ -389,6 +389,16 @@ LAYERS = {
             "dense on pixels": ((2, 3, 2), [dense(3, "gelu"), cbp.GlobalAveragePool(), dense()]),
         },
     ),
+    cbp.PReLU: Layer(
+        cases={
+            "prelu": (cbp.PReLU(), (4,)),
+            "prelu, pixels": (cbp.PReLU(init="lecun_normal"), (2, 1, 17)),
+        },
+        traced={
+            "prelu": ((3,), [cbp.PReLU(init=[0.5, 0.0, -0.25]), dense(4), cbp.PReLU(), dense()]),
+            "prelu on steps": ((3, 2), [dense(3), cbp.PReLU(init=[0.1, 0.3, 1.2]), cbp.Flatten(), dense()]),
+        },
+    ),
     cbp.Conv1D: Layer(
         cases={
             "conv1d": (cbp.Conv1D(5, 3, "tanh", stride=2, padding="same"), (7, 3)),

@@ -6,6 +6,7 @@ What depends on the list derives from it: ``cbp.layers.LAYERS``, what ``cbp`` of
 # isort: skip_file
 
 from cbp.layers.dense import *
+from cbp.layers.prelu import *
 from cbp.layers.convolution import *
 from cbp.layers.pooling import *
 from cbp.layers.recurrent import *

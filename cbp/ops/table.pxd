@@ -13,6 +13,7 @@ from cbp.ops.noise_op cimport dropout_kind, gaussian_noise_kind
 from cbp.ops.normalization_op cimport batch_norm_kind, layer_norm_kind
 from cbp.ops.passes cimport GRADIENT_BLOCK, Kind
 from cbp.ops.pooling_op cimport average_pool_kind, max_pool_kind
+from cbp.ops.prelu_op cimport prelu_kind
 from cbp.ops.recurrent_op cimport gru_kind, lstm_kind, rnn_kind
 from cbp.ops.structure_op cimport concat_kind, copy_kind, join_kind, split_kind
 
@@ -63,6 +64,7 @@ cdef inline int fill_kinds(Kind* table) noexcept:
     add(table, &n, rnn_kind)
     add(table, &n, lstm_kind)
     add(table, &n, gru_kind)
+    add(table, &n, prelu_kind)
     return n
 
 

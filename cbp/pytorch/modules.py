@@ -170,7 +170,7 @@ def _hands_on_last_step(rest: list[Placed]) -> bool:
         name = type(module).__name__
         if name == "Linear":
             return True
-        if name not in ("Dropout", "Identity", "LayerNorm", "BatchNorm1d") and name not in FOLDED:
+        if name not in ("Dropout", "Identity", "LayerNorm", "BatchNorm1d", "PReLU") and name not in FOLDED:
             return False
     return False
 
@@ -226,6 +226,19 @@ def _layer_norm(way: Way, module: Module) -> None:
     way.add(layer, scale=way.in_order(module.weight), shift=way.in_order(module.bias))
 
 
+def _prelu(way: Way, module: Module) -> None:
+    """One slope for all numbers becomes one a channel, all equal."""
+    count = module.num_parameters
+    if count == 1:
+        way.add(layers.PReLU(), slope=np.full(way.shape[-1:], numbers_of(module.weight)))
+        return
+    if way.channel_axis != 1:
+        raise ValueError(f"num_parameters={count} of {way.torch_shape}: PyTorch's slopes belong to the first axis of a sample, "
+                         "cbp's to the last, the features; num_parameters=1 is the same in both")
+    way.features("num_parameters", count)
+    way.add(layers.PReLU(), slope=way.in_order(module.weight))
+
+
 def _dropout(way: Way, module: Module) -> None:
     way.add_between(layers.Dropout(module.p), HOMOGENEOUS)
 
@@ -263,7 +276,7 @@ KNOWN: dict[str, Callable[[Way, Module], None]] = {
     "Flatten": _flatten,
     "RNN": _recurrence, "LSTM": _recurrence, "GRU": _recurrence,
     "Embedding": _embedding,
-    "BatchNorm1d": _batch_norm, "BatchNorm2d": _batch_norm, "LayerNorm": _layer_norm,
+    "BatchNorm1d": _batch_norm, "BatchNorm2d": _batch_norm, "LayerNorm": _layer_norm, "PReLU": _prelu,
     "Dropout": _dropout, "Identity": _identity,
     **FOLDED,
 }
