@@ -591,6 +591,16 @@ LAYERS = {
             "layer norm": ((3, 4), [cbp.LayerNorm(), dense(3), cbp.LayerNorm(activation="tanh"), cbp.Flatten(), dense()]),
         },
     ),
+    cbp.GroupNorm: Layer(
+        cases={
+            "group norm": (cbp.GroupNorm(2), (6,)),
+            "group norm, pixels": (cbp.GroupNorm(3, activation="gelu", epsilon=0.1), (3, 2, 18)),
+            "group norm, each channel": (cbp.GroupNorm(5), (7, 5)),
+        },
+        traced={
+            "group norm": ((3, 4), [cbp.GroupNorm(1), dense(4), cbp.GroupNorm(2, activation="tanh"), cbp.Flatten(), dense()]),
+        },
+    ),
     cbp.Dropout: Layer(
         cases={
             "dropout": (cbp.Dropout(0.4), (6,)),

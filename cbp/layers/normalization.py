@@ -5,17 +5,17 @@ Each is one op, whose weight is the row of scales and whose bias is the row of s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from cbp.engine import check
-from cbp.layers.base import ONES, ZEROS, Layer, Parameter, Plan, Shape, Value, biases, checked_activation, checked_axis
+from cbp.layers.base import ONES, ZEROS, Layer, Parameter, Plan, Shape, Value, biases, brief, checked_activation, checked_axis
 
-__all__ = ["LayerNorm", "BatchNorm"]
+__all__ = ["LayerNorm", "GroupNorm", "BatchNorm"]
 
 
 class _Normalization(Layer):
-    """What the two have in common: the shape stays, and every channel (number of the last axis) has a scale and a shift."""
+    """What they have in common: the shape stays, and every channel (number of the last axis) has a scale and a shift."""
 
     each_step_alone: ClassVar[bool] = True
 
@@ -126,5 +126,71 @@ class LayerNorm(_Normalization):
         plan.add(
             "layer_norm", value, output, activation=self.activation, weight=f"{name}.scale", weight_rows=1,
             bias=f"{name}.shift", epsilon=self.epsilon,
+        )
+        return output
+
+
+@dataclass(frozen=True)
+class GroupNorm(_Normalization):
+    """Group normalization: ``activation((x - mean) / sqrt(variance + epsilon) * scale + shift)``, the mean and the (biased)
+    variance being those of some channels of a sample, over all its positions (pixels, time steps).
+
+    Takes (..., channels), gives the same shape.
+
+    The channels are cut into ``groups`` of as many neighbours. With 1 group all numbers of a sample are normalized together,
+    with as many groups as channels each channel by itself (instance normalization). A sample does not depend on the others in
+    the batch. Steps of a sequence depend on each other, so samples cannot have lengths.
+
+    Parameters
+    ----------
+    groups : int
+        A divisor of the number of channels.
+    activation : str
+        One of ``cbp.layers.ACTIVATIONS``, applied last.
+    epsilon : float
+        Added to the variance, at least 1e-12.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is out of range, of the wrong kind, or an unknown name; or, in a network, the groups do not divide the
+        channels.
+
+    Notes
+    -----
+    Wu & He (2018), Group normalization.
+
+    Examples
+    --------
+    >>> net = cbp.Network(4, [cbp.GroupNorm(2)], loss="huber")
+    >>> net.predict([[1, 3, 100, 100]]).round(3).tolist()
+    [[-1.0, 1.0, 0.0, 0.0]]
+    """
+
+    kind: ClassVar[str] = "group_norm"
+    arrays: ClassVar[str] = "`scale` (inputs), `shift` (inputs)"
+    each_step_alone: ClassVar[bool] = False
+
+    groups: int
+    activation: str = field(default="identity", kw_only=True)
+    epsilon: float = field(default=1e-5, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", check.integer("groups", self.groups, below=2**48))
+        checked_activation(self.activation)
+        object.__setattr__(self, "epsilon", check.real("epsilon", self.epsilon, minimum=1e-12))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shape = super().output_shape(input_shape)
+        if shape[-1] % self.groups:
+            raise ValueError(f"{brief(self)} needs groups that divide the channels, its input has the shape {input_shape}")
+        return shape
+
+    def lower(self, plan: Plan, name: str, value: Value) -> Value:
+        plan.mixes_time(brief(self), value)
+        output = plan.value(value.shape)
+        plan.add(
+            "group_norm", value, output, activation=self.activation, weight=f"{name}.scale", weight_rows=1,
+            bias=f"{name}.shift", groups=self.groups, epsilon=self.epsilon,
         )
         return output

@@ -8,6 +8,8 @@
 # finite.
 #
 # LAYER_NORM: `extra` keeps the three moments of every position.
+#
+# GROUP_NORM: `extra` keeps a row, the gradient of the scale by this sample, and behind it the three moments of every group.
 
 from cython cimport floating
 from libc.math cimport sqrt
@@ -398,6 +400,148 @@ cdef inline void layer_norm_backward_bias(
     dense_backward_bias(batch.rows * op.positions, op.width, accumulate, delta_of(batch, op, 0, arena), g)
 
 
+# --- every sample by itself ---------------------------------------------------------------------------------------------------
+
+cdef enum Ways:
+    # rows of a thread's scratch: what the moments and the scale are for every channel, 0 in pads
+    CENTER
+    TIMES          # y = (x - center) times + more, dx = dy times - more - (x - center) along
+    MORE
+    ALONG
+    WAYS
+
+
+cdef inline void group_norm_forward(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
+) noexcept nogil:
+    """y = (x - mean) / sqrt(variance + epsilon) scale + shift (Wu & He, 2018, Group normalization)."""
+    cdef const floating* x = input_of(batch, op, first, arena)
+    cdef floating* y = sums_of(batch, op, first, arena)
+    cdef Py_ssize_t r
+    memset(scratch, 0, WAYS * op.width * sizeof(floating))
+    for r in range(rows):
+        group_moments(batch, op, x, slot_of(batch, op.extra, op.extra_size, first + r, arena) + op.width, scratch)
+        norm.scale_rows(op.positions, op.units, op.width, x, op.in_width, scratch + CENTER * op.width,
+                        scratch + TIMES * op.width, scratch + MORE * op.width, y)
+        x += op.positions * op.in_width
+        y += op.positions * op.width
+
+
+cdef inline void group_moments(
+    const Pass* batch, const Op* op, const floating* x, floating* moments, floating* ways,
+) noexcept nogil:
+    """The moments of one sample, a mean, its rest and 1 / sqrt(variance + epsilon) for every group, and what follows from them
+    for every channel. Sums of channels come 16 at a time, whatever the groups, and are added up in double."""
+    cdef const floating* scale = <const floating*>batch.parameters + op.weight
+    cdef const floating* shift = <const floating*>batch.parameters + op.bias
+    cdef Py_ssize_t size = op.units // op.groups
+    cdef double n = <double>op.positions * size
+    cdef double sum = 0, squares = 0, variance
+    cdef double first[16]
+    cdef double second[16]
+    cdef floating* group = moments
+    cdef Py_ssize_t c, k, j
+    for c in range(0, op.width, 16):
+        memset(first, 0, 16 * sizeof(double))
+        norm.add_columns(norm.VALUES, op.positions, min(<Py_ssize_t>16, op.in_width - c), x + c, op.in_width, x, 0, x, first,
+                         second)
+        for k in range(c, min(c + 16, op.units)):
+            sum += first[k - c]
+            if (k + 1) % size == 0:
+                group[0] = <floating>(sum / n)
+                for j in range(k + 1 - size, k + 1):
+                    ways[CENTER * op.width + j] = group[0]
+                group += 3
+                sum = 0
+    group = moments
+    for c in range(0, op.width, 16):
+        memset(first, 0, 16 * sizeof(double))
+        memset(second, 0, 16 * sizeof(double))
+        norm.add_columns(norm.DEVIATIONS, op.positions, min(<Py_ssize_t>16, op.in_width - c), x + c, op.in_width, x, 0,
+                         ways + CENTER * op.width + c, first, second)
+        for k in range(c, min(c + 16, op.units)):
+            sum += first[k - c]
+            squares += second[k - c]
+            if (k + 1) % size == 0:
+                variance = max(0.0, squares / n - (sum / n) * (sum / n))
+                group[1] = <floating>(sum / n)
+                group[2] = <floating>(1 / sqrt(variance + op.epsilon))
+                for j in range(k + 1 - size, k + 1):
+                    ways[TIMES * op.width + j] = scale[j] * group[2]
+                    ways[MORE * op.width + j] = shift[j] - group[1] * ways[TIMES * op.width + j]
+                group += 3
+                sum = squares = 0
+
+
+cdef inline void group_norm_backward_rows(
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
+) noexcept nogil:
+    """Also of a layer whose input asks for no gradient: the sums of a sample are its part of the gradient of the scale."""
+    cdef const floating* x = input_of(batch, op, first, arena)
+    cdef const floating* dy = delta_of(batch, op, first, arena)
+    cdef floating* dx = d_input_of(batch, op, first, arena)
+    cdef floating* kept
+    cdef Py_ssize_t r
+    memset(scratch, 0, WAYS * op.width * sizeof(floating))
+    for r in range(rows):
+        kept = slot_of(batch, op.extra, op.extra_size, first + r, arena)
+        group_moments_back(batch, op, x, dy, kept + op.width, kept, scratch)
+        if dx is not NULL:
+            norm.scale_rows_backward(op.positions, op.units, op.width, dy, x, op.in_width, scratch + CENTER * op.width,
+                                     scratch + TIMES * op.width, scratch + MORE * op.width, scratch + ALONG * op.width, dx)
+            dx += op.positions * op.width
+        x += op.positions * op.in_width
+        dy += op.positions * op.width
+
+
+cdef inline void group_moments_back(
+    const Pass* batch, const Op* op, const floating* x, const floating* dy, const floating* moments, floating* d_scale,
+    floating* ways,
+) noexcept nogil:
+    """The gradient of the scale by one sample, and what its dx is made of: with x̂ = (x - mean) inverse and g = dy scale it is
+    dx = inverse (g - mean of g - x̂ mean of g x̂), both means over a group."""
+    cdef const floating* scale = <const floating*>batch.parameters + op.weight
+    cdef Py_ssize_t size = op.units // op.groups
+    cdef double n = <double>op.positions * size
+    cdef double sum = 0, products = 0, along
+    cdef double first[16]
+    cdef double second[16]
+    cdef Py_ssize_t c, k, j
+    for k in range(op.units):
+        ways[CENTER * op.width + k] = moments[k // size * 3]
+    memset(d_scale, 0, op.width * sizeof(floating))
+    for c in range(0, op.width, 16):
+        memset(first, 0, 16 * sizeof(double))
+        memset(second, 0, 16 * sizeof(double))
+        norm.add_columns(norm.PRODUCTS, op.positions, min(<Py_ssize_t>16, op.in_width - c), dy + c, op.width, x + c,
+                         op.in_width, ways + CENTER * op.width + c, first, second)
+        for k in range(c, min(c + 16, op.units)):
+            second[k - c] = moments[2] * (second[k - c] - moments[1] * first[k - c])
+            d_scale[k] = <floating>second[k - c]
+            sum += scale[k] * first[k - c]
+            products += scale[k] * second[k - c]
+            if (k + 1) % size == 0:
+                along = <double>moments[2] * moments[2] * products / n
+                for j in range(k + 1 - size, k + 1):
+                    ways[TIMES * op.width + j] = scale[j] * moments[2]
+                    ways[MORE * op.width + j] = <floating>(moments[2] * sum / n - moments[1] * along)
+                    ways[ALONG * op.width + j] = <floating>along
+                moments += 3
+                sum = products = 0
+
+
+cdef inline void group_norm_backward_weight(
+    const Pass* batch, const Op* op, Py_ssize_t _row, Py_ssize_t _n, bint accumulate, floating* arena, floating* _scratch,
+    floating* g,
+) noexcept nogil:
+    """Of the scale: one row."""
+    cdef Py_ssize_t r
+    if not accumulate:
+        memset(g, 0, op.width * sizeof(floating))
+    for r in range(batch.rows):
+        add_row(op.width, slot_of(batch, op.extra, op.extra_size, r, arena), g)
+
+
 cdef inline void batch_norm_needs(Op* op, Needs* needs) noexcept nogil:
     needs.scratch = op.width
     needs.shared = <double>MOMENTS * op.width
@@ -426,4 +570,18 @@ cdef inline void layer_norm_kind(Kind* kind) noexcept:
     kind.forward32, kind.forward64 = layer_norm_forward, layer_norm_forward
     kind.backward32, kind.backward64 = layer_norm_backward_rows, layer_norm_backward_rows
     kind.weight32, kind.weight64 = layer_norm_backward_weight, layer_norm_backward_weight
+    kind.bias32, kind.bias64 = layer_norm_backward_bias, layer_norm_backward_bias
+
+
+cdef inline void group_norm_needs(Op* op, Needs* needs) noexcept nogil:
+    needs.scratch = <double>WAYS * op.width
+    needs.kept = op.width + 3.0 * op.groups
+
+
+cdef inline void group_norm_kind(Kind* kind) noexcept:
+    kind.name = "group_norm"
+    kind.needs = group_norm_needs
+    kind.forward32, kind.forward64 = group_norm_forward, group_norm_forward
+    kind.backward32, kind.backward64 = group_norm_backward_rows, group_norm_backward_rows
+    kind.weight32, kind.weight64 = group_norm_backward_weight, group_norm_backward_weight
     kind.bias32, kind.bias64 = layer_norm_backward_bias, layer_norm_backward_bias

@@ -10,7 +10,7 @@ from cbp.ops.dense_op cimport dense_kind
 from cbp.ops.embedding_op cimport embedding_kind
 from cbp.ops.grouped_op cimport grouped_kind
 from cbp.ops.noise_op cimport dropout_kind, gaussian_noise_kind
-from cbp.ops.normalization_op cimport batch_norm_kind, layer_norm_kind
+from cbp.ops.normalization_op cimport batch_norm_kind, group_norm_kind, layer_norm_kind
 from cbp.ops.passes cimport GRADIENT_BLOCK, Kind
 from cbp.ops.pooling_op cimport average_pool_kind, max_pool_kind
 from cbp.ops.prelu_op cimport prelu_kind
@@ -65,6 +65,7 @@ cdef inline int fill_kinds(Kind* table) noexcept:
     add(table, &n, lstm_kind)
     add(table, &n, gru_kind)
     add(table, &n, prelu_kind)
+    add(table, &n, group_norm_kind)
     return n
 
 

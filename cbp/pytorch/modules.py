@@ -170,7 +170,7 @@ def _hands_on_last_step(rest: list[Placed]) -> bool:
         name = type(module).__name__
         if name == "Linear":
             return True
-        if name not in ("Dropout", "Identity", "LayerNorm", "BatchNorm1d", "PReLU") and name not in FOLDED:
+        if name not in ("Dropout", "Identity", "LayerNorm", "GroupNorm", "BatchNorm1d", "PReLU") and name not in FOLDED:
             return False
     return False
 
@@ -226,6 +226,16 @@ def _layer_norm(way: Way, module: Module) -> None:
     way.add(layer, scale=way.in_order(module.weight), shift=way.in_order(module.bias))
 
 
+def _group_norm(way: Way, module: Module) -> None:
+    _only(module, affine=True)
+    if way.channel_axis != 1 or (way.order is not None and module.num_groups > 1):
+        raise ValueError(f"num_groups={module.num_groups} of {way.torch_shape}: PyTorch's groups lie on the first axis of a "
+                         "sample, cbp's on the last, which has other neighbours behind a Flatten")
+    way.features("num_channels", module.num_channels)
+    layer = layers.GroupNorm(module.num_groups, epsilon=module.eps)
+    way.add(layer, scale=way.in_order(module.weight), shift=way.in_order(module.bias))
+
+
 def _prelu(way: Way, module: Module) -> None:
     """One slope for all numbers becomes one a channel, all equal."""
     count = module.num_parameters
@@ -276,7 +286,7 @@ KNOWN: dict[str, Callable[[Way, Module], None]] = {
     "Flatten": _flatten,
     "RNN": _recurrence, "LSTM": _recurrence, "GRU": _recurrence,
     "Embedding": _embedding,
-    "BatchNorm1d": _batch_norm, "BatchNorm2d": _batch_norm, "LayerNorm": _layer_norm, "PReLU": _prelu,
+    "BatchNorm1d": _batch_norm, "BatchNorm2d": _batch_norm, "LayerNorm": _layer_norm, "GroupNorm": _group_norm, "PReLU": _prelu,
     "Dropout": _dropout, "Identity": _identity,
     **FOLDED,
 }

@@ -137,7 +137,7 @@ def _takes_channels_first(placed: list[Placed]) -> bool:
     """Whether samples with two axes are (channels, length), not (time, features): what the first module says that cares."""
     for _, module in placed:
         name = type(module).__name__
-        if name.endswith(("Conv1d", "Pool1d", "BatchNorm1d")):
+        if name.endswith(("Conv1d", "Pool1d", "BatchNorm1d", "GroupNorm")):
             return True
         if name in ("RNN", "LSTM", "GRU", "Linear", "LayerNorm", "Flatten"):
             return False

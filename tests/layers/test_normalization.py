@@ -1,14 +1,14 @@
-"""BatchNorm and LayerNorm: against PyTorch, against their formulas in NumPy, and what the specification promises."""
+"""BatchNorm, LayerNorm and GroupNorm: against PyTorch, against their formulas in NumPy, and what the specification promises."""
 
 import pickle
 
 import numpy as np
 import pytest
-from cases import close
+from cases import assert_threads_and_pieces_change_no_bit, close
 
 import cbp
 
-BATCH, LAYER = cbp.BatchNorm, cbp.LayerNorm
+BATCH, LAYER, GROUP = cbp.BatchNorm, cbp.LayerNorm, cbp.GroupNorm
 SHAPES = [(1,), (3,), (16,), (21,), (5, 4), (3, 2, 17)]
 DTYPES = ["float32", "float64"]
 
@@ -97,7 +97,7 @@ def test_only_training_moves_the_running_statistics():
 
 
 @pytest.mark.parametrize("features", [3, 16, 40])
-@pytest.mark.parametrize("layer", [BATCH(), LAYER()])
+@pytest.mark.parametrize("layer", [BATCH(), LAYER(), GROUP(1)])
 def test_a_large_mean_does_not_cost_the_variance(layer, features):
     """In float32 a mean of 1e4 leaves 1e-3 of the input's own digits; nothing more may be lost."""
     rng = np.random.default_rng(0)
@@ -105,7 +105,7 @@ def test_a_large_mean_does_not_cost_the_variance(layer, features):
     y = rng.normal(size=x.shape).astype(np.float32)
     single, double = (network((features,), [layer], dtype) for dtype in DTYPES)
     wide = x.astype(np.float64)
-    for training in (True, False) if isinstance(layer, LAYER) else (True,):
+    for training in (True, False) if not isinstance(layer, BATCH) else (True,):
         loss, gradient = single.gradient(x, y, training=training)
         expected, expected_gradient = double.gradient(wide, y.astype(np.float64), training=training)
         assert loss == pytest.approx(expected, rel=1e-5)
@@ -118,7 +118,7 @@ def test_a_large_mean_does_not_cost_the_variance(layer, features):
         close(view, x.mean(0) if name.endswith("mean") else wide.var(0, ddof=1), 1e-4)
 
 
-@pytest.mark.parametrize("layer", [BATCH(), LAYER()])
+@pytest.mark.parametrize("layer", [BATCH(), LAYER(), GROUP(4)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_constant_channels(layer, dtype):
     net = network((20,), [layer], dtype)
@@ -165,7 +165,7 @@ def test_one_sample_of_several_positions_has_a_variance():
 @pytest.mark.parametrize("shape", [(4,), (5, 4)], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_sample_of_weight_0_is_as_if_it_were_not_there(shape, dtype):
-    layers = [cbp.Dense(3, "relu"), BATCH(), cbp.Dense(2), LAYER()]
+    layers = [cbp.Dense(3, "relu"), BATCH(), cbp.Dense(4), GROUP(2), cbp.Dense(2), LAYER()]
     net, other = network(shape, layers, dtype), network(shape, layers, dtype)
     x, y = sample(net, 8, dtype=dtype)
     w = np.array([1, 0, 2, 1, 0, 0, 0.5, 1])
@@ -258,6 +258,9 @@ STACKS = {
     "layer last": [cbp.Dense(18, "tanh"), LAYER()],
     "layer alone": [LAYER(activation="tanh")],
     "layer with sums kept": [cbp.Dense(5), LAYER(activation="gelu", epsilon=0.1), cbp.Dense(2)],
+    "group first": [GROUP(1), cbp.Dense(3, "tanh")],
+    "group last": [cbp.Dense(18, "tanh"), GROUP(3)],
+    "group with sums kept": [cbp.Dense(6), GROUP(2, activation="gelu", epsilon=0.1), cbp.Dense(2)],
     "both": [LAYER(), cbp.Dense(33), BATCH(activation="silu"), LAYER(), BATCH(), cbp.Dense(2), BATCH(activation="tanh")],
 }
 
@@ -367,6 +370,10 @@ def test_statistics_are_no_parameters():
     (lambda: LAYER(epsilon=-1), ValueError, "epsilon must be a finite number of at least 1e-12, got -1"),
     (lambda: LAYER(activation="rleu"), ValueError, "activation"),
     (lambda: BATCH(activation=3), TypeError, "activation must be a name, got 3"),
+    (lambda: GROUP(0), ValueError, "groups must be a whole number of at least 1, got 0"),
+    (lambda: GROUP(2.5), TypeError, "groups must be a whole number"),
+    (lambda: GROUP(2, epsilon=0), ValueError, "epsilon must be a finite number of at least 1e-12, got 0"),
+    (lambda: GROUP(1).output_shape(()), ValueError, r"GroupNorm needs an axis of channels, its input has the shape \(\)"),
     (lambda: BATCH("relu"), TypeError, "positional"),
     (lambda: BATCH().output_shape(()), ValueError, r"BatchNorm needs an axis of channels, its input has the shape \(\)"),
     (lambda: LAYER().output_shape(()), ValueError, r"LayerNorm needs an axis of channels, its input has the shape \(\)"),
@@ -394,7 +401,7 @@ def torch():
 
 
 class Twin:
-    """A stack of Dense, BatchNorm and LayerNorm in PyTorch, in float64."""
+    """A stack of Dense and normalizations in PyTorch, in float64."""
 
     def __init__(self, torch, net):
         self.torch, self.net = torch, net
@@ -411,6 +418,9 @@ class Twin:
                 rows = F.batch_norm(x.reshape(-1, x.shape[-1]), s[f"{i}.mean"], s[f"{i}.variance"], p[f"{i}.scale"],
                                     p[f"{i}.shift"], training, layer.momentum, layer.epsilon)
                 x = rows.reshape(x.shape)
+            elif isinstance(layer, GROUP):
+                first = x.movedim(-1, 1)
+                x = F.group_norm(first, layer.groups, p[f"{i}.scale"], p[f"{i}.shift"], layer.epsilon).movedim(1, -1)
             else:
                 x = F.layer_norm(x, x.shape[-1:], p[f"{i}.scale"], p[f"{i}.shift"], layer.epsilon)
             x = x if layer.activation == "identity" else getattr(F, layer.activation)(x)
@@ -460,3 +470,86 @@ def test_ten_steps_of_pytorch(torch, stack, shape, threads):
         close(view, twin.statistics[name], 1e-9)
     x, _ = sample(net, 5)
     close(net.predict(x), twin.forward(torch.tensor(x), False).detach(), 1e-9)
+
+
+# --- groups -------------------------------------------------------------------------------------------------------------------
+
+GROUPED = [(1, (6,)), (3, (6,)), (6, (3, 6)), (1, (3, 6)), (2, (7, 34)), (17, (70, 34)), (8, (3, 2, 16)), (2, (5, 4, 3, 80))]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("groups", "shape"), GROUPED, ids=str)
+@pytest.mark.parametrize("first", [True, False])
+def test_group_norm(groups, shape, dtype, first):
+    """Outputs and gradients are those of the formula, on the samples, which have no pads, and behind another layer."""
+    layers = [*([] if first else [cbp.Dense(shape[-1], init=np.eye(shape[-1]))]), GROUP(groups, epsilon=0.01)]
+    net = network(shape, layers, dtype)
+    if not first:
+        net.parameters["0.bias"][...] = 0
+    x, d = sample(net, 5, dtype=dtype)
+    wide = x.astype(np.float64).reshape(5, -1, groups, shape[-1] // groups)
+    scale, shift = (net.parameters[f"{len(layers) - 1}.{name}"].astype(np.float64) for name in ("scale", "shift"))
+    inverse = 1 / np.sqrt(wide.var((1, 3), keepdims=True) + 0.01)
+    hat = ((wide - wide.mean((1, 3), keepdims=True)) * inverse).reshape(x.shape)
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    close(net.predict(x), hat * scale + shift, tolerance)
+    d_input, gradient = net.backward(x, d)
+    close(gradient[-2 * shape[-1] :], np.concatenate([(d * hat).sum(batch_axes(x)), d.sum(batch_axes(x))]), tolerance)
+    g, hat = ((values.reshape(wide.shape)) for values in (d * scale, hat))
+    expected = inverse * (g - g.mean((1, 3), keepdims=True) - hat * (g * hat).mean((1, 3), keepdims=True))
+    close(d_input, expected.reshape(x.shape), tolerance)
+
+
+def test_groups_of_one_sample_know_no_other():
+    net = network((4, 6), [GROUP(2), cbp.Dense(3), GROUP(3)])
+    x, _ = sample(net, 7)
+    np.testing.assert_array_equal(net.predict(x)[2:4], net.predict(x[2:4]))
+    np.testing.assert_array_equal(net.predict_one(x[3]), net.predict(x)[3])
+
+
+@pytest.mark.parametrize("shape", [(6,), (5, 6)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_threads_and_pieces_change_no_bit_of_groups(shape, dtype, monkeypatch):
+    def make():
+        return network(shape, [GROUP(2), cbp.Dense(18), GROUP(3), cbp.Dense(2)], dtype)
+
+    assert_threads_and_pieces_change_no_bit(make, *sample(make(), 50, dtype=dtype), monkeypatch)
+
+
+def test_groups_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"GroupNorm\(4\) needs groups that divide the channels, .* the shape \(3, 6\)"):
+        network((3, 6), [GROUP(4)])
+
+
+def test_groups_over_time_refuse_lengths():
+    net = network((5, 4), [GROUP(2), cbp.Dense(2)])
+    with pytest.raises(ValueError, match=r"GroupNorm\(2\) takes all steps of a sample"):
+        net.predict(np.zeros((2, 5, 4)), lengths=[1, 5])
+    with pytest.raises(ValueError, match=r"predict_step\(\) cannot take GroupNorm\(2\) step by step"):
+        net.predict_step(np.zeros(4))
+
+
+@pytest.mark.oracle
+def test_groups_from_pytorch():
+    torch = pytest.importorskip("torch", reason="needs the extra 'oracle' (PyTorch)")
+    nn = torch.nn
+    generator = torch.Generator().manual_seed(3)
+    for modules, shape in (
+        ([nn.GroupNorm(2, 6, eps=0.1)], (6,)), ([nn.GroupNorm(2, 6), nn.Conv1d(6, 3, 2)], (6, 5)),
+        ([nn.GroupNorm(6, 6)], (6, 5)),
+        ([nn.Conv2d(3, 8, 3), nn.GroupNorm(4, 8), nn.SiLU()], (3, 6, 5)),
+        ([nn.Conv2d(3, 2, 3), nn.Flatten(), nn.GroupNorm(1, 24), nn.ReLU(), nn.Linear(24, 2)], (3, 6, 5)),
+    ):  # fmt: skip
+        made = nn.Sequential(*modules).double()
+        for parameter in made.parameters():
+            parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        x = torch.randn(4, *shape, generator=generator, dtype=torch.float64)
+        given, expected = (np.moveaxis(values.detach().numpy(), 1, -1) for values in (x, made(x)))
+        close(cbp.from_torch(made, shape).predict(np.ascontiguousarray(given)), expected, 1e-12)
+    for modules, shape, message in (
+        ([nn.GroupNorm(2, 6, affine=False)], (6,), "affine=False"), ([nn.GroupNorm(2, 6)], (4,), "num_channels is 6"),
+        ([nn.Linear(3, 5), nn.GroupNorm(1, 5)], (5, 3), r"num_groups=1 of \(5, 5\)"),
+        ([nn.Conv2d(3, 2, 3), nn.Flatten(), nn.GroupNorm(2, 24)], (3, 6, 5), "other neighbours behind a Flatten"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            cbp.from_torch(modules, shape)

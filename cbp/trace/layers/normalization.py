@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from cbp.layers import BatchNorm, LayerNorm
+from cbp.layers import BatchNorm, GroupNorm, LayerNorm
 from cbp.trace.graph import Formula
 from cbp.trace.layers.pooling import mean, mean_formula
 from cbp.trace.layers.registry import batch_rule, rule
@@ -53,7 +53,7 @@ def _moments(scope: Scope, sources: Sequence[int], end: str) -> tuple[int, int]:
 
 
 def _units(
-    scope: Scope, layer: BatchNorm | LayerNorm, x: Values, position: tuple[int, ...], sources: Sequence[int],
+    scope: Scope, layer: BatchNorm | LayerNorm | GroupNorm, x: Values, position: tuple[int, ...], sources: Sequence[int],
     moments: Sequence[tuple[int, int]],
 ) -> list[int]:
     """(x - μ) / √(v + ε), then γ·x̂ + β, of the channels of one position; ``moments``: the nodes of every channel's μ and v."""
@@ -131,3 +131,16 @@ def layer_norm(scope: Scope, layer: LayerNorm, x: Values) -> Values:
         moments = _moments(scope, sources, end)
         outputs += _units(scope, layer, x, position, sources, [moments] * len(sources))
     return x.like(outputs)
+
+
+@rule(GroupNorm)
+def group_norm(scope: Scope, layer: GroupNorm, x: Values) -> Values:
+    """Mean and variance of some channels of a row, over all positions. (Wu & He, 2018, Group normalization.)"""
+    size = x.shape[-1] // layer.groups
+    where = " at all positions" if len(x.shape) > 1 else ""
+    scope.say([f"mean μ and variance v of every group of {size} channels{where}", *LINES])
+    moments = []
+    for c in range(0, x.shape[-1], size):
+        sources = [node for _, nodes in x.positions() for node in nodes[c : c + size]]
+        moments += [_moments(scope, sources, f"[{c // size + 1}]")] * size
+    return x.like([unit for at, nodes in x.positions() for unit in _units(scope, layer, x, at, nodes, moments)])
