@@ -1,12 +1,12 @@
 # Activations: a = f(z), and backward dz = da f'(z).
 #
 # Each xxx(z) stands directly above its derivative, which is written in what is cheapest to keep: the output `a` where it
-# suffices, else the weighted sum `z` (gelu and silu). Under it xxx_rows() runs both over whole padded rows: a pad lane of `a`
-# is read by nobody, and a pad lane of dz is 0 because da is. The table at the end has a row for each, by which Python knows the
-# name and the core finds the loops.
+# suffices, else the weighted sum `z`. Under it xxx_rows() runs both over whole padded rows: a pad lane of `a` is read by
+# nobody, and a pad lane of dz is 0 because da is. The table at the end has a row for each, by which Python knows the name and
+# the core finds the loops.
 #
-# The activations are within 4 ulp (selu), gelu below 0 within 6 + 2 z². NaN and inf are kept, but for the products of 0 and inf
-# in gelu, silu and softsign at -inf.
+# The activations are within 4.5 ulp, gelu below 0 within 6 + 2 z²; tests/facts.py has the bound of each. NaN and inf are kept,
+# but where an infinite z meets 0 in a product, or inf in a quotient: that is NaN.
 
 from cython cimport floating
 

@@ -148,7 +148,7 @@ class RNN(Recurrent):
     units : int
         Numbers of the state, at least 1.
     activation : str
-        f: an activation of ``cbp.activations.ACTIVATIONS`` whose derivative follows from its value: not softmax, gelu, silu.
+        f: an activation of ``cbp.activations.ACTIVATIONS`` whose derivative follows from its value: not gelu, for example.
     return_sequences : bool
         Whether the output is the state after every step, (time, units), or only the last one, (units,).
     reverse : bool

@@ -209,7 +209,7 @@ def _unit(graph: Graph, number: int, is_output: bool) -> Unit:
 
 
 def _direction(delta: float, loss_slope: float | None) -> str:
-    """Which way an output should move. Its sum moves against delta; where the activation falls (gelu, silu) or other
+    """Which way an output should move. Its sum moves against delta; where the activation falls (gelu below -0.75) or other
     sums act on it too (softmax), that is not the way of the output, which ∂L/∂a tells."""
     slope = delta if loss_slope is None else loss_slope
     return "=" if delta == 0 or slope == 0 else "↓" if slope > 0 else "↑"

@@ -196,7 +196,7 @@ WRONG = {
     "epoch true": (put(True, D, "epoch"), "epoch must be a whole number from 0"),
     "metadata": (put([], D, "metadata"), "metadata must be a JSON object"),
     "metadata surrogate": (text(lambda text: text.replace("ä", "\\ud800").replace("\\u00e4", "\\ud800")), "surrogate"),
-    "optimizer": (put("lion", *OPT, "name"), "optimizer: name: 'lion' is unknown"),
+    "optimizer": (put("unheard", *OPT, "name"), "optimizer: name: 'unheard' is unknown"),
     "optimizer text": (put("adam", *OPT), "optimizer must be a JSON object"),
     "optimizer rate": (put(-1, *OPT, "rate"), "optimizer: rate must be a finite number above 0"),
     "optimizer rate large": (put(10**350, *OPT, "rate"), "optimizer: "),
