@@ -82,6 +82,7 @@ for _row in (
                pytorch_options={"approximate": "none"}),
     Activation(name="silu", init="he_normal", range=(-0.2784645427610738, inf), increasing=False, pytorch="SiLU",
                aliases=("swish",)),
+    Activation(name="mish", init="he_normal", range=(-0.30884341301725043, inf), increasing=False, pytorch="Mish"),
     Activation(name="softplus", range=(0, inf), pytorch="Softplus", pytorch_options={"beta": 1, "threshold": 20}),
     Activation(name="tanh", range=(-1, 1), pytorch="Tanh"),
     Activation(name="sigmoid", range=(0, 1), pytorch="Sigmoid", aliases=("logistic",)),

@@ -100,6 +100,12 @@ ACTIVATIONS = {
         eps=lambda x: 2 + np.abs(x),  # a difference of numbers near x
         nan_at_infinity=True, init="he_normal", module=lambda nn: nn.SiLU(),
     ),
+    "mish": Activation(
+        value=lambda x: x * tanh(softplus(x)),
+        slope=lambda x: tanh(softplus(x)) + x * (1 - tanh(softplus(x)) ** 2) * sigmoid(x),
+        ulps=4.5, reach=760,  # 4.0, also where e^z is subnormal or 0
+        nan_at_infinity=True, init="he_normal", module=lambda nn: nn.Mish(),
+    ),
     "softplus": Activation(
         value=softplus, slope=sigmoid,
         ulps=3.5,  # 2.8

@@ -14,6 +14,7 @@ from cbp.kernels.elementary cimport (
     exponential,
     expm1_of_negative,
     hyperbolic_tangent,
+    lifted_exponential,
     log1p_of_fraction,
     logistic,
     normal_cdf,
@@ -132,6 +133,34 @@ cdef inline void silu_rows(bint back, Size size, const floating* z, floating* a,
     each(silu[floating], silu_slope[floating], True, back, size, z, a, d)
 
 
+cdef inline floating mish(floating z) noexcept nogil:
+    """z tanh(softplus(z)), Misra, 2019, Mish: a self regularized non-monotonic activation function
+
+    The tanh is u (u + 2) / (u (u + 2) + 2) with u = e^z; above 0 both are divided by u², so that nothing overflows. Far below 0
+    u is subnormal before z u is: z meets it while it is lifted by 2^64. At `least` it is 0, lifted too.
+    """
+    cdef floating least = <floating>(-132.4 if floating is float else -753.45)
+    cdef floating unlift = <floating>5.421010862427522170037e-20   # 2^-64
+    cdef floating down = -z if z > 0 else z
+    cdef floating lifted = lifted_exponential(least if down < least else down, 64)
+    cdef floating e = lifted * unlift
+    cdef floating x = z * lifted
+    cdef floating top = z * (<floating>1 + (e + e)) if z > 0 else x * e + (x + x)
+    cdef floating bottom = (e + e) * (<floating>1 + e) + <floating>1 if z > 0 else e * (e + <floating>2) + <floating>2
+    return top / bottom * (<floating>1 if z > 0 else unlift)
+
+cdef inline floating mish_slope(floating z) noexcept nogil:
+    """t + z (1 - t²) sigmoid(z) with t = tanh(softplus(z)), in e^-|z| as above"""
+    cdef floating e = exponential(-z if z > 0 else z)
+    cdef floating top = <floating>1 + (e + e) if z > 0 else e * (e + <floating>2)
+    cdef floating bottom = top + <floating>2 * (e * e if z > 0 else <floating>1)
+    cdef floating bend = z * (e * (<floating>1 + e) * (e if z > 0 else <floating>1))   # first, as 4 z may be inf where e is 0
+    return (top + <floating>4 * bend / bottom) / bottom
+
+cdef inline void mish_rows(bint back, Size size, const floating* z, floating* a, floating* d) noexcept nogil:
+    each(mish[floating], mish_slope[floating], True, back, size, z, a, d)
+
+
 cdef inline floating softplus(floating z) noexcept nogil:
     """log(1 + e^z) = max(z, 0) + log(1 + e^-|z|)"""
     return relu(z) + log1p_of_fraction(exponential(-z if z > 0 else z))
@@ -248,6 +277,7 @@ cdef inline int fill_activations(Activation* table) noexcept:
     add(table, &n, "selu", False, selu_rows, selu_rows)
     add(table, &n, "gelu", True, gelu_rows, gelu_rows)
     add(table, &n, "silu", True, silu_rows, silu_rows)
+    add(table, &n, "mish", True, mish_rows, mish_rows)
     add(table, &n, "softplus", False, softplus_rows, softplus_rows)
     add(table, &n, "tanh", False, tanh_rows, tanh_rows)
     add(table, &n, "sigmoid", False, sigmoid_rows, sigmoid_rows)

@@ -98,6 +98,15 @@ def silu(s: float) -> Pair:
     return value, slope
 
 
+@_activation("{s}·tanh(softplus({s}))", "tanh(softplus({s})) + {s}·(1 - tanh(softplus({s}))²)·σ({s})")
+def mish(s: float) -> Pair:
+    inner, gate = softplus(s)
+    bounded, bend = tanh(inner)
+    value = s * bounded
+    slope = bounded + s * bend * gate
+    return value, slope
+
+
 @_activation("log(1 + exp({s}))", "σ({s})")
 def softplus(s: float) -> Pair:
     value = max(s, 0.0) + math.log1p(math.exp(-abs(s)))
