@@ -298,6 +298,46 @@ class Adagrad(Optimizer):
         self._epsilon()
 
 
+__all__ += ["Lion"]
+@OPTIMIZERS.add
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """Lion: ``w -= η sign(β1 m + (1 - β1) g)``, then ``m = β2 m + (1 - β2) g`` (Chen et al., 2023, Symbolic discovery of
+    optimization algorithms). Every parameter moves by η or, where the sign is that of 0, not at all: η is smaller than Adam's.
+
+    Parameters
+    ----------
+    rate : float
+        η, above 0.
+    beta1, beta2 : float
+        Memory of the moving average in the update and from step to step, from 0 to below 1.
+    weight_decay : float
+        Decoupled decay of the weights.
+
+    Examples
+    --------
+    >>> net = cbp.mlp([2, 1], seed=0)
+    >>> history = net.fit([[0.0, 1.0]], [1.0], epochs=20, optimizer=cbp.Lion(0.01))
+    >>> bool(history.loss[-1] < history.loss[0])
+    True
+    """
+
+    name: ClassVar[str] = "lion"
+    state: ClassVar[tuple[str, ...]] = ("mean",)
+    numbers: ClassVar[Mapping[str, str]] = {"memory1": "beta1", "memory2": "beta2"}
+
+    rate: float = 1e-4
+    _: KW_ONLY
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._fraction("beta1")
+        self._fraction("beta2")
+
+
 def get(optimizer: str | Optimizer) -> Optimizer:
     """The optimizer that a user named (with its default rate) or built."""
     if isinstance(optimizer, Optimizer):

@@ -364,6 +364,18 @@ OPTIMIZERS = {
         refused=(({"epsilon": 0.0}, ["epsilon", "above 0", "got 0"]),),
         golden={"adagrad": 0.28561539279427933},
     ),
+    "lion": Optimizer(
+        plain={"lion": cbp.Lion(0.002)},
+        options={
+            "lion, options": cbp.Lion(0.005, beta1=0.5, beta2=0.8, weight_decay=0.2),
+            "lion, no memory": cbp.Lion(0.005, beta1=0.0, beta2=0.0),
+        },
+        step=lambda o, t, g, mean: (
+            o.rate * np.sign(o.beta1 * mean + (1 - o.beta1) * g), o.beta2 * mean + (1 - o.beta2) * g),
+        slots={"mean": "exp_avg"},
+        refused=(({"beta1": 1}, ["beta1", "below 1", "got 1"]), ({"beta2": -0.1}, ["beta2", "at least 0", "-0.1"])),
+        golden={"lion": 1.0639388340573552},
+    ),
 }  # fmt: skip
 
 # --- layers -----------------------------------------------------------------------------------------------------------

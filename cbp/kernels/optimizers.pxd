@@ -138,6 +138,19 @@ cdef inline void adagrad(
         w[i] -= decay * w[i] + eta * g[i] / (<floating>sqrt(squares[i]) + epsilon)
 
 
+cdef inline void lion(
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* mean, floating* _second,
+) noexcept nogil:
+    cdef floating eta = <floating>rule.rate, way
+    cdef floating b1 = <floating>rule.memory1, c1 = <floating>(1 - rule.memory1)
+    cdef floating b2 = <floating>rule.memory2, c2 = <floating>(1 - rule.memory2)
+    cdef Py_ssize_t i
+    for i in range(n):
+        way = b1 * mean[i] + c1 * g[i]
+        w[i] -= decay * w[i] + (eta if way > 0 else (-eta if way < 0 else way))   # the last is 0 or NaN, which is not hidden
+        mean[i] = b2 * mean[i] + c2 * g[i]
+
+
 cdef inline floating least_epsilon(const Rule* rule, const floating* like) noexcept nogil:
     """In float32 a smaller one than this is 0, and a pad becomes 0 / 0."""
     return <floating>max(rule.epsilon, FLT_MIN)
@@ -164,6 +177,7 @@ cdef inline int fill_optimizers(Optimizer* table) noexcept:
     add(table, &n, "adam", correct_adam, adam, adam)
     add(table, &n, "rmsprop", NULL, rmsprop, rmsprop)
     add(table, &n, "adagrad", NULL, adagrad, adagrad)
+    add(table, &n, "lion", NULL, lion, lion)
     return n
 
 

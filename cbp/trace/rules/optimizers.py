@@ -92,3 +92,13 @@ def rmsprop(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, fl
 def adagrad(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, float]]:
     squares = state["squares"] + g * g
     return o.rate * g / (math.sqrt(squares) + o.epsilon), {"squares": squares}
+
+
+@_optimizer(
+    "{rate}·sign({beta1}·{mean} + (1 - {beta1})·{g})", {"mean": "{beta2}·{mean} + (1 - {beta2})·{g}"},
+    beta1="β1", beta2="β2", mean="m",
+)
+def lion(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, float]]:
+    way = o.beta1 * state["mean"] + (1 - o.beta1) * g
+    sign = math.copysign(1, way) if way else way
+    return o.rate * sign, {"mean": o.beta2 * state["mean"] + (1 - o.beta2) * g}
