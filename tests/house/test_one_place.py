@@ -114,3 +114,20 @@ def test_a_generated_table_is_no_second_list():
     table = f"<!-- generated: losses -->\n| {', '.join(facts.LOSSES)} |\n<!-- end -->\n"
     assert lists(".md", f"Losses:\n{table}\nMore.") == set()
     assert lists(".md", f"Losses:\n{table}\n{', '.join(facts.LOSSES)}.") == {"loss"}
+
+
+# A member's name, and in how many files it may stand, its own tests and examples not counted. These were added after the house
+# had its places, so that the files are those which an addition has to touch.
+TOUCHED = {"mish": 4, "lion": 4, "quantile": 4, "prelu": 8}
+
+
+@pytest.mark.parametrize(("name", "most"), TOUCHED.items())
+def test_an_addition_touches_few_files(name, most):
+    word = re.compile(rf"(?<![a-z]){name}(?![a-z])", re.IGNORECASE)
+    found = []
+    for path, text in ((path, file.read_text(encoding="utf-8")) for path, file in files()):
+        text = re.sub(r"<!-- generated:.*?<!-- end -->", "", text, flags=re.DOTALL)
+        told = path.endswith(".md") or path.startswith("examples/") or path == "tests/house/test_one_place.py"
+        if word.search(text.replace("_", " ")) and not told:
+            found.append(path)
+    assert len(found) <= most, found
