@@ -1,7 +1,7 @@
 """Draws ``house.svg``, the rooms of cbp and who imports whom, from the imports of the code: ``python docs/house.py``.
 
-A room is a folder of ``cbp/`` or a module beside them. It stands above all that it imports; an arrow that follows from two others
-is left out.
+A room is a folder of ``cbp/`` or a module beside them. It stands above all that it imports; an arrow that follows from two
+others is left out.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def fill(template: str, digits: int, **values: float | str) -> str:
     texts = {name: value if isinstance(value, str) else number(value, digits) for name, value in values.items()}
     filled = template.format_map({name: f"({text})" if text[:1] == "-" else text for name, text in texts.items()})
     # tanh((-1)) is tanh(-1) and (-1) - 2 is -1 - 2, but (-1)² stays.
-    return re.sub(r"(^|[(|]|, |if |else |[<=] )\((-[\d.e+-]+)\)(?![²^])", r"\1\2", filled)
+    return re.sub(r"(^|[(|]|, |if |else |[<=>] )\((-[\d.e+-]+)\)(?![²^])", r"\1\2", filled)
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import LOSSES, targets
 
+import cbp
 from cbp.engine import cpu
 from cbp.engine.cpu import core
 
@@ -23,7 +24,7 @@ def aligned_rows(values, dtype, pad=7.0):
     return padded
 
 
-def loss_rows(name, y_hat, y, weights=None, *, fused=False, scale=1.0, delta=1.0):
+def loss_rows(name, y_hat, y, weights=None, *, fused=False, scale=1.0):
     """(loss, metric, d) of every row; `y` are labels if it is a vector."""
     dtype, rows = y_hat.dtype, len(y_hat)
     padded = aligned_rows(y_hat, dtype)
@@ -33,7 +34,8 @@ def loss_rows(name, y_hat, y, weights=None, *, fused=False, scale=1.0, delta=1.0
     labels = y.astype(np.intp) if y.ndim == 1 else np.zeros(0, np.intp)
     y = np.zeros((0, 1), dtype) if y.ndim == 1 else np.ascontiguousarray(y, dtype)
     weights = np.zeros(0, dtype) if weights is None else np.asarray(weights, dtype)
-    kernels.loss_rows(core.LOSSES[name], fused, delta, scale, y_hat.shape[1], padded, y, labels, weights, d, loss, metric, 1)
+    constant = cbp.losses.get(name).constant
+    kernels.loss_rows(core.LOSSES[name], fused, constant, scale, y_hat.shape[1], padded, y, labels, weights, d, loss, metric, 1)
     assert not d[:, y_hat.shape[1]:].any()
     return loss, metric, d[:, : y_hat.shape[1]]
 
