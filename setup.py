@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 from threading import Lock
 
+import Cython
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -114,7 +115,7 @@ class Build(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         stamp = Path("build", "how", ext.name)
-        how = repr((ext.extra_compile_args, ext.extra_link_args, ext.define_macros, DEBUG, sys.version))
+        how = repr((ext.extra_compile_args, ext.extra_link_args, ext.define_macros, DEBUG, sys.version, numpy.__version__))
         if not stamp.exists() or stamp.read_text() != how:
             Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)  # built in another way
         with self.one_at_a_time:
@@ -132,7 +133,9 @@ class Build(build_ext):
         """The C source of a module."""
         folder = Path("build", "debug" if DEBUG else "c")
         found = folder / "cbp" / f"{source.stem}.c"
-        if found.exists() and found.stat().st_mtime > max(os.stat(name).st_mtime for name in [*sources(), "setup.py"]):
+        stamp = folder / "cython"
+        same = stamp.exists() and stamp.read_text() == Cython.__version__
+        if same and found.exists() and found.stat().st_mtime > max(os.stat(name).st_mtime for name in [*sources(), "setup.py"]):
             return found
         (module,) = cythonize(
             Extension(f"cbp.{source.stem}", [str(source)]),
@@ -149,6 +152,7 @@ class Build(build_ext):
                 "freethreading_compatible": True,
             },
         )
+        stamp.write_text(Cython.__version__)
         return Path(module.sources[0])
 
 

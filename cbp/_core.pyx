@@ -1,8 +1,8 @@
 """The compiled core: a network as a table of operations over flat arrays, and the loops that run it.
 
-Every function expects what ``network.py`` prepares: checked, C-contiguous arrays of the network's dtype. Nothing is checked
-here, nothing is allocated, and the loops run without the GIL; ``predict_ready`` and ``train_ready`` do otherwise, and say why.
-Kernels are in ``cbp/kernels/``, one subject a file.
+Every function expects what ``engine/`` prepares: checked, C-contiguous arrays of the network's dtype. Nothing is checked here,
+nothing is allocated, and the loops run without the GIL; those whose names end in ``_ready`` do otherwise, and say why.
+The loops are in ``cbp/loops/``, the ops in ``cbp/ops/``, the arithmetic in ``cbp/kernels/``.
 """
 
 cimport cython

@@ -319,4 +319,6 @@ def get(loss: str | Loss) -> Loss:
         return loss  # type: ignore[return-value]
     if isinstance(loss, str):
         return LOSSES.find(loss)()
-    raise TypeError(f"loss must be a name or a cbp.losses.Loss, got {loss!r}")
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        raise TypeError(f"loss must be a name or a loss, got the class {loss.__name__}; call it: cbp.losses.{loss.__name__}()")
+    raise TypeError(f"loss must be a name or one of cbp's losses, for example cbp.losses.Huber(1.0), got {loss!r}")

@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any, TYPE_CHECKING, cast
 
 import numpy.typing as npt
 
@@ -84,22 +84,19 @@ class Network:
         self, inputs: int | tuple[int, ...], layers: Sequence[Layer], *, loss: str | Loss, dtype: npt.DTypeLike = "float32",
         seed: int | None = None, l1: float = 0.0, l2: float = 0.0,
     ):
-        self.input_shape = check.input_shape(inputs)
-        self.layers = stack.checked(layers)
-        self.loss = losses.get(loss)
-        self.dtype = check.float_dtype(dtype)
+        shape = check.input_shape(inputs)
+        self._layers = stack.checked(layers)
+        chosen_loss, number = losses.get(loss), check.float_dtype(dtype)
         chosen = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else seed
-        self.seed = check.integer("seed", chosen, minimum=0)
-        self.l1 = check.real("l1", l1, minimum=0)
-        self.l2 = check.real("l2", l2, minimum=0)
-        plan = self._plan = stack.plan(self.layers, self.input_shape)
-        form = arrays.Form.of(plan, self.loss, self.dtype)
-        self.output_shape = plan.output_shape
-        last = self.layers[-1]
-        self.loss.check_output(brief(last), getattr(last, "activation", None), self.output_shape[-1])
-        numbers = self._numbers = Numbers.zeros(plan, self.dtype)
-        numbers.start(plan, self.seed)
-        self._model = Model(plan, form, numbers, self.l1, self.l2, self.seed)
+        start = check.integer("seed", chosen, minimum=0)
+        penalties = check.real("l1", l1, minimum=0), check.real("l2", l2, minimum=0)
+        plan = self._plan = stack.plan(self._layers, shape)
+        form = arrays.Form.of(plan, chosen_loss, number)
+        last = self._layers[-1]
+        chosen_loss.check_output(brief(last), getattr(last, "activation", None), plan.output_shape[-1])
+        numbers = self._numbers = Numbers.zeros(plan, number)
+        numbers.start(plan, start)
+        self._model = Model(plan, form, numbers, *penalties, start)
         self.parameters: Mapping[str, Array] = MappingProxyType(plan.views(numbers.parameters))
         self.statistics: Mapping[str, Array] = MappingProxyType(plan.views(numbers.statistics, plan.statistics))
         self.history: History | None = None
@@ -107,9 +104,9 @@ class Network:
         self._busy = threading.Lock()
         self._training = _core.Exclusive(self._busy)
         self._copying = threading.Lock()
-        self._few = plan.few(self.dtype)
+        self._few = plan.few(number)
         self._online: Online | None = None
-        self._carried = Carried(plan, self.dtype)
+        self._carried = Carried(plan, number)
         self._stream: Stream | None = None
 
     # --- training -------------------------------------------------------------------------------------------------------------
@@ -400,10 +397,54 @@ class Network:
     # --- numbers --------------------------------------------------------------------------------------------------------------
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """As configured."""
+        return self._layers
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        return self._plan.input_shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of the outputs for one sample."""
+        return self._plan.output_shape
+
+    @property
+    def loss(self) -> Loss:
+        """As configured."""
+        return cast(Loss, self._model.loss)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of parameters, data and results."""
+        return self._model.form.dtype
+
+    @property
+    def seed(self) -> int:
+        """Of the initial weights, the shuffles and the noise."""
+        return self._model.seed
+
+    @property
+    def l1(self) -> float:
+        """The penalty's factor of ``sum(|w|)``."""
+        return self._model.l1
+
+    @property
+    def l2(self) -> float:
+        """The penalty's factor of ``sum(w²) / 2``."""
+        return self._model.l2
+
+    @property
     def optimizer(self) -> Optimizer | None:
-        """The optimizer whose state the network holds; None before any training."""
+        """The optimizer whose state the network holds; None before any training. Assigning one is :meth:`set_optimizer`."""
         optimizer: Optimizer | None = self._numbers.optimizer
         return optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: str | Optimizer) -> None:
+        self.set_optimizer(optimizer)
 
     @property
     def step(self) -> int:
@@ -467,8 +508,10 @@ class Network:
         layers = stack.checked(snapshot.layers)
         # Zeros spare the work of drawing weights that are replaced: orthogonal ones, if they are many, take minutes.
         network = cls(snapshot.input_shape, [blank(layer) for layer in layers], loss=snapshot.loss, dtype=snapshot.dtype,
-                      seed=snapshot.seed, l1=snapshot.l1, l2=snapshot.l2)
-        network.layers = layers
+                      seed=check.integer("seed", snapshot.seed, minimum=0), l1=snapshot.l1, l2=snapshot.l2)
+        network._layers = layers
+        if not isinstance(snapshot.metadata, dict):
+            raise TypeError(f"metadata must be a dict, got {snapshot.metadata!r}")
         network.metadata = copy(snapshot.metadata)
         if snapshot.optimizer is not None:
             network.set_optimizer(snapshot.optimizer)
@@ -478,6 +521,8 @@ class Network:
         for slot, views in network.optimizer_state.items():
             fill(f"optimizer_state[{slot!r}]", views, snapshot.optimizer_state[slot])
         network._numbers.step = check.integer("step", snapshot.step, minimum=0)
+        if snapshot.optimizer is None and snapshot.step:
+            raise ValueError(f"step must be 0 where there is no optimizer, got {snapshot.step}")
         network._numbers.epoch = check.integer("epoch", snapshot.epoch, minimum=0)
         return network
 

@@ -7,7 +7,7 @@ padded in the same way. Which ops a layer becomes is the layer's own affair: it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -25,6 +25,12 @@ MOST_NUMBERS = 2**40
 
 ALIGNMENT = 64
 """Bytes; a vector load that crosses a cache line costs twice."""
+
+PIECE = 2**18
+"""Numbers of the arena of a piece, where a sample has many: about a second-level cache."""
+
+PIECE_WORK = 2**30
+"""Multiplications of a piece on the way forward, at most: some hundredths of a second with the way back."""
 
 Shape = tuple[int, ...]
 Flat = npt.NDArray[Any]
@@ -129,7 +135,7 @@ class Plan:
     """
 
     def __init__(self, input_shape: Shape):
-        self._ops: list[dict[str, Any]] = []
+        self._ops: list[Flat] = []
         self._offsets: dict[str, int] = {}
         self.input_shape = input_shape
         self.parameters: dict[str, Parameter] = {}
@@ -146,9 +152,7 @@ class Plan:
         """Make the op table, whose result is ``value``."""
         value = self._written(value)
         self.output_shape = value.shape
-        self.ops = np.zeros(len(self._ops), dtype=_core.OP)
-        for op, record in zip(self.ops, self._ops, strict=True):
-            _fill(op, record)
+        self.ops = np.concatenate(self._ops)
         self.timed = value.timed
         self.targets = self.slot(prod(value.shape))
         self.weights = self.slot(1)
@@ -222,8 +226,8 @@ class Plan:
 
     def _written(self, value: Value) -> Value:
         """The network's output, as the last op writes it: a value of the same numbers in another shape is copied."""
-        last = self._ops[-1] if self._ops else {"output": -1}
-        if value.slot >= 0 and last["output"] == value.slot and last["units"] == value.shape[-1]:
+        last = self._ops[-1] if self._ops else None
+        if last is not None and value.slot >= 0 and last["output"] == value.slot and last["units"] == value.shape[-1]:
             return value
         output = self.value(value.shape, timed=value.timed)
         self.add("copy", value, output)
@@ -263,7 +267,7 @@ class Plan:
             "width": output.width,
             "sums": self.slot(size) if activation in _core.KEEPS_SUM else output.slot,
             "output": output.slot,
-            "delta": output.gradient,
+            "d_output": output.gradient,
             "weight": self.offset(weight),
             "weight_rows": weight_rows,
             "weight_width": weight_width or output.width,
@@ -272,25 +276,24 @@ class Plan:
             "bias_width": bias_width or output.width,
             "carry": -1,
         }
+        if self.arena >= MOST_NUMBERS:  # the network is refused; its numbers need not fit into a record
+            return
         record |= fields
-        self._ops.append(record)
-        if self.arena < MOST_NUMBERS:  # beyond that the network is refused
-            self._keep(record, stateful)
+        op = np.array([tuple(record.get(name, 0) for name in _core.OP.names)], _core.OP)
+        self._ops.append(op)
+        self._keep(op, stateful)
 
-    def _keep(self, record: dict[str, Any], stateful: bool) -> None:
+    def _keep(self, op: Flat, stateful: bool) -> None:
         """Places for what an op keeps, which its kind in the core tells."""
-        (op,) = ops = np.zeros(1, dtype=_core.OP)
-        _fill(op, record)
-        scratch, kept, shared, carried = map(int, _core.needs(ops))
-        record["cell"], record["work"] = op["cell"], op["work"]
+        scratch, kept, shared, carried = map(int, _core.needs(op))
         self.scratch = max(self.scratch, scratch)
         if kept:
-            record["extra"], record["extra_size"] = self.slot(kept), padded(kept)
+            op["extra"], op["extra_size"] = self.slot(kept), padded(kept)
         if shared:
-            record["shared"] = self.workspace
+            op["shared"] = self.workspace
             self.workspace += padded(shared)
         if stateful:
-            record["carry"] = self.carry
+            op["carry"] = self.carry
             self.carry += carried
 
     # --- what running asks for ------------------------------------------------------------------------------------------------
@@ -352,15 +355,3 @@ class Plan:
             return min(rows, max(128, min(1024, 2**28 // self.size)))
         most = min(max(12, min(1020, PIECE // self.arena)), max(1, PIECE_WORK // max(self.work, 1)))
         return min(rows, most // 12 * 12 or most)
-
-
-def _fill(op: np.void, record: Mapping[str, float]) -> None:
-    for field, number in record.items():
-        op[field] = number
-
-
-PIECE = 2**18
-"""Numbers of the arena of a piece, where a sample has many: about a second-level cache."""
-
-PIECE_WORK = 2**30
-"""Multiplications of a piece on the way forward, at most: some hundredths of a second with the way back."""

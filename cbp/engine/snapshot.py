@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cbp.engine import check
+
 __all__ = ["Snapshot", "check_names", "fill"]
 
 Array = npt.NDArray[Any]
@@ -60,7 +62,9 @@ def _copied(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def check_names(what: str, wanted: Mapping[str, object], given: Mapping[str, object]) -> None:
-    """Raise ValueError where a snapshot has something else under ``what`` than the network."""
+    """Raise TypeError or ValueError where a snapshot has something else under ``what`` than the network."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{what} must be a mapping of names to arrays, got {given!r}")
     if wanted.keys() != given.keys():
         raise ValueError(f"{what} must be {', '.join(wanted) or 'empty'}, got {', '.join(given) or 'none'}")
 
@@ -69,6 +73,7 @@ def fill(what: str, views: Mapping[str, Array], arrays: Mapping[str, Array]) -> 
     """Set a network's arrays from those of a snapshot; raises ValueError where they have other names or shapes."""
     check_names(what, views, arrays)
     for name, view in views.items():
-        if arrays[name].shape != view.shape:
-            raise ValueError(f"{what}[{name!r}] must have the shape {view.shape}, got {arrays[name].shape}")
-        view[...] = arrays[name]
+        values = check.numbers(f"{what}[{name!r}]", arrays[name], view.dtype)
+        if values.shape != view.shape:
+            raise ValueError(f"{what}[{name!r}] must have the shape {view.shape}, got {values.shape}")
+        view[...] = values

@@ -22,6 +22,7 @@ cdef enum:
     MOST_SUMS = 12 * 2 * 16   # accumulators of the largest tile: rows x vectors x lanes
     PIXELS = 512              # of the output that a table of offsets holds: their dz stays in the first-level cache
     SAMPLES = 8               # whose pixels share a product, if they have few
+    FEW_PIXELS = 48           # of a line of dz: fewer do not fill the tiles, and samples share a product
 
 
 cdef inline Py_ssize_t lanes_for(Py_ssize_t units, const floating* like) noexcept nogil:

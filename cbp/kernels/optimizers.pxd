@@ -33,10 +33,10 @@ cdef inline double penalty(Py_ssize_t n, const floating* w, double l1, double l2
 cdef struct Rule    # declared before what takes one
 
 ctypedef void (*Update32)(
-    const Rule* rule, float decay, Py_ssize_t n, float* w, float* g, float* first, float* second,
+    const Rule* rule, float decay, Py_ssize_t n, float* w, float* g, float* state1, float* state2,
 ) noexcept nogil
 ctypedef void (*Update64)(
-    const Rule* rule, double decay, Py_ssize_t n, double* w, double* g, double* first, double* second,
+    const Rule* rule, double decay, Py_ssize_t n, double* w, double* g, double* state1, double* state2,
 ) noexcept nogil
 ctypedef void (*Correct)(Rule* rule, double step) noexcept nogil
 
@@ -62,7 +62,7 @@ cdef struct Rule:
 cdef struct Optimizer:
     const char* name
     Correct correct       # what changes from step to step; NULL: nothing
-    Update32 update32     # n parameters one step on; `first` and `second` are the state arrays, NULL where the rule has none
+    Update32 update32     # n parameters one step on; `state1` and `state2` are the state arrays, NULL where the rule has none
     Update64 update64
 
 
@@ -71,7 +71,7 @@ cdef enum:
 
 
 cdef inline void sgd(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* first, floating* second,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* _state1, floating* _state2,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate
     cdef Py_ssize_t i
@@ -80,7 +80,7 @@ cdef inline void sgd(
 
 
 cdef inline void momentum(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* velocity, floating* _second,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* velocity, floating* _state2,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate, mu = <floating>rule.memory1
     cdef Py_ssize_t i
@@ -90,7 +90,7 @@ cdef inline void momentum(
 
 
 cdef inline void nesterov(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* velocity, floating* _second,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* velocity, floating* _state2,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate, mu = <floating>rule.memory1
     cdef Py_ssize_t i
@@ -118,7 +118,7 @@ cdef inline void correct_adam(Rule* rule, double step) noexcept nogil:
 
 
 cdef inline void rmsprop(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* variance, floating* _second,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* variance, floating* _state2,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate, epsilon = least_epsilon(rule, w)
     cdef floating rho = <floating>rule.memory2, rest = <floating>(1 - rule.memory2)
@@ -129,7 +129,7 @@ cdef inline void rmsprop(
 
 
 cdef inline void adagrad(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* squares, floating* _second,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* squares, floating* _state2,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate, epsilon = least_epsilon(rule, w)
     cdef Py_ssize_t i
@@ -202,13 +202,13 @@ cdef inline void begin_step(Rule* rule, double step) noexcept nogil:
 
 
 cdef inline void update(
-    const Rule* rule, bint is_weight, Py_ssize_t n, floating* w, floating* g, floating* first, floating* second,
+    const Rule* rule, bint is_weight, Py_ssize_t n, floating* w, floating* g, floating* state1, floating* state2,
 ) noexcept nogil:
     """w, of n parameters, one step on. Penalties, which are added to g, and decay act on weights, not on biases."""
     cdef floating decay = <floating>(rule.decay if is_weight else 0)
     if is_weight and (rule.l1 != 0 or rule.l2 != 0):
         add_penalty(n, w, g, <floating>rule.l1, <floating>rule.l2)
     if floating is float:
-        rule.update32(rule, decay, n, w, g, first, second)
+        rule.update32(rule, decay, n, w, g, state1, state2)
     else:
-        rule.update64(rule, decay, n, w, g, first, second)
+        rule.update64(rule, decay, n, w, g, state1, state2)

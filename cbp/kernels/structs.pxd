@@ -26,7 +26,7 @@ cdef packed struct Op:
     int64_t width          # units padded to a multiple of 16: the length of a position in the next three slots
     int64_t sums           # weighted sums; the same slot as the output where the derivative does not need them
     int64_t output
-    int64_t delta          # gradient of the output, then of the weighted sums
+    int64_t d_output       # gradient of the output, then of the weighted sums
     int64_t extra          # what else the way back needs of a sample, extra_size numbers
     int64_t extra_size
     int64_t shared         # place in the workspace: numbers that belong to no sample

@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 from cbp.kernels cimport gather
 from cbp.kernels.structs cimport Op, Source
 from cbp.loops.step cimport counted
-from cbp.ops.passes cimport Pass, delta_of, output_of
+from cbp.ops.passes cimport Pass, d_output_of, output_of
 from cbp.ops.table cimport Tables
 
 
@@ -32,11 +32,11 @@ cdef inline void copy_outputs(const Pass* batch, floating* arena, floating* out)
 
 
 cdef inline void read_d_output(const Pass* batch, const Source* wanted, floating* arena) noexcept nogil:
-    """The gradient of the outputs of the piece's rows into the last delta slot, with pads of 0; after the end of a sequence it
+    """The gradient of the outputs of the piece's rows into the last slot d_output, with pads of 0; after the end of a sequence it
     is 0 too."""
     cdef const Op* last = &batch.ops[batch.count - 1]
     cdef floating* read = arena + batch.rows * batch.run.targets
-    cdef floating* d = delta_of(batch, last, 0, arena)
+    cdef floating* d = d_output_of(batch, last, 0, arena)
     cdef Py_ssize_t r, p
     gather.gather(wanted, NULL, batch.first, batch.rows, read, wanted.columns)
     memset(d, 0, batch.rows * last.positions * last.width * sizeof(floating))

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 
 from cbp.kernels cimport gather, losses, optimizers, tile
 from cbp.kernels.activations cimport IDENTITY, Size, activate, activate_backward
-from cbp.kernels.structs cimport EVALUATE, TRAIN, Op, Run, Source
+from cbp.kernels.structs cimport EVALUATE, TRAIN, Op, Run
 from cbp.kernels.team cimport TeamState, team_run
 from cbp.ops.calls cimport (
     op_backward_bias,
@@ -36,7 +36,7 @@ from cbp.ops.passes cimport (
     WEIGHT_GRADIENT,
     Laps,
     Pass,
-    delta_of,
+    d_output_of,
     lap,
     output_of,
     slot_of,
@@ -218,7 +218,7 @@ cdef inline void next_segment(Pass* batch) noexcept nogil:
 
 
 cdef inline void loss_of_rows(Pass* batch, Py_ssize_t first, Py_ssize_t rows, floating* arena) noexcept nogil:
-    """Loss and metric of every position of the outputs, and the gradient of the outputs in the last delta slot."""
+    """Loss and metric of every position of the outputs, and the gradient of the outputs in the last slot d_output."""
     cdef const Run* run = batch.run
     cdef const Op* last = &batch.ops[batch.count - 1]
     cdef Py_ssize_t start = first * last.positions
@@ -235,7 +235,7 @@ cdef inline void loss_of_rows(Pass* batch, Py_ssize_t first, Py_ssize_t rows, fl
     judged.scale = 1 / (run.batch_weight * last.positions) if run.batch_weight > 0 else 0
     judged.loss, judged.metric = batch.row_loss + start, batch.row_metric + start
     losses.loss_rows(batch.loss, batch.fused, &judged, output_of(batch, last, first, arena),
-                     targets + first * batch.ldy if targets is not NULL else NULL, shares, delta_of(batch, last, first, arena))
+                     targets + first * batch.ldy if targets is not NULL else NULL, shares, d_output_of(batch, last, first, arena))
     if weights is not NULL:
         for r in range(first, first + rows):
             if weights[r] == 0:
@@ -274,7 +274,7 @@ cdef inline void silence_row(const Pass* batch, Py_ssize_t r, floating* arena) n
         size = op.positions * op.width * sizeof(floating)
         memset(output_of(batch, op, r, arena), 0, size)
         memset(sums_of(batch, op, r, arena), 0, size)
-        memset(delta_of(batch, op, r, arena), 0, size)
+        memset(d_output_of(batch, op, r, arena), 0, size)
         if batch.kinds[op.kind].silence32 is not NULL:
             op_silence(batch, op, r, arena)
         elif op.extra_size > 0:
@@ -284,13 +284,13 @@ cdef inline void silence_row(const Pass* batch, Py_ssize_t r, floating* arena) n
 cdef inline void apply_slope(
     const Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, Laps* laps,
 ) noexcept nogil:
-    """From the gradient of an op's output, in its delta slot, to the gradient of its weighted sums in the same place; after a
+    """From the gradient of an op's output, in its slot d_output, to the gradient of its weighted sums in the same place; after a
     fused loss the last op's is that already."""
     cdef const Op* op = &batch.ops[index]
     if op.activation != IDENTITY and not (batch.fused and index == batch.count - 1):
         activate_backward(&batch.activations[op.activation], Size(rows * op.positions, op.units, op.width),
                           sums_of(batch, op, first, arena), output_of(batch, op, first, arena),
-                          delta_of(batch, op, first, arena))
+                          d_output_of(batch, op, first, arena))
         lap(laps, SLOPE)
 
 

@@ -145,7 +145,7 @@ cdef inline void convolution_backward_weight(
     cdef Py_ssize_t* offsets = <Py_ssize_t*>scratch
     cdef floating* copies = scratch + table(conv.PIXELS, arena)
     cdef const floating* x = input_of(batch, op, 0, arena)
-    cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, 0, arena)
+    cdef const floating* dz = slot_of(batch, op.d_output, op.positions * op.width, 0, arena)
     cdef const floating* laid
     cdef Py_ssize_t r = 0, block, oy, ox, pixels
     if in_pairs(op, arena):
@@ -207,7 +207,7 @@ cdef inline void positions_backward_bias(
     const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
 ) noexcept nogil:
     """The sum of dz over samples and positions, a sample at a time."""
-    cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, 0, arena)
+    cdef const floating* dz = slot_of(batch, op.d_output, op.positions * op.width, 0, arena)
     cdef Py_ssize_t r
     for r in range(batch.rows):
         conv.add_positions(op.positions, op.width, dz, accumulate or r > 0, g)
@@ -231,7 +231,7 @@ cdef inline void convolution_backward_rows(
     cdef Py_ssize_t* places = offsets + op.kernel_h * op.units
     cdef floating* turned = scratch + table(op.kernel_h * op.units + op.in_w * (op.kernel_w + 1), arena)
     cdef floating* products = turned + op.kernel_h * op.units * ld
-    cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, first, arena)
+    cdef const floating* dz = slot_of(batch, op.d_output, op.positions * op.width, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
     cdef Py_ssize_t r = 0, y
     if dx is NULL:
@@ -249,7 +249,7 @@ cdef inline void convolution_backward_rows(
 
 cdef inline Py_ssize_t samples_at_once(const Op* op) noexcept nogil:
     """So many samples share a product that a narrow dz fills the tiles."""
-    return max(1, 48 // op.out_w)
+    return max(1, conv.FEW_PIXELS // op.out_w)
 
 
 cdef inline Py_ssize_t shared_factor(const Op* op) noexcept nogil:
@@ -372,7 +372,7 @@ cdef inline void pairs_backward_weight(
     cdef floating* pairs = doubled + op.kernel_h * (line + op.inputs) * lanes
     cdef floating* copy = pairs + most * lanes
     cdef const floating* x = input_of(batch, op, 0, arena)
-    cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, 0, arena)
+    cdef const floating* dz = slot_of(batch, op.d_output, op.positions * op.width, 0, arena)
     cdef const floating* laid
     cdef Py_ssize_t r, block, oy, ox, lines, columns
     conv.grid_offsets(high, wide, 1, op.stride_h * image.line, 2 * image.pixel, offsets)
@@ -407,7 +407,7 @@ cdef inline void convolution_needs(Op* op, Needs* needs) noexcept nogil:
     cdef double turned = <double>op.kernel_h * op.units
     needs.scratch = max(
         table_size(max(2 * taps, <double>conv.PIXELS)) + images + pairs,
-        table_size(turned + <double>op.in_w * (op.kernel_w + 1)) + (turned + max(48.0, <double>op.out_w)) * line + 16)
+        table_size(turned + <double>op.in_w * (op.kernel_w + 1)) + (turned + max(<double>conv.FEW_PIXELS, <double>op.out_w)) * line + 16)
 
 
 cdef inline void convolution_kind(Kind* kind) noexcept:

@@ -4,7 +4,7 @@ from cython cimport floating
 
 from cbp.kernels.dense cimport STRIP, dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
 from cbp.kernels.structs cimport Op
-from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, delta_of, input_of, padded, sums_of
+from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, d_output_of, input_of, padded, sums_of
 
 
 cdef inline void dense_op_forward(
@@ -21,7 +21,7 @@ cdef inline void dense_op_backward_rows(
     cdef floating* dx = d_input_of(batch, op, first, arena)
     if dx is not NULL:
         dense_backward_input(batch.way * op.positions, rows * op.positions, op.inputs, op.units, op.width,
-                             <const floating*>batch.parameters + op.weight, scratch, delta_of(batch, op, first, arena), dx,
+                             <const floating*>batch.parameters + op.weight, scratch, d_output_of(batch, op, first, arena), dx,
                              padded(op.inputs))
 
 
@@ -30,13 +30,13 @@ cdef inline void dense_op_backward_weight(
     floating* g,
 ) noexcept nogil:
     dense_backward_weight(batch.rows * op.positions, n, op.width, accumulate, input_of(batch, op, 0, arena) + row, op.in_width,
-                          delta_of(batch, op, 0, arena), g)
+                          d_output_of(batch, op, 0, arena), g)
 
 
 cdef inline void dense_op_backward_bias(
     const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
 ) noexcept nogil:
-    dense_backward_bias(batch.rows * op.positions, op.width, accumulate, delta_of(batch, op, 0, arena), g)
+    dense_backward_bias(batch.rows * op.positions, op.width, accumulate, d_output_of(batch, op, 0, arena), g)
 
 
 cdef inline void dense_needs(Op* op, Needs* needs) noexcept nogil:

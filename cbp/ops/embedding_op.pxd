@@ -12,7 +12,7 @@ from cbp.kernels cimport gather
 from cbp.kernels.structs cimport Op
 from cbp.kernels.structs cimport Run
 from cbp.ops.update cimport end_gradient
-from cbp.ops.passes cimport Kind, Needs, Pass, add_row, d_input_of, delta_of, input_of, padded, sums_of
+from cbp.ops.passes cimport Kind, Needs, Pass, add_row, d_input_of, d_output_of, input_of, padded, sums_of
 
 
 cdef inline Py_ssize_t row_number(const Op* op, floating x) noexcept nogil:
@@ -52,7 +52,7 @@ cdef inline void embedding_backward_weight(
 ) noexcept nogil:
     """The gradient of a row of weights is the sum of the deltas of all outputs that are copies of it."""
     cdef const floating* x = input_of(batch, op, 0, arena)
-    cdef const floating* delta = delta_of(batch, op, 0, arena)
+    cdef const floating* delta = d_output_of(batch, op, 0, arena)
     cdef Py_ssize_t r, t, place
     if not accumulate:
         memset(g, 0, n * op.width * sizeof(floating))
@@ -82,7 +82,7 @@ cdef inline void add_occurrences(
     cdef floating* marks = <floating*>batch.workspace + op.shared
     cdef floating* gradient = <floating*>batch.gradient + op.weight
     cdef const floating* x = input_of(batch, op, 0, arena)
-    cdef const floating* delta = delta_of(batch, op, 0, arena)
+    cdef const floating* delta = d_output_of(batch, op, 0, arena)
     cdef Py_ssize_t r, t, place
     for r in range(batch.rows):
         for t in range(steps_of(batch, op, r)):

@@ -81,7 +81,7 @@ cdef inline void grouped_backward_weight(
     cdef Py_ssize_t* offsets = <Py_ssize_t*>scratch
     cdef floating* copy = scratch + table(some, arena)
     cdef const floating* x = input_of(batch, op, 0, arena)
-    cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, 0, arena)
+    cdef const floating* dz = slot_of(batch, op.d_output, op.positions * op.width, 0, arena)
     cdef const floating* laid
     cdef Py_ssize_t across = (op.out_w + wide - 1) // wide, blocks = across * ((op.out_h + high - 1) // high)
     cdef Py_ssize_t r, number, block, oy, ox, tap, end, pixels
@@ -134,7 +134,7 @@ cdef inline void grouped_backward_rows(
     cdef Py_ssize_t taps = op.kernel_h * op.kernel_w
     cdef Py_ssize_t d_width = padded(op.inputs)
     cdef floating* image = scratch + table(taps, arena)
-    cdef const floating* dz = slot_of(batch, op.delta, op.positions * op.width, first, arena)
+    cdef const floating* dz = slot_of(batch, op.d_output, op.positions * op.width, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
     cdef Py_ssize_t _r, number, j
@@ -195,7 +195,7 @@ cdef inline void grouped_needs(Op* op, Needs* needs) noexcept nogil:
     cdef double around = ((op.in_h + (op.kernel_h - 1) * <double>op.dilation_h)
                           * (op.in_w + (op.kernel_w - 1) * <double>op.dilation_w))
     cdef double plane_size = max(image.height * <double>image.width, <double>op.in_h * op.in_w)
-    needs.scratch = table_size(max(taps, <double>conv.PIXELS)) + (max(plane_size, around) + taps) * op.width
+    needs.scratch = table_size(max(taps, <double>depthwise.CHANNEL_PIXELS)) + (max(plane_size, around) + taps) * op.width
 
 
 cdef inline void grouped_kind(Kind* kind) noexcept:

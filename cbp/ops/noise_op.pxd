@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 
 from cbp.kernels cimport noise, random
 from cbp.kernels.structs cimport Op
-from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, delta_of, input_of, slot_of, sums_of
+from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, d_output_of, input_of, slot_of, sums_of
 
 
 cdef inline void key_of(const Pass* batch, const Op* op, uint32_t* key) noexcept nogil:
@@ -55,7 +55,7 @@ cdef inline void dropout_forward(
 cdef inline void dropout_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
-    cdef const floating* dy = delta_of(batch, op, first, arena)
+    cdef const floating* dy = d_output_of(batch, op, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
     cdef Py_ssize_t size = op.positions * op.width
     cdef Py_ssize_t r
@@ -96,7 +96,7 @@ cdef inline void gaussian_noise_backward_rows(
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
     if dx is not NULL:
-        pass_on(rows * op.positions * op.width, delta_of(batch, op, first, arena), dx)
+        pass_on(rows * op.positions * op.width, d_output_of(batch, op, first, arena), dx)
 
 
 cdef inline void dropout_needs(Op* op, Needs* needs) noexcept nogil:

@@ -18,7 +18,7 @@ from libc.string cimport memset
 from cbp.kernels cimport norm
 from cbp.kernels.dense cimport dense_backward_bias
 from cbp.kernels.structs cimport Op
-from cbp.ops.passes cimport Kind, Needs, Pass, add_row, d_input_of, delta_of, input_of, slot_of, sums_of
+from cbp.ops.passes cimport Kind, Needs, Pass, add_row, d_input_of, d_output_of, input_of, slot_of, sums_of
 
 
 cdef enum Moments:
@@ -109,7 +109,7 @@ cdef inline void sums_of_products(
     """Sums of the gradients, and of their products with the differences from `center`: of all steps, since one that does not
     count is normalised like the others. A row of weight 0 has no gradient, but may have numbers too large for a product."""
     cdef const floating* x = input_of(batch, op, 0, arena) + c
-    cdef const floating* dy = delta_of(batch, op, 0, arena) + c
+    cdef const floating* dy = d_output_of(batch, op, 0, arena) + c
     cdef const floating* weights = <const floating*>batch.weights
     cdef Py_ssize_t r = 0, start
     memset(first, 0, 16 * sizeof(double))
@@ -254,7 +254,7 @@ cdef inline void batch_norm_forward(
 cdef inline void batch_norm_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
-    cdef const floating* dy = delta_of(batch, op, first, arena)
+    cdef const floating* dy = d_output_of(batch, op, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
     cdef Py_ssize_t size = op.positions * op.width
     cdef Py_ssize_t r
@@ -302,7 +302,7 @@ cdef inline void batch_norm_backward_weight(
     for r in range(batch.rows):
         if weights is NULL or weights[r] != 0:   # such a row may have numbers too large for a product
             norm.add_frozen_products(op.positions, op.inputs, op.width, input_of(batch, op, r, arena), op.in_width,
-                                     variance - op.width, <const floating*>scratch, delta_of(batch, op, r, arena), g)
+                                     variance - op.width, <const floating*>scratch, d_output_of(batch, op, r, arena), g)
 
 
 cdef inline void batch_norm_backward_bias(
@@ -310,7 +310,7 @@ cdef inline void batch_norm_backward_bias(
 ) noexcept nogil:
     """Of the shift."""
     if not batch.training:
-        dense_backward_bias(batch.rows * op.positions, op.width, accumulate, delta_of(batch, op, 0, arena), g)
+        dense_backward_bias(batch.rows * op.positions, op.width, accumulate, d_output_of(batch, op, 0, arena), g)
         return
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
@@ -352,7 +352,7 @@ cdef inline void layer_norm_backward_rows(
 ) noexcept nogil:
     cdef const floating* scale = <const floating*>batch.parameters + op.weight
     cdef const floating* x = input_of(batch, op, first, arena)
-    cdef const floating* dy = delta_of(batch, op, first, arena)
+    cdef const floating* dy = d_output_of(batch, op, first, arena)
     cdef const floating* moments
     cdef floating* dx = d_input_of(batch, op, first, arena)
     cdef Py_ssize_t r, p
@@ -373,7 +373,7 @@ cdef inline void layer_norm_backward_weight(
 ) noexcept nogil:
     """Of the scale: one row."""
     cdef const floating* x = input_of(batch, op, 0, arena)
-    cdef const floating* dy = delta_of(batch, op, 0, arena)
+    cdef const floating* dy = d_output_of(batch, op, 0, arena)
     cdef const floating* moments = slot_of(batch, op.extra, op.extra_size, 0, arena)
     cdef Py_ssize_t r, p
     if not accumulate:
@@ -397,7 +397,7 @@ cdef inline void layer_norm_backward_bias(
     const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
 ) noexcept nogil:
     """Of the shift."""
-    dense_backward_bias(batch.rows * op.positions, op.width, accumulate, delta_of(batch, op, 0, arena), g)
+    dense_backward_bias(batch.rows * op.positions, op.width, accumulate, d_output_of(batch, op, 0, arena), g)
 
 
 # --- every sample by itself ---------------------------------------------------------------------------------------------------
@@ -478,7 +478,7 @@ cdef inline void group_norm_backward_rows(
 ) noexcept nogil:
     """Also of a layer whose input asks for no gradient: the sums of a sample are its part of the gradient of the scale."""
     cdef const floating* x = input_of(batch, op, first, arena)
-    cdef const floating* dy = delta_of(batch, op, first, arena)
+    cdef const floating* dy = d_output_of(batch, op, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
     cdef floating* kept
     cdef Py_ssize_t r

@@ -78,7 +78,7 @@ ctypedef void (*Listed64)(
 cdef struct Needs:
     # How many numbers an op keeps, beside the slots of its input and output: as doubles, since a plan asks before it refuses
     # sizes whose products are beyond integers.
-    double work       # multiplications of a row on the way forward, roughly: of all positions with the matrix, if not said
+    double work       # multiplications of a row on the way forward, roughly; begins as positions x weight_rows x weight_width
     double scratch    # of a thread, while it works on the op
     double kept       # of a sample, for the way back: the slot `extra`
     double shared     # that belong to no sample: a place in the workspace
@@ -98,7 +98,7 @@ cdef struct Kind:
     # Weighted sums, or whatever comes before the activation, of some rows.
     Rows32 forward32
     Rows64 forward64
-    # From the gradient of that, in the delta slot, to the gradient of the input, which is overwritten.
+    # From the gradient of that, in the slot d_output, to the gradient of the input, which is overwritten.
     Rows32 backward32
     Rows64 backward64
     # The gradient of n rows of the weight matrix, over all rows of the piece, and of the bias row.
@@ -212,8 +212,8 @@ cdef inline floating* output_of(const Pass* batch, const Op* op, Py_ssize_t firs
     return slot_of(batch, op.output, op.positions * op.width, first, arena)
 
 
-cdef inline floating* delta_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
-    return slot_of(batch, op.delta, op.positions * op.width, first, arena)
+cdef inline floating* d_output_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
+    return slot_of(batch, op.d_output, op.positions * op.width, first, arena)
 
 
 cdef inline void add_row(Py_ssize_t width, const floating* x, floating* y) noexcept nogil:

@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from cbp.kernels.pool cimport pool_backward, pool_forward
 from cbp.kernels.structs cimport Op
-from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, delta_of, input_of, slot_of, sums_of
+from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, d_output_of, input_of, slot_of, sums_of
 
 
 cdef inline void max_of_windows(
@@ -58,7 +58,7 @@ cdef inline void max_pool_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
-    cdef const floating* dy = delta_of(batch, op, first, arena)
+    cdef const floating* dy = d_output_of(batch, op, first, arena)
     cdef const floating* where = slot_of(batch, op.extra, op.extra_size, first, arena)
     cdef Py_ssize_t r
     cdef Op own
@@ -92,7 +92,7 @@ cdef inline void average_pool_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
-    cdef const floating* dy = delta_of(batch, op, first, arena)
+    cdef const floating* dy = d_output_of(batch, op, first, arena)
     cdef Py_ssize_t r
     cdef Op own
     if dx is NULL:

@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 from cbp.kernels.inlining cimport forced
 from cbp.kernels.structs cimport Op
-from cbp.ops.passes cimport Kind, Pass, d_input_of, delta_of, input_of, sums_of
+from cbp.ops.passes cimport Kind, Pass, d_input_of, d_output_of, input_of, sums_of
 
 
 cdef inline forced rectify(
@@ -41,7 +41,7 @@ cdef inline void prelu_backward_rows(
     """dx = dy where x > 0, else slope dy."""
     cdef const floating* slope = <const floating*>batch.parameters + op.weight
     cdef const floating* x = input_of(batch, op, first, arena)
-    cdef const floating* dy = delta_of(batch, op, first, arena)
+    cdef const floating* dy = d_output_of(batch, op, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
     if dx is NULL:
         return
@@ -73,7 +73,7 @@ cdef inline void prelu_backward_weight(
 ) noexcept nogil:
     """Of the slopes: one row."""
     cdef const floating* x = input_of(batch, op, 0, arena)
-    cdef const floating* dy = delta_of(batch, op, 0, arena)
+    cdef const floating* dy = d_output_of(batch, op, 0, arena)
     cdef Py_ssize_t rows = batch.rows * op.positions
     cdef Py_ssize_t c
     if not accumulate:

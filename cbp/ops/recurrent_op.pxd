@@ -11,6 +11,7 @@
 # A GRU's gates stand in the order n's share of the input, r, z, n's share of the state: both products then take neighbours.
 
 from cython cimport floating
+from libc.math cimport ceil
 from libc.string cimport memset
 
 from cbp.kernels cimport recurrent
@@ -18,7 +19,7 @@ from cbp.kernels.activations cimport Activation, Size, activate, activate_backwa
 from cbp.kernels.dense cimport ONE32, ONE64, STRIP, transpose
 from cbp.kernels.structs cimport EVALUATE, Op
 from cbp.kernels.tile cimport multiply
-from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, delta_of, input_of, output_of, padded, slot_of
+from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, d_output_of, input_of, output_of, padded, slot_of
 
 
 cdef enum Cell:
@@ -331,7 +332,7 @@ cdef inline void add_delta(
 ) noexcept nogil:
     """The gradient of the output of a step."""
     cdef Py_ssize_t t = time_of(op, step)
-    cdef const floating* delta = delta_of(batch, op, first, arena) + (t * op.width if op.sequences else 0)
+    cdef const floating* delta = d_output_of(batch, op, first, arena) + (t * op.width if op.sequences else 0)
     cdef Py_ssize_t ld = op.positions * op.width
     cdef Py_ssize_t r, j
     for r in range(rows):
@@ -476,10 +477,11 @@ cdef inline void sum_of_gates(
 
 
 cdef inline void recurrent_needs(Op* op, Needs* needs) noexcept nogil:
-    """The three tables; the recurrent weights turned, a strip of the others, and two rows for each of the walkers."""
+    """Kept: the three tables. Scratch: the recurrent weights turned, a strip of the others, two rows for each of the walkers."""
+    cdef double states = <double>op.in_positions * states_width(op)
     needs.work = <double>op.in_positions * op.weight_rows * op.weight_width
     needs.scratch = op.weight_width * <double>(op.width + STRIP) + 2.0 * MOST_WALKERS * op.width
-    needs.kept = <double>op.in_positions * (states_width(op) + gates_width(op) + keep_width(op)) + 16
+    needs.kept = ceil(states / 16) * 16 + <double>op.in_positions * (gates_width(op) + keep_width(op))
     needs.carried = 2 * op.width if op.cell == LSTM else op.width
 
 cdef inline void rnn_needs(Op* op, Needs* needs) noexcept nogil:

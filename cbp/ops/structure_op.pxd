@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 
 from cbp.kernels.repack cimport pad, repack
 from cbp.kernels.structs cimport Op
-from cbp.ops.passes cimport Kind, Pass, d_input_of, delta_of, input_of, padded, slot_of, sums_of
+from cbp.ops.passes cimport Kind, Pass, d_input_of, d_output_of, input_of, padded, slot_of, sums_of
 
 
 cdef inline const floating* second_of(const Pass* batch, const Op* op, Py_ssize_t first, floating* arena) noexcept nogil:
@@ -37,16 +37,16 @@ cdef inline void copy_backward_rows(
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
     if dx is not NULL:
-        repack(op.units, op.width, delta_of(batch, op, first, arena), rows * op.in_positions, op.inputs, padded(op.inputs), dx)
+        repack(op.units, op.width, d_output_of(batch, op, first, arena), rows * op.in_positions, op.inputs, padded(op.inputs), dx)
 
 
-# SPLIT: a value that two ops read has two gradients, in the slots delta and d_second; their sum is its gradient.
+# SPLIT: a value that two ops read has two gradients, in the slots d_output and d_second; their sum is its gradient.
 
 cdef inline void split_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
-    cdef const floating* one = delta_of(batch, op, first, arena)
+    cdef const floating* one = d_output_of(batch, op, first, arena)
     cdef const floating* other = d_second_of(batch, op, first, arena)
     cdef Py_ssize_t i
     if dx is NULL:
@@ -83,12 +83,12 @@ cdef inline void join_forward(
 cdef inline void join_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
-    cdef const floating* delta = delta_of(batch, op, first, arena)
+    cdef const floating* delta = d_output_of(batch, op, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
     cdef Py_ssize_t size = rows * op.positions * op.width * sizeof(floating)
     if dx is not NULL:
         memcpy(dx, delta, size)
-    if op.d_second != op.delta:
+    if op.d_second != op.d_output:
         memcpy(d_second_of(batch, op, first, arena), delta, size)
 
 
@@ -111,7 +111,7 @@ cdef inline void concat_forward(
 cdef inline void concat_backward_rows(
     const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
 ) noexcept nogil:
-    cdef const floating* delta = delta_of(batch, op, first, arena)
+    cdef const floating* delta = d_output_of(batch, op, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
     if dx is not NULL:
         pad(rows * op.positions, op.inputs, delta, op.width, dx, padded(op.inputs))

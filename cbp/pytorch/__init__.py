@@ -23,11 +23,9 @@ def from_torch(
     Parameters
     ----------
     modules : torch.nn.Sequential or sequence of torch.nn.Module
-        A Sequential within is taken apart. There may be Linear, Conv1d, Conv2d, MaxPool1d/2d, AvgPool1d/2d,
-        AdaptiveAvgPool1d/2d and AdaptiveMaxPool1d/2d (to 1, or to a divisor of the size), Flatten, RNN, LSTM and GRU with
-        ``batch_first=True``, Embedding as the first, BatchNorm1d/2d, LayerNorm over the last axis, GroupNorm, PReLU (a
-        single slope becomes one for every channel, and these learn apart), Dropout, Identity, and the activations that cbp has,
-        which become part of the layer before them.
+        A Sequential within is taken apart. There may be whatever ``cbp.pytorch.modules.KNOWN`` names: the layers that cbp has
+        too, with some conditions, which a message tells. Recurrences must have ``batch_first=True``, adaptive pools give 1 or
+        a divisor of the size, a LayerNorm acts on the last axis. Activations become part of the layer before them.
     input_shape : int or sequence of int
         Shape of one sample as PyTorch takes it: (features,), (channels, length) in front of a Conv1d, (time, features) in front
         of a recurrence, (channels, height, width), (time,) in front of an Embedding.

@@ -90,7 +90,7 @@ def _is_one_row(x: Any, y: Any, input_shape: Shape, output_shape: Shape) -> bool
     try:
         shape, target_shape = np.shape(x), np.shape(y)
     except ValueError:
-        return False  # rows of different lengths: _arrays says so
+        return False  # rows of different lengths: engine/arrays.py says so
     if shape != input_shape and shape[1:] != input_shape:
         raise ValueError(f"x must be one row of shape {input_shape} or a batch of such rows, got the shape {shape}")
     if shape == input_shape and len(target_shape) > len(output_shape):
