@@ -319,6 +319,6 @@ def get(loss: str | Loss) -> Loss:
         return loss  # type: ignore[return-value]
     if isinstance(loss, str):
         return LOSSES.find(loss)()
-    if isinstance(loss, type) and issubclass(loss, Loss):
-        raise TypeError(f"loss must be a name or a loss, got the class {loss.__name__}; call it: cbp.losses.{loss.__name__}()")
-    raise TypeError(f"loss must be a name or one of cbp's losses, for example cbp.losses.Huber(1.0), got {loss!r}")
+    name = next((kind.__name__ for kind in LOSSES.values() if kind is loss), "")
+    call = f"; call it: cbp.losses.{name}()" if name else ""
+    raise TypeError(f"loss must be a name or one of cbp's losses, for example cbp.losses.Huber(1.0), got {loss!r}{call}")

@@ -32,6 +32,9 @@ PIECE = 2**18
 PIECE_WORK = 2**30
 """Multiplications of a piece on the way forward, at most: some hundredths of a second with the way back."""
 
+FIELDS = _core.OP.names or ()
+"""Of a record of the op table."""
+
 Shape = tuple[int, ...]
 Flat = npt.NDArray[Any]
 
@@ -279,7 +282,7 @@ class Plan:
         if self.arena >= MOST_NUMBERS:  # the network is refused; its numbers need not fit into a record
             return
         record |= fields
-        op = np.array([tuple(record.get(name, 0) for name in _core.OP.names)], _core.OP)
+        op = np.array([tuple(record.get(name, 0) for name in FIELDS)], _core.OP)
         self._ops.append(op)
         self._keep(op, stateful)
 

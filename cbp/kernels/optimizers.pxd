@@ -139,7 +139,7 @@ cdef inline void adagrad(
 
 
 cdef inline void lion(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* mean, floating* _second,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* mean, floating* _state2,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate, way
     cdef floating b1 = <floating>rule.memory1, c1 = <floating>(1 - rule.memory1)

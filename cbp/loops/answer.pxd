@@ -32,8 +32,8 @@ cdef inline void copy_outputs(const Pass* batch, floating* arena, floating* out)
 
 
 cdef inline void read_d_output(const Pass* batch, const Source* wanted, floating* arena) noexcept nogil:
-    """The gradient of the outputs of the piece's rows into the last slot d_output, with pads of 0; after the end of a sequence it
-    is 0 too."""
+    """The gradient of the outputs of the piece's rows into the last slot d_output, with pads of 0; after the end of a sequence
+    it is 0 too."""
     cdef const Op* last = &batch.ops[batch.count - 1]
     cdef floating* read = arena + batch.rows * batch.run.targets
     cdef floating* d = d_output_of(batch, last, 0, arena)

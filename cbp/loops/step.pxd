@@ -235,7 +235,8 @@ cdef inline void loss_of_rows(Pass* batch, Py_ssize_t first, Py_ssize_t rows, fl
     judged.scale = 1 / (run.batch_weight * last.positions) if run.batch_weight > 0 else 0
     judged.loss, judged.metric = batch.row_loss + start, batch.row_metric + start
     losses.loss_rows(batch.loss, batch.fused, &judged, output_of(batch, last, first, arena),
-                     targets + first * batch.ldy if targets is not NULL else NULL, shares, d_output_of(batch, last, first, arena))
+                     targets + first * batch.ldy if targets is not NULL else NULL, shares,
+                     d_output_of(batch, last, first, arena))
     if weights is not NULL:
         for r in range(first, first + rows):
             if weights[r] == 0:
@@ -284,8 +285,8 @@ cdef inline void silence_row(const Pass* batch, Py_ssize_t r, floating* arena) n
 cdef inline void apply_slope(
     const Pass* batch, Py_ssize_t index, Py_ssize_t first, Py_ssize_t rows, floating* arena, Laps* laps,
 ) noexcept nogil:
-    """From the gradient of an op's output, in its slot d_output, to the gradient of its weighted sums in the same place; after a
-    fused loss the last op's is that already."""
+    """From the gradient of an op's output, in its slot d_output, to the gradient of its weighted sums in the same place; after
+    a fused loss the last op's is that already."""
     cdef const Op* op = &batch.ops[index]
     if op.activation != IDENTITY and not (batch.fused and index == batch.count - 1):
         activate_backward(&batch.activations[op.activation], Size(rows * op.positions, op.units, op.width),

@@ -407,7 +407,8 @@ cdef inline void convolution_needs(Op* op, Needs* needs) noexcept nogil:
     cdef double turned = <double>op.kernel_h * op.units
     needs.scratch = max(
         table_size(max(2 * taps, <double>conv.PIXELS)) + images + pairs,
-        table_size(turned + <double>op.in_w * (op.kernel_w + 1)) + (turned + max(<double>conv.FEW_PIXELS, <double>op.out_w)) * line + 16)
+        table_size(turned + <double>op.in_w * (op.kernel_w + 1))
+        + (turned + max(<double>conv.FEW_PIXELS, <double>op.out_w)) * line + 16)
 
 
 cdef inline void convolution_kind(Kind* kind) noexcept:

@@ -477,7 +477,7 @@ cdef inline void sum_of_gates(
 
 
 cdef inline void recurrent_needs(Op* op, Needs* needs) noexcept nogil:
-    """Kept: the three tables. Scratch: the recurrent weights turned, a strip of the others, two rows for each of the walkers."""
+    """Kept: the three tables. Scratch: the recurrent weights turned, a strip of the others, two rows for each walker."""
     cdef double states = <double>op.in_positions * states_width(op)
     needs.work = <double>op.in_positions * op.weight_rows * op.weight_width
     needs.scratch = op.weight_width * <double>(op.width + STRIP) + 2.0 * MOST_WALKERS * op.width

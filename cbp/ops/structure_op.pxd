@@ -37,7 +37,8 @@ cdef inline void copy_backward_rows(
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
     if dx is not NULL:
-        repack(op.units, op.width, d_output_of(batch, op, first, arena), rows * op.in_positions, op.inputs, padded(op.inputs), dx)
+        repack(op.units, op.width, d_output_of(batch, op, first, arena), rows * op.in_positions, op.inputs, padded(op.inputs),
+               dx)
 
 
 # SPLIT: a value that two ops read has two gradients, in the slots d_output and d_second; their sum is its gradient.

@@ -116,9 +116,9 @@ def test_a_generated_table_is_no_second_list():
     assert lists(".md", f"Losses:\n{table}\n{', '.join(facts.LOSSES)}.") == {"loss"}
 
 
-# A member's name, and in how many files it may stand, its own tests and examples not counted. These were added after the house
-# had its places, so that the files are those which an addition has to touch.
-TOUCHED = {"mish": 4, "lion": 4, "quantile": 4, "prelu": 8}
+# A member's name, and in how many files it may stand beside pages, examples and tests of its own. These were added after the
+# house had its places, so that the files are those which an addition has to touch.
+TOUCHED = {"mish": 4, "lion": 4, "quantile": 4, "prelu": 7}
 
 
 @pytest.mark.parametrize(("name", "most"), TOUCHED.items())
@@ -127,7 +127,7 @@ def test_an_addition_touches_few_files(name, most):
     found = []
     for path, text in ((path, file.read_text(encoding="utf-8")) for path, file in files()):
         text = re.sub(r"<!-- generated:.*?<!-- end -->", "", text, flags=re.DOTALL)
-        told = path.endswith(".md") or path.startswith("examples/") or path == "tests/house/test_one_place.py"
+        told = path.endswith(".md") or path.startswith(("examples/", "tests/")) and path != "tests/facts.py"
         if word.search(text.replace("_", " ")) and not told:
             found.append(path)
     assert len(found) <= most, found

@@ -729,7 +729,7 @@ def test_unknown_losses(value, words):
 
 @pytest.mark.parametrize("value", [None, 3, len, ["huber"], cbp.losses.Loss, b"huber"], ids=repr)
 def test_losses_are_names(value):
-    with pytest.raises(TypeError, match=r"loss must be a name or (one of cbp|a loss)") as caught:
+    with pytest.raises(TypeError, match=r"loss must be a name or one of cbp's losses") as caught:
         cbp.Network(3, [cbp.Dense(2)], loss=value)
     assert repr(value) in str(caught.value)
     with pytest.raises(TypeError, match="loss"):
