@@ -319,6 +319,7 @@ def get(loss: str | Loss) -> Loss:
         return loss  # type: ignore[return-value]
     if isinstance(loss, str):
         return LOSSES.find(loss)()
-    name = next((kind.__name__ for kind in LOSSES.values() if kind is loss), "")
+    given: object = loss
+    name = next((kind.__name__ for kind in LOSSES.values() if kind is given), "")
     call = f"; call it: cbp.losses.{name}()" if name else ""
     raise TypeError(f"loss must be a name or one of cbp's losses, for example cbp.losses.Huber(1.0), got {loss!r}{call}")

@@ -34,7 +34,7 @@ FROZEN = ["CHANGELOG.md", "tests/golden.py"]
 """Records of what was, which do not grow with a family."""
 
 STILL = {
-    ("activation", "bench/peers/kernels/with_torch.py"), ("loss", "bench/peers/kernels/with_torch.py"),
+    ("loss", "bench/peers/kernels/with_torch.py"),
     ("optimizer", "bench/peers/kernels/with_torch.py"), ("layer", "bench/peers/kernels/with_torch.py"),
     ("layer", "bench/kernels.py"),
 }
@@ -118,7 +118,7 @@ def test_a_generated_table_is_no_second_list():
 
 # A member's name, and in how many files it may stand beside pages, examples and tests of its own. These were added after the
 # house had its places, so that the files are those which an addition has to touch.
-TOUCHED = {"mish": 4, "lion": 4, "quantile": 4, "prelu": 7}
+TOUCHED = {"mish": 4, "lion": 4, "quantile": 4, "prelu": 8}
 
 
 @pytest.mark.parametrize(("name", "most"), TOUCHED.items())
@@ -127,7 +127,7 @@ def test_an_addition_touches_few_files(name, most):
     found = []
     for path, text in ((path, file.read_text(encoding="utf-8")) for path, file in files()):
         text = re.sub(r"<!-- generated:.*?<!-- end -->", "", text, flags=re.DOTALL)
-        told = path.endswith(".md") or path.startswith(("examples/", "tests/")) and path != "tests/facts.py"
+        told = path.endswith(".md") or (path.startswith(("examples/", "tests/")) and path != "tests/facts.py")
         if word.search(text.replace("_", " ")) and not told:
             found.append(path)
     assert len(found) <= most, found

@@ -18,14 +18,9 @@ from bench.kernels import Kernel
 from bench.peers import batches, with_torch
 from bench.unsupported import Unsupported
 from bench.workloads import Array, Targets
+from cbp import activations, optimizers
 from cbp import layers as of
-from cbp import optimizers
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "identity": nn.Identity, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "selu": nn.SELU, "gelu": nn.GELU,
-    "silu": nn.SiLU, "softplus": nn.Softplus, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "hard_sigmoid": nn.Hardsigmoid,
-    "softsign": nn.Softsign, "softmax": lambda: nn.Softmax(dim=-1),
-}
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean_squared_error": functional.mse_loss,
     "half_squared_error": lambda output, y: functional.mse_loss(output, y, reduction="sum") * (0.5 / (y.numel() / y.shape[-1])),
@@ -48,6 +43,15 @@ OPTIMIZERS: dict[type, Callable[[Any, Any], torch.optim.Optimizer]] = {
 }
 SPARSE = {optimizers.SGD: lambda p, one: torch.optim.SGD(p, one.rate)}
 """Where gradients are sparse, which the fused ones refuse."""
+
+
+def activation_of(name: str) -> nn.Module:
+    row = activations.ACTIVATIONS[name]
+    if name == "identity":
+        return nn.Identity()
+    if row.pytorch is None:
+        raise Unsupported(f"no module of PyTorch's is known for {name}")
+    return nn.Softmax(dim=-1) if row.joint else getattr(nn, row.pytorch)()
 
 
 def decayed(parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
@@ -101,7 +105,7 @@ class Sides(nn.Module):
 class Block(nn.Module):
     def __init__(self, inside: nn.Module, around: nn.Module, activation: str):
         super().__init__()
-        self.inside, self.around, self.activation = inside, around, ACTIVATIONS[activation]()
+        self.inside, self.around, self.activation = inside, around, activation_of(activation)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.inside(x) + self.around(x))
@@ -217,14 +221,8 @@ def modules(layers: tuple[of.Layer, ...], shape: tuple[int, ...], arrays: dict[s
     for index, layer in enumerate(layers):
         yield module_of(layer, shape, inside(arrays, str(index)))
         if not isinstance(layer, (of.Residual, of.RNN)):
-            yield activation(getattr(layer, "activation", "identity"))
+            yield activation_of(getattr(layer, "activation", "identity"))
         shape = layer.output_shape(shape)
-
-
-def activation(name: str) -> nn.Module:
-    if name not in ACTIVATIONS:
-        raise Unsupported(f"no module of PyTorch's is known for {name}")
-    return ACTIVATIONS[name]()
 
 
 class Trainer(with_torch.Trainer):
