@@ -227,6 +227,10 @@ LAYERS = {
     "batch norm, pixels": (of.BatchNorm(activation="tanh", momentum=0.3), (3, 2, 17)),
     "layer norm": (of.LayerNorm(), (5,)),
     "layer norm, steps": (of.LayerNorm(activation="gelu", epsilon=0.1), (3, 17)),
+    "group norm": (of.GroupNorm(2), (6,)),
+    "group norm, pixels": (of.GroupNorm(3, activation="tanh"), (4, 3, 18)),
+    "prelu": (of.PReLU(), (5,)),
+    "prelu, pixels": (of.PReLU(init=0.1), (4, 3, 17)),
     "dropout": (of.Dropout(0.4), (6,)),
     "dropout, pixels": (of.Dropout(0.25), (5, 4, 3)),
     "gaussian noise": (of.GaussianNoise(0.3), (3, 5)),
@@ -272,7 +276,7 @@ for _kind in (of.RNN, of.LSTM, of.GRU):
 # --- activations, losses, optimizers ------------------------------------------------------------------------------------------
 
 for _name in ("identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "sigmoid", "hard_sigmoid",
-              "softsign", "softmax"):
+              "softsign", "softmax", "mish"):
     trained(f"activation/{_name}", 4, [of.Dense(19, _name), of.Dense(5, _name), of.Dense(3)], weights=True)
     trained(f"output/{_name}", 4, [of.Dense(6, "tanh"), of.Dense(3, _name)], "half_squared_error")
 
@@ -280,12 +284,14 @@ for _loss, _outputs in {
     "mean_squared_error": ("identity",), "half_squared_error": ("identity",), "mean_absolute_error": ("identity",),
     "huber": ("identity", "softmax"), "binary_cross_entropy": ("sigmoid", "hard_sigmoid", "softmax"),
     "cross_entropy": ("softmax",), "poisson": ("softplus", "sigmoid"), "hinge": ("identity", "tanh"),
+    "quantile": ("identity",),
 }.items():
     for _output in _outputs:
         for _units in (1, 3, 18) if _loss != "cross_entropy" else (2, 10, 40):
             trained(f"loss/{_loss}, {_output}, {_units}", 5, [of.Dense(7, "tanh"), of.Dense(_units, _output)], _loss,
                     weights=True)
 trained("loss/huber 0.3", 5, [of.Dense(7, "tanh"), of.Dense(3)], cbp.losses.huber(0.3))
+trained("loss/quantile 0.9", 5, [of.Dense(7, "tanh"), of.Dense(3)], cbp.losses.Quantile(0.9))
 for _units in (2, 10, 40):
     trained(f"loss/labels, {_units}", 5, [of.Dense(7, "tanh"), of.Dense(_units, "softmax")], "cross_entropy", labels=True,
             weights=True)
@@ -303,6 +309,7 @@ for _name, _optimizer in {
     "rmsprop": cbp.RMSprop(0.01), "rmsprop, options": cbp.RMSprop(0.02, rho=0.5, epsilon=1e-3, weight_decay=0.2),
     "rmsprop, no memory": cbp.RMSprop(0.02, rho=0.0),
     "adagrad": cbp.Adagrad(0.05), "adagrad, options": cbp.Adagrad(0.1, epsilon=1e-3, weight_decay=0.2),
+    "lion": cbp.Lion(0.01), "lion, options": cbp.Lion(0.02, beta1=0.5, beta2=0.8, weight_decay=0.2),
 }.items():
     trained(f"optimizer/{_name}", 7, [of.Dense(19, "tanh"), of.Dense(3)], optimizer=_optimizer, threads=ALL)
     trained(f"optimizer/{_name}, sparse", 5, [of.Embedding(40, 6, sparse=True), of.Flatten(), of.Dense(2)], rows=11,
