@@ -62,7 +62,7 @@ class Network:
     Attributes
     ----------
     layers, input_shape, output_shape, loss, dtype, seed, l1, l2
-        As configured; not to be changed.
+        As configured; read-only.
     parameters, statistics : mapping of str to array
         ``"0.weight"`` and so on, by the place of the layer: what is learned, and what :class:`BatchNorm` has seen. Views of the
         network's numbers, which may be written to.
