@@ -1,6 +1,7 @@
 """cbp: small and medium neural networks on the CPU, with every number of backpropagation open to inspection."""
 
 from cbp import activations, datasets, initializers, layers, losses, optimizers
+from cbp._version import __version__
 from cbp.check import check_gradients
 from cbp.errors import DivergedError, ModelFileError
 from cbp.history import History
@@ -10,8 +11,6 @@ from cbp.optimizers import *  # noqa: F403
 from cbp.pytorch import from_torch
 
 del OPTIMIZERS, Optimizer, get  # noqa: F821 - what is no optimizer
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Network", "mlp",

@@ -102,6 +102,7 @@ class Network:
         self.statistics: Mapping[str, Array] = MappingProxyType(plan.views(numbers.statistics, plan.statistics))
         self.history: History | None = None
         self.metadata: dict[str, Any] = {}
+        self._extras: Mapping[str, Any] = {}
         self._busy = threading.Lock()
         self._training = _core.Exclusive(self._busy)
         self._copying = threading.Lock()
@@ -514,6 +515,7 @@ class Network:
         if not isinstance(snapshot.metadata, dict):
             raise TypeError(f"metadata must be a dict, got {snapshot.metadata!r}")
         network.metadata = copy(snapshot.metadata)
+        network._extras = dict(snapshot.extras)
         if snapshot.optimizer is not None:
             network.set_optimizer(snapshot.optimizer)
         fill("parameters", network.parameters, snapshot.parameters)
@@ -533,7 +535,8 @@ class Network:
         return Snapshot(
             input_shape=self.input_shape, layers=self.layers, loss=self.loss, l1=self.l1, l2=self.l2, dtype=self.dtype.name,
             seed=self.seed, optimizer=self.optimizer, metadata=self.metadata, parameters=self.parameters,
-            statistics=self.statistics, optimizer_state=self.optimizer_state, step=self.step, epoch=self.epoch)
+            statistics=self.statistics, optimizer_state=self.optimizer_state, step=self.step, epoch=self.epoch,
+            extras=self._extras)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network, its optimizer's state and the generator's position to one file; see :func:`cbp.load`.

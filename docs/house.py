@@ -34,7 +34,7 @@ ROOMS = {  # what stands for several modules, and what a room is for
 }
 ROOM_OF = {
     "__init__": "cbp", "__main__": "cli", "check": "beside", "datasets": "beside", "pytorch": "beside", "optimizers": "losses",
-    "initializers": "activations", "_core": "core", "history": "errors", "_registry": "errors",
+    "initializers": "activations", "_core": "core", "history": "errors", "_registry": "errors", "_version": "errors",
 }
 WIDTH, HEIGHT, ACROSS, DOWN = 230, 46, 260, 92
 

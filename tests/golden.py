@@ -3,7 +3,8 @@
     python tests/golden.py --check            compare this build (CBP_CPU chooses it) with the file; exits 1 if one differs
     python tests/golden.py --write            take all values anew, on every level that this CPU runs
     python tests/golden.py --write 'layer/*'  only those of the cases whose names match: after a case was added
-    python tests/golden.py --files            write tests/data/*.cbp anew, which no change of the format may make unreadable
+    python tests/golden.py --files            write the model files of a new format, tests/data/format-N/*.cbp; those of older
+                                              formats stay as they are, and no change may make them unreadable
 
 Every case is a function without arguments that returns arrays. The file keeps a hash of their bytes for every level, and three
 numbers: the first and the last loss and the mean size of all results. Where another compiler built the core, or another libm is
@@ -34,6 +35,7 @@ import numpy as np
 import cbp
 from cbp import layers as of
 from cbp.engine.cpu import core, levels
+from cbp.modelfile import description
 
 FILE = Path(__file__).with_name("golden.json")
 
@@ -471,10 +473,11 @@ MODELS = {
 OPTIMIZERS = (cbp.SGD(0.05, momentum=0.5, nesterov=True), cbp.Adam(0.01, weight_decay=0.1), cbp.AdamW(0.01), cbp.RMSprop(0.01),
               cbp.Adagrad(0.05), cbp.SGD(0.05))
 FOLDER = FILE.with_name("data")
+FORMATS = range(1, description.FORMAT + 1)
 
 
-def model_file(name: str) -> Path:
-    return FOLDER / f"{name}.cbp"
+def model_file(name: str, version: int = 1) -> Path:
+    return FOLDER / f"format-{version}" / f"{name}.cbp"
 
 
 def model(name: str) -> cbp.Network:
@@ -494,9 +497,9 @@ def train(net: cbp.Network, name: str, optimizer: cbp.optimizers.Optimizer | Non
             shuffle=name != "stateful")
 
 
-def read(name: str) -> Results:
+def read(name: str, version: int = 1) -> Results:
     """What a file gives: the losses of further training, after the numbers and the outputs that it held."""
-    net = cbp.load(model_file(name))
+    net = cbp.load(model_file(name, version))
     held, outputs = state(net), net.predict(samples(f"{name} x", net, 8))
     held = [array.copy() for array in held]
     train(net, name)
@@ -508,12 +511,11 @@ for _name in MODELS:
 
 
 def write_files() -> None:
-    FOLDER.mkdir(exist_ok=True)
+    """The networks of format 1, as this cbp writes them."""
     for name in MODELS:
-        net = model(name)
-        train(net, name, optimizer_of(name))
-        net.save(model_file(name))
-    write("file/*")
+        path = model_file(name, description.FORMAT)
+        path.parent.mkdir(exist_ok=True)
+        cbp.load(model_file(name)).save(path)
 
 
 # --- the file -----------------------------------------------------------------------------------------------------------------

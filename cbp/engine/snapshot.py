@@ -33,6 +33,8 @@ class Snapshot:
         The optimizer's state: name of the slot -> name of the parameter -> array.
     step, epoch : int
         As those of the network.
+    extras : mapping of str to JSON data
+        Optional keys of the file that it was read from which this cbp does not know. They are written back.
     """
 
     input_shape: tuple[int, ...]
@@ -49,6 +51,7 @@ class Snapshot:
     optimizer_state: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     step: int = 0
     epoch: int = 0
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
     def copy(self) -> Snapshot:
         """The same with arrays of its own, which are C-contiguous."""

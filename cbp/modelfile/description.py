@@ -1,15 +1,17 @@
 """The description of a network in a model file: everything but the numbers in its arrays, as canonical JSON.
 
 Nothing in it names code: layers, losses, optimizers and initializers come from fixed tables, and their own checks see
-every value. A change of a key or of its meaning raises ``FORMAT``.
+every value. A change of a key or of its meaning raises ``FORMAT``; an optional key, without which a network is right as well,
+is a line in ``_OPTIONAL``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
+from cbp._version import __version__
 from cbp.engine import check
 from cbp.engine.snapshot import Array, Snapshot
 from cbp.errors import ModelFileError
@@ -22,7 +24,8 @@ from cbp.optimizers import OPTIMIZERS
 
 __all__ = ["FORMAT", "read", "shapes", "state_name", "with_arrays", "write"]
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 had no optional keys, and is the same otherwise."""
 
 _LARGEST = {"seed": 2**63 - 1, "step": 2**53, "epoch": 2**53}
 _LONGEST_NAME = 100
@@ -30,10 +33,17 @@ _LONGEST_NAME = 100
 Spec = TypeVar("Spec")
 
 
+_OPTIONAL: dict[str, Callable[[Any, str], Any]] = {}
+"""The optional keys, which are fields of the snapshot, each with the function ``(value, where)`` that checks what a file has
+there and gives the field. A field that is as usual has no key."""
+
+_WRITER = "cbp"
+"""The optional key that tells the version of cbp that wrote the file."""
+
 _ARRAYS = ("parameters", "statistics", "optimizer_state")
 _KEYS = {"inputs" if field.name == "input_shape" else field.name: field.name
-         for field in fields(Snapshot) if field.name not in _ARRAYS}
-"""The keys of a description, with the fields of the snapshot that they are."""
+         for field in fields(Snapshot) if field.name not in (*_ARRAYS, *_OPTIONAL, "extras")}
+"""The other keys of a description, with the fields of the snapshot that they are."""
 
 
 def write(snapshot: Snapshot) -> str:
@@ -46,6 +56,7 @@ def write(snapshot: Snapshot) -> str:
     canonical_json.check(snapshot.metadata, "metadata", canonical_json.MAX_DEPTH - 1)
     described = {key: getattr(snapshot, name) for key, name in _KEYS.items()}
     described["format"] = FORMAT
+    described["optional"] = _optional(snapshot)
     described["layers"] = [_describe_layer(layer) for layer in snapshot.layers]
     described["loss"] = _describe_named(snapshot.loss)
     if snapshot.optimizer is not None:
@@ -53,24 +64,40 @@ def write(snapshot: Snapshot) -> str:
     return canonical_json.encode(described)
 
 
+def _optional(snapshot: Snapshot) -> dict[str, Any]:
+    """The optional keys: who writes, those of the network, and what a newer cbp had left."""
+    if known := sorted(snapshot.extras.keys() & {_WRITER, *_OPTIONAL}):
+        raise ValueError(f"the extras of a snapshot must be keys that cbp does not know, got {', '.join(known)}")
+    canonical_json.check(dict(snapshot.extras), "extras", canonical_json.MAX_DEPTH - 1)
+    usual = {field.name: field.default for field in fields(Snapshot)}
+    own = {key: value for key in _OPTIONAL if (value := getattr(snapshot, key)) != usual[key]}
+    return {**snapshot.extras, **own, _WRITER: __version__}
+
+
 def read(text: str) -> Snapshot:
     """The network of a description, without its arrays; raises ModelFileError for anything that no network has."""
+    writer = ""
     try:
         described = _object(canonical_json.decode(text, "description"), "it")
+        optional = _object(described.pop("optional", {}), "optional")
+        writer = _text(optional.pop(_WRITER, ""), f"optional: {_WRITER}")
         version = described.pop("format", None)
         if type(version) is not int or version < 1:
             raise ValueError("format must be a version number")
         if version > FORMAT:
-            raise ModelFileError(f"written by a newer cbp: format {version}, this cbp reads format {FORMAT}")
-        return _read(described)
+            newer = f"written by a newer cbp {writer}".rstrip()
+            raise ModelFileError(f"{newer}: format {version}, this cbp reads format {FORMAT} and older; pip install -U cbp")
+        return _read(described, optional)
     except ModelFileError:
         raise
     except (ValueError, TypeError, OverflowError) as problem:
-        raise ModelFileError(f"damaged description: {problem}") from None
+        advice = f"; cbp {writer} wrote it, this is cbp {__version__}: pip install -U cbp if that is newer"
+        raise ModelFileError(f"damaged description: {problem}{advice if writer not in ('', __version__) else ''}") from None
 
 
-def _read(described: dict[str, Any]) -> Snapshot:
+def _read(described: dict[str, Any], optional: dict[str, Any]) -> Snapshot:
     _expect_keys(described, set(_KEYS), "it")
+    known = {key: checked(optional.pop(key), f"optional: {key}") for key, checked in _OPTIONAL.items() if key in optional}
     inputs, layers = _list(described["inputs"], "inputs"), _list(described["layers"], "layers")
     optimizer = described["optimizer"]
     snapshot = Snapshot(
@@ -84,6 +111,7 @@ def _read(described: dict[str, Any]) -> Snapshot:
         metadata=_object(described["metadata"], "metadata"),
         parameters={}, statistics={}, optimizer_state={},
         **{name: _whole(described[name], name, 0, limit) for name, limit in _LARGEST.items()},
+        **known, extras=optional,
     )
     if snapshot.optimizer is None and snapshot.step:
         raise ValueError("step must be 0 where there is no optimizer")
@@ -218,6 +246,12 @@ def _whole(value: object, where: str, smallest: int, largest: int) -> int:
 def _member(value: object, known: Container[str], where: str) -> str:
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{where}: {value!r} is unknown")
+    return value
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_NAME:
+        raise ValueError(f"{where} must be a text of at most {_LONGEST_NAME} characters")
     return value
 
 

@@ -1,7 +1,11 @@
 """Seeded runs give what they gave when tests/golden.json was written: a change of bits is a decision, not an accident."""
 
+import json
+
 import golden
+import numpy as np
 import pytest
+import safetensors
 
 import cbp
 
@@ -20,12 +24,23 @@ def test_a_case_that_was_recorded_is_still_run():
     assert not golden.recorded()["cases"].keys() - golden.CASES.keys()
 
 
+@pytest.mark.parametrize("version", golden.FORMATS)
 @pytest.mark.parametrize("name", golden.MODELS)
-def test_a_model_file_of_then_is_the_network_that_was_saved(name):
-    net, expected = cbp.load(golden.model_file(name)), golden.model(name)
+def test_a_model_file_of_then_is_the_network_that_was_saved(name, version):
+    net, expected = cbp.load(golden.model_file(name, version)), golden.model(name)
     for what in ("layers", "input_shape", "output_shape", "loss", "dtype", "seed", "l1", "l2", "metadata"):
         assert getattr(net, what) == getattr(expected, what), what
     assert net.optimizer == golden.optimizer_of(name)
     assert net.epoch == 2
     assert net.step == 4
     assert list(net.optimizer_state) == list(net.optimizer.slots)
+
+
+@pytest.mark.parametrize("version", golden.FORMATS)
+@pytest.mark.parametrize("name", golden.MODELS)
+def test_a_model_file_predicts_and_trains_on_whatever_its_format_is(name, version):
+    """Those of format 1 are held to the golden values, the others to them."""
+    for value, of_format_1 in zip(golden.read(name, version), golden.read(name), strict=True):
+        assert np.array_equal(value, of_format_1)
+    with safetensors.safe_open(golden.model_file(name, version), "numpy") as file:
+        assert json.loads(file.metadata()["cbp"])["format"] == version

@@ -6,7 +6,8 @@ import os
 import pickle
 import re
 import struct
-from dataclasses import fields
+import zlib
+from dataclasses import fields, replace
 
 import facts
 import numpy as np
@@ -18,7 +19,7 @@ from cases import LAYERS as LAYER_CASES
 from places import ROOT
 
 import cbp
-from cbp import initializers, layers, losses
+from cbp import initializers, layers, losses, modelfile
 
 
 def trained(loss="cross_entropy", optimizer=None, dtype="float32", hidden="tanh", epochs=3):
@@ -182,7 +183,8 @@ def test_the_safetensors_package_reads_the_same_numbers(dtype, tmp_path):
         assert np.array_equal(arrays[f"optimizer.mean.{name}"], net.optimizer_state["mean"][name])
     with safetensors.safe_open(tmp_path / "net.cbp", "numpy") as file:
         description = json.loads(file.metadata()["cbp"])
-    assert description["format"] == 1
+    assert description["format"] == 2
+    assert description["optional"] == {"cbp": cbp.__version__}
     assert description["layers"][1] == {
         "kind": "dense", "units": 4, "activation": "relu", "bias": False, "init": "he_normal",
     }  # fmt: skip
@@ -204,6 +206,52 @@ def test_numbers_begin_at_a_multiple_of_eight():
         net = cbp.Network(2, [cbp.Dense(1)], loss="mean_squared_error")
         net.metadata["x"] = "x" * length
         assert struct.unpack("<Q", dumps(net)[:8])[0] % 8 == 0
+
+
+# Optional keys
+
+
+def described(net):
+    """The description in a network's file, and a function that gives the network of a changed one."""
+    data = dumps(net)
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + size])
+
+    def changed(description):
+        text = json.dumps(description)
+        checksum = zlib.crc32(data[8 + size :], zlib.crc32(text.encode()))
+        raw = json.dumps(header | {"__metadata__": {"cbp": text, "crc32": f"{checksum:08x}"}}).encode()
+        return loads(struct.pack("<Q", len(raw)) + raw + data[8 + size :])
+
+    return json.loads(header["__metadata__"]["cbp"]), changed
+
+
+def test_a_file_tells_who_wrote_it():
+    assert described(trained()[0])[0]["optional"] == {"cbp": cbp.__version__}
+
+
+@pytest.mark.parametrize("copier", [lambda net: net, copy.deepcopy, lambda net: loads(dumps(net))])
+def test_optional_keys_of_a_newer_cbp_are_kept_and_written_back(copier):
+    description, changed = described(trained()[0])
+    newer = {"unheard": {"of": [1, "ä", None]}, "another": 0}
+    description["optional"] |= newer | {"cbp": "9.1"}
+    net = copier(changed(description))
+    assert described(net)[0]["optional"] == newer | {"cbp": cbp.__version__}
+    assert net.snapshot().extras == newer
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_optional_keys_may_be_absent(version):
+    net, _, _ = trained()
+    description, changed = described(net)
+    del description["optional"]
+    assert_same(changed(description | {"format": version}), net)
+
+
+def test_a_snapshot_cannot_give_an_extra_the_name_of_a_known_key():
+    snapshot = replace(trained()[0].snapshot(), extras={"cbp": "8"})
+    with pytest.raises(ValueError, match="extras of a snapshot must be keys that cbp does not know, got cbp"):
+        modelfile.dumps(snapshot)
 
 
 # What cannot be saved

@@ -124,12 +124,31 @@ def text(change):
     return edit
 
 
+def both(*edits):
+    def edit(parts):
+        for each in edits:
+            each(parts)
+
+    return edit
+
+
+VERSION = re.escape(cbp.__version__)
 D, LAYER, OPT = "description", ("description", "layers", 1), ("description", "optimizer")
+OPTIONAL = ("description", "optional")
 ENTRY = ("entries", "1.weight")
 ADDED = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
 WRONG = {
     # format
-    "newer": (put(2, D, "format"), "written by a newer cbp: format 2, this cbp reads format 1"),
+    "newer": (put(3, D, "format"), f"written by a newer cbp {VERSION}: format 3, this cbp reads format 2 and older"),
+    "newer, of unknown writer": (both(put(3, D, "format"), drop(*OPTIONAL, "cbp")), "written by a newer cbp: format 3"),
+    "optional list": (put([], *OPTIONAL), "optional must be a JSON object"),
+    "writer null": (put(None, *OPTIONAL, "cbp"), "optional: cbp must be a text"),
+    "writer long": (put("9" * 101, *OPTIONAL, "cbp"), "optional: cbp must be a text of at most 100 characters"),
+    "layer of a newer": (
+        both(put("transformer", *LAYER, "kind"), put("9.1", *OPTIONAL, "cbp")),
+        f"'transformer' is unknown; cbp 9.1 wrote it, this is cbp {VERSION}: pip install -U cbp if that is newer",
+    ),
+    "key of a newer": (both(put(1, D, "must"), put("9.1", *OPTIONAL, "cbp")), "unknown key 'must'; cbp 9.1 wrote it"),
     "much newer": (put("cbp 9", D, "format"), "format must be a version number"),
     "format 0": (put(0, D, "format"), "format must be a version number"),
     "format true": (put(True, D, "format"), "format must be a version number"),
