@@ -125,7 +125,7 @@ class Network:
         arrays of bools, integers or floats up to float64 in the byte order of the machine. Where they are not C-contiguous or
         not of the network's dtype, the rows of a batch are converted when it is their turn. Copied as a whole are lists,
         objects, other dtypes, columns (Fortran order) in ordinary memory, samples of several axes that were transposed or
-        cropped, labels that are not of dtype ``np.intp``, and weights that are not of the network's dtype. Nothing is written
+        cropped, labels and lengths, and weights that are not of the network's dtype. Nothing is written
         to; while ``fit`` runs, nobody else may either. Numbers are taken as they are: a network learns best from inputs around
         -1 to 1, so scale pixels of 0 to 255 before they are stored (float16 takes two bytes).
 

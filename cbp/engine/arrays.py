@@ -223,13 +223,11 @@ def checked_lengths(form: Form, given: object, samples: int, name: str = "length
     steps = form.inputs[0]
     lengths = check.rectangular(name, given)
     if lengths.shape != (samples,):
-        raise ValueError(f"{name} must have the shape ({samples},), one length per sample, got {lengths.shape}")
-    if lengths.dtype.kind not in "iu":
+        mask = f"; of a mask of steps that is {name}.sum(axis=1)" if lengths.shape == (samples, steps) else ""
+        raise ValueError(f"{name} must have the shape ({samples},), one length per sample, got {lengths.shape}{mask}")
+    if lengths.dtype.kind not in "iuO":
         raise TypeError(f"{name} must hold whole numbers from 1 to {steps}, got dtype {lengths.dtype}")
-    wrong = np.flatnonzero((lengths < 1) | (lengths > steps))
-    if len(wrong):
-        raise ValueError(f"{name} holds {lengths[wrong[0]]} at index {wrong[0]}; lengths are from 1 to {steps}, the steps of X")
-    return np.require(lengths, np.intp, ["C", "A"])
+    return check.whole(name, lengths, 1, steps, f"lengths are from 1 to {steps}, the steps of X")
 
 
 def _target_array(name: str, y: object) -> Array:
@@ -246,13 +244,7 @@ def _labels(name: str, given: Array, classes: int) -> Array:
     if text or given.dtype.kind not in "fiubO":
         raise TypeError(f"{name} holds values of dtype {given.dtype}; {wanted}: "
                         f"classes, {name} = np.unique({name}, return_inverse=True) numbers them")
-    whole = given.dtype.kind in "iub"
-    values = given if whole else check.numbers(name, given, np.dtype(np.float64))
-    if values.min() < 0 or values.max() >= classes or not (whole or np.array_equal(values, np.floor(values))):
-        wrong = np.argwhere((values != np.floor(values)) | (values < 0) | (values >= classes))[0].tolist()
-        place = wrong[0] if len(wrong) == 1 else tuple(wrong)
-        raise ValueError(f"{name} holds {given[tuple(wrong)]} at index {place}; {wanted}")
-    return np.require(values, np.intp, ["C", "A"])
+    return check.whole(name, given, 0, classes - 1, wanted)
 
 
 _RANGES: dict[str, tuple[str, Callable[[Array], Array]]] = {

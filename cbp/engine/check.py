@@ -133,11 +133,25 @@ def row_numbers(argument: str, given: Array, vocabulary: int) -> None:
         block = rows[first : first + step]
         fraction = block.dtype.kind == "f" and bool((block != np.floor(block)).any())
         if fraction or block.min() < 0 or block.max() >= vocabulary:
-            wrong = np.argwhere((block < 0) | (block >= vocabulary) | (block != np.floor(block)))[0].tolist()
-            value = block[tuple(wrong)]
-            wrong[0] += first
-            raise ValueError(f"{argument} holds {value} {_where(tuple(wrong))}; the inputs of an Embedding with a vocabulary "
-                             f"of {vocabulary} must be whole numbers from 0 to {vocabulary - 1}")
+            # None are found where another thread has mended them since; the core looks again at each number that it takes.
+            for wrong in np.argwhere((block < 0) | (block >= vocabulary) | (block != np.floor(block)))[:1].tolist():
+                value = block[tuple(wrong)]
+                wrong[0] += first
+                raise ValueError(f"{argument} holds {value} {_where(tuple(wrong))}; the inputs of an Embedding with a "
+                                 f"vocabulary of {vocabulary} must be whole numbers from 0 to {vocabulary - 1}")
+
+
+def whole(argument: str, given: Array, smallest: int, largest: int, wanted: str) -> Array:
+    """A copy of whole numbers from ``smallest`` to ``largest``, which the core takes for places in memory: it is the copy that
+    was checked, so that nobody can change them afterwards."""
+    integers = given.dtype.kind in "iub"
+    values = given if integers else numbers(argument, given, np.dtype(np.float64))
+    with np.errstate(invalid="ignore"):  # what no int64 can hold becomes one that is not in the range
+        copy = values.astype(np.int64, order="C")
+    if copy.min() < smallest or copy.max() > largest or not (integers or np.array_equal(copy, values)):
+        for wrong in np.argwhere((copy < smallest) | (copy > largest) | (copy != values))[:1].tolist():
+            raise ValueError(f"{argument} holds {given[tuple(wrong)]} {_where(tuple(wrong))}; {wanted}")
+    return copy.astype(np.intp, copy=False)
 
 
 def blocks(rows: Array, dtype: np.dtype[Any]) -> Iterator[tuple[int, Array]]:
