@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import cleandoc
 from typing import ClassVar, TypeVar
 
 from cbp.layers.base import Layer, Plan, Shape, Value, brief
@@ -51,7 +52,6 @@ class _Pool(Layer):
 
 
 _ARGUMENTS = """
-
     Takes ({axes}, channels), gives ({outputs}, channels).
 
     Parameters
@@ -76,11 +76,12 @@ _Kind = TypeVar("_Kind", bound=type[_Pool])
 
 
 def _documented(cls: _Kind) -> _Kind:
-    """The arguments are the same for all."""
+    """The arguments are the same for all. Python 3.13 takes the indentation of docstrings away, Python 3.11 does not."""
     axes, outputs = ", ".join(cls._axes), ", ".join(f"{axis}'" for axis in cls._axes)
     pair = "" if len(cls._axes) == 1 else " or pair of int"
     pads = "Pads are never the largest." if cls._largest else "The mean does not count pads."
-    cls.__doc__ = (cls.__doc__ or "") + _ARGUMENTS.format(axes=axes, outputs=outputs, pair=pair, pads=pads)
+    arguments = _ARGUMENTS.format(axes=axes, outputs=outputs, pair=pair, pads=pads)
+    cls.__doc__ = f"{cleandoc(cls.__doc__ or '')}\n\n{cleandoc(arguments)}"
     return cls
 
 
