@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from cbp.errors import unknown_name
+from cbp.habits import understood
 
 Member = TypeVar("Member", bound=Any)
 """An object or a class with a ``name`` and with ``aliases``, what other libraries call it."""
@@ -19,7 +20,7 @@ class Registry(dict[str, Member]):
 
     def add(self, member: Member) -> Member:
         """Enter a member; decorates a class."""
-        self[member.name] = member
+        self[member.name] = understood(member) if isinstance(member, type) else member
         return member
 
     def find(self, name: str) -> Member:

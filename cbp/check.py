@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.engine import check
+from cbp.habits import understood
 from cbp.network import Network
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class GradientCheck:
                 f"backpropagation {self.analytic:.9g}, central difference {self.numeric:.9g}")
 
 
+@understood
 def check_gradients(
     network: Network, X: npt.ArrayLike, y: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None,
     lengths: npt.ArrayLike | None = None, training: bool = True, limit: int = 1000,

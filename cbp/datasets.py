@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cbp.engine import check
 from cbp.engine.cpu import core as _core
+from cbp.habits import understood
 
 __all__ = ["digits", "permutation", "split", "xor"]
 
@@ -17,6 +18,7 @@ _DIGITS = Path(__file__).with_name("data") / "digits.npz"
 _SPLIT_STREAM = 1000  # far from the streams of a network, so that the same seed for both makes them no more alike
 
 
+@understood
 def digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Handwritten digits: 1,797 images of 8 x 8 pixels.
 
@@ -44,6 +46,7 @@ def digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         return file["images"].astype(np.float32) / np.float32(16), file["labels"].astype(np.int64)
 
 
+@understood
 def xor() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Exclusive or: the four rows of two inputs, and one output that is 1 where exactly one of them is.
 
@@ -56,6 +59,7 @@ def xor() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     return X, (X[:, :1] != X[:, 1:]).astype(np.float32)
 
 
+@understood
 def permutation(n: int, seed: int = 0) -> npt.NDArray[np.intp]:
     """The numbers 0 to n - 1 in an order that depends on the seed alone, on every machine and version of NumPy."""
     keys = np.empty(check.integer("n", n, minimum=0))
@@ -66,6 +70,7 @@ def permutation(n: int, seed: int = 0) -> npt.NDArray[np.intp]:
     return np.argsort(keys, kind="stable")
 
 
+@understood
 def split(
     X: npt.ArrayLike, y: npt.ArrayLike, *, test: float = 0.25, seed: int = 0
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:

@@ -66,7 +66,7 @@ _ELSEWHERE = {
 _DONE = {
     "call fit(X, y, epochs=1) in a loop and look at its history, or net.snapshot(), in between":
         "callbacks callback early_stopping patience n_iter_no_change tol scheduler lr_scheduler decay_steps initial_epoch",
-    "divide the data first, train, test = cbp.datasets.split(X, y), and pass validation_data=test":
+    "divide the data first with cbp.datasets.split(X, y), and pass validation_data=(X_test, y_test)":
         "validation_split validation_fraction val_split validation_size",
     "pass a weight for every sample, sample_weight=class_weights[y]": "class_weight class_weights pos_weight scale_pos_weight",
     "evaluate and the history tell the loss and its metric; others are computed from predict(X)": "metrics metric scoring",
@@ -177,11 +177,13 @@ def understood(call: Call) -> Call:
 
 
 def understood_methods(*, but: Collection[str]) -> Callable[[Kind], Kind]:
-    """Let a class and its public methods be understood; not those in ``but``, for which a tenth of a microsecond is long."""
+    """Let a class and its public methods be understood; not those in ``but``, for which a tenth of a microsecond is long, and
+    not those that are understood inside."""
 
     def decorated(kind: Kind) -> Kind:
         for name, method in vars(kind).copy().items():
-            if callable(method) and not isinstance(method, type) and not name.startswith("_") and name not in but:
+            ordinary = callable(method) and not isinstance(method, type) and not hasattr(method, "__signature__")
+            if ordinary and not name.startswith("_") and name not in but:
                 setattr(kind, name, understood(method))
         return understood(kind)
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from cbp.engine import check
 from cbp.errors import unknown_name
+from cbp.habits import understood
 
 __all__ = ["INITIALIZERS", "Draw", "Initializer", "array", "constant", "get"]
 
@@ -65,6 +66,7 @@ _ALIASES = {
 """What other libraries call some of them."""
 
 
+@understood
 @dataclass(frozen=True, eq=False)
 class Initializer:
     """An initializer by name, or one that sets given values.

@@ -17,6 +17,7 @@ from typing import ClassVar
 from cbp._registry import Registry
 from cbp.activations import ACTIVATIONS, Activation
 from cbp.engine import check
+from cbp.habits import understood
 
 __all__ = ["LOSSES", "Loss", "get", "huber", "usual"]
 
@@ -303,6 +304,7 @@ class Hinge(Loss):
     metric: ClassVar[str] = "accuracy"
 
 
+@understood
 def huber(delta: float = 1.0) -> Loss:
     """The Huber loss with its bend at ``delta``: ``Huber(delta)``."""
     return Huber(delta)

@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Never, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from cbp.engine.runner import Runner, gradient, measure, predict, vector_jacobia
 from cbp.engine.snapshot import Snapshot, check_names, fill
 from cbp.engine.stream import Carried, Stream
 from cbp.errors import DivergedError
+from cbp.habits import refusal, understood, understood_inside, understood_methods
 from cbp.history import History
 from cbp.layers import Dense, Layer, stack
 from cbp.layers.base import blank, brief
@@ -39,6 +40,7 @@ __all__ = ["Network", "load", "mlp"]
 Array = npt.NDArray[Any]
 
 
+@understood_methods(but=("predict_one", "predict_step"))
 class Network:
     """A network: layers one after the other, a loss, and the numbers that training changes.
 
@@ -209,14 +211,17 @@ class Network:
                 self.history = history = run.history
         return history
 
+    @understood_inside
     def train_on_batch(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: str | Optimizer | None = None,
-        sample_weight: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None,
+        self, X: npt.ArrayLike, y: npt.ArrayLike, *more: Never, optimizer: str | Optimizer | None = None,
+        sample_weight: npt.ArrayLike | None = None, lengths: npt.ArrayLike | None = None, **unknown: Never,
     ) -> float:
         """One update with the gradient of these samples; returns their loss before it.
 
         Arguments and errors as for :meth:`fit`; after a DivergedError the network is as it was before the call.
         """
+        if more or unknown:
+            raise refusal(Network.train_on_batch, (self, X, y, *more), unknown)
         online = self._online
         if online is not None and sample_weight is None and lengths is None:
             loss = online.step(X, y, optimizer)
@@ -267,7 +272,8 @@ class Network:
 
     # --- asking ---------------------------------------------------------------------------------------------------------------
 
-    def predict(self, X: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None) -> Array:
+    @understood_inside
+    def predict(self, X: npt.ArrayLike, *more: Never, lengths: npt.ArrayLike | None = None, **unknown: Never) -> Array:
         """Outputs (samples, *output_shape) for X (samples, *input_shape): class probabilities after a softmax.
 
         ``lengths`` (samples,) tells how many steps of every sequence count. X may be larger than the memory, as in :meth:`fit`;
@@ -276,6 +282,8 @@ class Network:
         Safe to call from several threads at once, but for stateful layers: their state goes on from call to call, and a second
         call at the same time raises RuntimeError. Raises ValueError or TypeError where X is wrong.
         """
+        if more or unknown:
+            raise refusal(Network.predict, (self, X, *more), unknown)
         outputs: Array | None = None
         if lengths is None:
             outputs = _core.predict_ready(self._plan.ops, self._numbers.parameters, X, 2, self._few)
@@ -553,8 +561,10 @@ class Network:
         return _from_bytes, (modelfile.dumps(self.snapshot()),)
 
 
+@understood
 def mlp(
-    sizes: Sequence[int], *, hidden: str = "relu", output: str = "identity", loss: str | Loss | None = None, **options: Any
+    sizes: Sequence[int], *, hidden: str = "relu", output: str = "identity", loss: str | Loss | None = None,
+    dtype: npt.DTypeLike = "float32", seed: int | None = None, l1: float = 0.0, l2: float = 0.0,
 ) -> Network:
     """A multilayer perceptron from its sizes: ``mlp([64, 32, 10], output="softmax")``.
 
@@ -566,17 +576,18 @@ def mlp(
         Activations of the hidden layers and of the last one.
     loss : str, Loss or None
         None takes ``cross_entropy`` after a softmax, ``binary_cross_entropy`` after a sigmoid, else ``mean_squared_error``.
-    **options
-        ``dtype``, ``seed``, ``l1``, ``l2`` of :class:`Network`.
+    dtype, seed, l1, l2
+        As for :class:`Network`.
     """
     if not isinstance(sizes, (list, tuple)) or len(sizes) < 2:
         raise ValueError(f"sizes must list inputs, hidden layers and outputs, for example [64, 32, 10], got {sizes!r}")
     layers = [Dense(units, hidden) for units in sizes[1:-1]]
     layers.append(Dense(sizes[-1], output))
     chosen = losses.usual(output) if loss is None else loss
-    return Network(sizes[0], layers, loss=chosen, **options)
+    return Network(sizes[0], layers, loss=chosen, dtype=dtype, seed=seed, l1=l1, l2=l2)
 
 
+@understood
 def load(path: str | os.PathLike[str]) -> Network:
     """Read a network that :meth:`Network.save` wrote, with its optimizer's state; training goes on where it stood.
 

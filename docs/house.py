@@ -30,11 +30,12 @@ ROOMS = {  # what stands for several modules, and what a room is for
     "loops": "a batch, an epoch, a few rows",
     "ops": "an op a file, and their table",
     "kernels": "the arithmetic",
-    "errors": "errors, history, registries",
+    "errors": "errors, habits, history, registries",
 }
 ROOM_OF = {
     "__init__": "cbp", "__main__": "cli", "check": "beside", "datasets": "beside", "pytorch": "beside", "optimizers": "losses",
     "initializers": "activations", "_core": "core", "history": "errors", "_registry": "errors", "_version": "errors",
+    "habits": "errors",
 }
 WIDTH, HEIGHT, ACROSS, DOWN = 230, 46, 260, 92
 

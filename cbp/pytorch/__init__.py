@@ -7,6 +7,7 @@ from typing import Any
 
 from cbp import losses
 from cbp.engine import check
+from cbp.habits import understood
 from cbp.losses import Loss
 from cbp.network import Network
 from cbp.pytorch.modules import convert
@@ -15,6 +16,7 @@ from cbp.pytorch.way import Module, Placed, Way
 __all__ = ["from_torch"]
 
 
+@understood
 def from_torch(
     modules: Module | Sequence[Module], input_shape: int | Sequence[int], *, loss: str | Loss | None = None, **options: Any
 ) -> Network:
