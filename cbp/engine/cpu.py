@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _MODULES = {"v2": "cbp._core", "v3": "cbp._core_v3", "v4": "cbp._core_v4"}
 
 
 def _built(name: str) -> bool:
-    """Whether there is such a module; not whether another one, built from the same C source, is imported under its name."""
+    """Whether there is such a module in this package; not whether another one, built from the same C source, is imported under
+    its name, nor whether the finder of an editable install has one of another checkout."""
     spec = find_spec(name)
-    return spec is not None and spec.name == name
+    folder = os.path.dirname(os.path.realpath(spec.origin)) if spec is not None and spec.origin else None
+    return spec is not None and spec.name == name and folder == _PACKAGE
 
 
 def _lowest() -> ModuleType:
     """The lowest level that was built: all of them in a package, one or some while somebody works on the core."""
-    package = os.path.dirname(os.path.dirname(__file__))
-    remedy = (f"cbp's compiled core cannot be imported from {package}. If that is the source folder: run Python in another "
+    remedy = (f"cbp's compiled core cannot be imported from {_PACKAGE}. If that is the source folder: run Python in another "
               f"folder, or install with pip install -e .")
     built = next(filter(_built, _MODULES.values()), None)
     if built is None:
