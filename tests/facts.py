@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from math import erfc, sqrt
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ class Activation:
     """PyTorch's module, from ``torch.nn``; None where it has none."""
     function: Callable | None = None
     """(torch, z) -> f(z), where there is no module, or it will not do."""
+    numpy: Callable
+    """f of an array."""
     value: Callable[[Decimal], Decimal] | None = None
     """f; None for softmax, whose values depend on all sums of a row and which has tests of its own."""
     slope: Callable[[Decimal], Any] | None = None
@@ -63,66 +66,93 @@ class Activation:
 
 ALPHA, SCALE = Decimal("1.6732632423543772848170429916717"), Decimal("1.0507009873554804934193349852946")
 
+
+def logistic(z):
+    return np.exp(-np.logaddexp(0, -z))
+
+
+def shares(z):
+    powers = np.exp(z - z.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def normal(z):
+    """The normal distribution."""
+    return np.vectorize(lambda x: erfc(-x / sqrt(2)) / 2, otypes=[float])(z)
+
+
 # The worst error that was found in any build and dtype stands behind the allowed one.
 ACTIVATIONS = {
     "identity": Activation(
+        numpy=lambda z: z,
         value=lambda x: x, slope=lambda x: 1, module=lambda nn: nn.Identity(),
     ),
     "relu": Activation(
+        numpy=lambda z: np.maximum(z, 0),
         value=lambda x: max(x, Decimal(0)), slope=lambda x: int(x > 0), kinks={0.0: 0.0}, init="he_normal",
         module=lambda nn: nn.ReLU(),
     ),
     "leaky_relu": Activation(
+        numpy=lambda z: np.where(z > 0, z, z / 100),
         value=lambda x: x if x > 0 else x / 100, slope=lambda x: 1 if x > 0 else Decimal("0.01"), kinks={0.0: 0.01},
         ulps=1,  # 0.84
         init="he_normal", module=lambda nn: nn.LeakyReLU(),
     ),
     "elu": Activation(
+        numpy=lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
         value=lambda x: x if x > 0 else expm1(x), slope=lambda x: 1 if x > 0 else x.exp(), kinks={0.0: 1.0},
         ulps=2,  # 1.2
         init="he_normal", module=lambda nn: nn.ELU(),
     ),
     "selu": Activation(
+        numpy=lambda z: float(SCALE) * np.where(z > 0, z, float(ALPHA) * np.expm1(np.minimum(z, 0))),
         value=lambda x: SCALE * (x if x > 0 else ALPHA * expm1(x)),
         slope=lambda x: SCALE * (1 if x > 0 else ALPHA * x.exp()), kinks={0.0: float(SCALE * ALPHA)},
         ulps=4,  # 3.0
         eps=4, init="lecun_normal", module=lambda nn: nn.SELU(),
     ),
     "gelu": Activation(
+        numpy=lambda z: z * normal(z),
         value=lambda x: x * below(x), slope=lambda x: below(x) + x * density(x),
         # At z < 0 the rounding of z² in e^(-z²/2) is multiplied by z²: 17 were found down to -5, 48 down to -8; 1.7 at z > 0.
         ulps=lambda x: np.where(x > 0, 3, 6 + 2 * x**2), reach=8,
         nan_at_infinity=True, init="he_normal", module=lambda nn: nn.GELU(),
     ),
     "silu": Activation(
+        numpy=lambda z: z * logistic(z),
         value=lambda x: x * sigmoid(x), slope=lambda x: sigmoid(x) * (1 + x * sigmoid(-x)),
         ulps=3.5,  # 2.7
         eps=lambda x: 2 + np.abs(x),  # a difference of numbers near x
         nan_at_infinity=True, init="he_normal", module=lambda nn: nn.SiLU(),
     ),
     "mish": Activation(
+        numpy=lambda z: z * np.tanh(np.logaddexp(0, z)),
         value=lambda x: x * tanh(softplus(x)),
         slope=lambda x: tanh(softplus(x)) + x * (1 - tanh(softplus(x)) ** 2) * sigmoid(x),
         ulps=4.5, reach=760,  # 4.0, also where e^z is subnormal or 0
         nan_at_infinity=True, init="he_normal", module=lambda nn: nn.Mish(),
     ),
     "softplus": Activation(
+        numpy=lambda z: np.logaddexp(0, z),
         value=softplus, slope=sigmoid,
         ulps=3.5,  # 2.8
         module=lambda nn: nn.Softplus(),
         function=lambda torch, z: torch.nn.functional.softplus(z, threshold=500),  # the module turns into a line at 20
     ),
     "tanh": Activation(
+        numpy=np.tanh,
         value=tanh, slope=lambda x: 1 - tanh(x) ** 2,
         ulps=2,  # 1.4
         module=lambda nn: nn.Tanh(),
     ),
     "sigmoid": Activation(
+        numpy=logistic,
         value=sigmoid, slope=lambda x: sigmoid(x) * sigmoid(-x),
         ulps=3,  # 2.3
         module=lambda nn: nn.Sigmoid(),
     ),
     "hard_sigmoid": Activation(
+        numpy=lambda z: np.clip(z / 6 + 0.5, 0, 1),
         value=lambda x: clip(x / 6 + Decimal("0.5")), slope=lambda x: 1 / Decimal(6) if abs(x) < 3 else 0,
         kinks={-3.0: 0.0, 3.0: 0.0},
         ulps=2,  # 1.3
@@ -130,11 +160,12 @@ ACTIVATIONS = {
         function=lambda torch, z: (z / 6 + 0.5).clamp(0, 1),  # the module's derivative is the 1/6 of float32 in float64 too
     ),
     "softsign": Activation(
+        numpy=lambda z: z / (1 + np.abs(z)),
         value=lambda x: x / (1 + abs(x)), slope=lambda x: 1 / (1 + abs(x)) ** 2, kinks={0.0: 1.0},
         ulps=2,  # 1.5
         nan_at_infinity=True, module=lambda nn: nn.Softsign(),
     ),
-    "softmax": Activation(module=lambda nn: nn.Softmax(dim=-1)),
+    "softmax": Activation(numpy=shares, module=lambda nn: nn.Softmax(dim=-1)),
 }  # fmt: skip
 
 ELEMENTWISE = {name: row for name, row in ACTIVATIONS.items() if row.value}
