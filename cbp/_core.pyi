@@ -13,7 +13,9 @@ OPS: Final[dict[str, int]]
 MODES: Final[dict[str, int]]
 ACTIVATIONS: Final[dict[str, int]]
 LOSSES: Final[dict[str, int]]
+TAKES_LABELS: Final[frozenset[str]]
 OPTIMIZERS: Final[dict[str, int]]
+STATES: Final[dict[str, int]]
 SOURCES: Final[dict[str, int]]
 STREAMS: Final[dict[str, int]]
 KEEPS_SUM: Final[frozenset[str]]
@@ -54,12 +56,15 @@ def predict(
 ) -> int: ...
 def step_ready(
     ops: _Records, parameters: _Numbers, statistics: _Numbers, carry: _Numbers, arena: _Numbers, workspace: _Numbers,
-    scratch: _Numbers, x: object,
-) -> _Numbers | None: ...
-def predict_ready(ops: _Records, parameters: _Numbers, x: object, dimensions: int, most: int) -> _Numbers | None: ...
+    scratch: _Numbers, x: object, flat: bool,
+) -> _Numbers | Any: ...
+def predict_ready(
+    ops: _Records, parameters: _Numbers, x: object, dimensions: int, most: int, flat: bool,
+) -> _Numbers | Any: ...
 def train_ready(
-    busy: object, numbers: object, ops: _Records, run: _Records, parameters: _Numbers, state: _Numbers, gradient: _Numbers,
-    arena: _Numbers, scratch: _Numbers, before: _Numbers, targets: _Numbers, x: object, y: object, most: int,
+    busy: object, numbers: object, held: object, chosen: object, run: _Records, ops: _Records, parameters: _Numbers,
+    state: _Numbers, gradient: _Numbers, arena: _Numbers, scratch: _Numbers, before: _Numbers, targets: _Numbers, x: object,
+    y: object, most: int,
 ) -> float | None: ...
 def vector_jacobian(
     ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, statistics: _Numbers, x: bytes, lengths: _Indices,

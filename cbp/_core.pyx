@@ -16,7 +16,7 @@ import numpy as np
 
 from cbp.kernels cimport gather, random, tile
 from cbp.kernels.finite cimport place_not_finite
-from cbp.kernels.losses cimport is_fused
+from cbp.kernels.losses cimport CLASSES, is_fused
 from cbp.kernels.optimizers cimport begin_rule
 from cbp.kernels.structs cimport EVALUATE, GRADIENT, TRAIN, Op, Run, Source
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
@@ -40,7 +40,10 @@ ACTIVATIONS = {tables.activations[i].name.decode(): i for i in range(tables.acti
 KEEPS_SUM = frozenset(tables.activations[i].name.decode() for i in range(tables.activation_count)
                       if tables.activations[i].keeps_sum)
 LOSSES = {tables.losses[i].name.decode(): i for i in range(tables.loss_count)}
+TAKES_LABELS = frozenset(tables.losses[i].name.decode() for i in range(tables.loss_count)
+                         if tables.losses[i].targets == CLASSES)
 OPTIMIZERS = {tables.optimizers[i].name.decode(): i for i in range(tables.optimizer_count)}
+STATES = {tables.optimizers[i].name.decode(): tables.optimizers[i].states for i in range(tables.optimizer_count)}
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
 PHASES = ("gather", "forward", "activation", "loss", "slope", "input gradient", "weight gradient", "update", "rest")
 READY = {"bytes": SCRATCH, "brief": BRIEF, "work": WORK, "rows": FEW}
@@ -336,37 +339,41 @@ def vector_jacobian(
 # --- a few rows, straight from Python -----------------------------------------------------------------------------------------
 
 def predict_ready(
-    cnp.ndarray ops not None, cnp.ndarray parameters not None, object x, int dimensions, Py_ssize_t most,
+    cnp.ndarray ops not None, cnp.ndarray parameters not None, object x, int dimensions, Py_ssize_t most, bint flat,
 ):
-    """Outputs for one row (`dimensions` 1) or for up to `most` rows (2); None where x has to be looked at."""
+    """Outputs for one row (`dimensions` 1) or for up to `most` rows (2); None where x has to be looked at. `flat`: without
+    their last axis, which has one number."""
     cdef Py_ssize_t size = cnp.PyArray_DIM(parameters, 0)
     if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
-        return ready_outputs(&tables, ops, <const float*>cnp.PyArray_DATA(parameters), size, cnp.NPY_FLOAT, x, dimensions, most)
-    return ready_outputs(&tables, ops, <const double*>cnp.PyArray_DATA(parameters), size, cnp.NPY_DOUBLE, x, dimensions, most)
+        return ready_outputs(&tables, ops, <const float*>cnp.PyArray_DATA(parameters), size, cnp.NPY_FLOAT, x, dimensions, most,
+                             flat)
+    return ready_outputs(&tables, ops, <const double*>cnp.PyArray_DATA(parameters), size, cnp.NPY_DOUBLE, x, dimensions, most,
+                         flat)
 
 
 def train_ready(
-    object busy, object numbers, cnp.ndarray ops not None, cnp.ndarray run not None, cnp.ndarray parameters not None,
-    cnp.ndarray state not None, cnp.ndarray gradient not None, cnp.ndarray arena not None, cnp.ndarray scratch not None,
-    cnp.ndarray before not None, cnp.ndarray targets not None, object x, object y, Py_ssize_t most,
+    object busy, object numbers, object held, object chosen, cnp.ndarray run not None, cnp.ndarray ops not None,
+    cnp.ndarray parameters not None, cnp.ndarray state not None, cnp.ndarray gradient not None, cnp.ndarray arena not None,
+    cnp.ndarray scratch not None, cnp.ndarray before not None, cnp.ndarray targets not None, object x, object y, Py_ssize_t most,
 ):
     """One update with up to `most` rows; returns their loss, or None with nothing changed: x or y have to be looked at, the
-    lock `busy` is taken, `state` is no longer that of `numbers`, or the step diverges.
+    lock `busy` is taken, `state` and the optimizer `held` are no longer those of `numbers`, or the step diverges.
 
-    `before` has room for parameters and state, `targets` for the targets of `most` rows. The lock and the count of steps are
-    handled in here too, where no signal comes between them and the update.
+    `chosen` is the optimizer that `run` describes, which `numbers` hold from then on. `before` has room for parameters and
+    state, `targets` for the targets of `most` rows. The lock, the optimizer and the count of steps are handled in here too,
+    where no signal comes between them and the update.
     """
     if not busy.acquire(False):
         return None
     try:
-        if numbers.state is not state:
+        if numbers.state is not state or numbers.optimizer is not held:
             return None
         if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
-            return ready_step(&tables, numbers, ops, run, state, <float*>cnp.PyArray_DATA(parameters),
+            return ready_step(&tables, numbers, held, chosen, ops, run, state, <float*>cnp.PyArray_DATA(parameters),
                               <float*>cnp.PyArray_DATA(gradient), <float*>cnp.PyArray_DATA(arena),
                               <float*>cnp.PyArray_DATA(scratch), <float*>cnp.PyArray_DATA(before),
                               <float*>cnp.PyArray_DATA(targets), x, y, most)
-        return ready_step(&tables, numbers, ops, run, state, <double*>cnp.PyArray_DATA(parameters),
+        return ready_step(&tables, numbers, held, chosen, ops, run, state, <double*>cnp.PyArray_DATA(parameters),
                           <double*>cnp.PyArray_DATA(gradient), <double*>cnp.PyArray_DATA(arena),
                           <double*>cnp.PyArray_DATA(scratch), <double*>cnp.PyArray_DATA(before),
                           <double*>cnp.PyArray_DATA(targets), x, y, most)
@@ -376,19 +383,20 @@ def train_ready(
 
 def step_ready(
     cnp.ndarray ops not None, cnp.ndarray parameters not None, cnp.ndarray statistics not None, cnp.ndarray carry not None,
-    cnp.ndarray arena not None, cnp.ndarray workspace not None, cnp.ndarray scratch not None, object x,
+    cnp.ndarray arena not None, cnp.ndarray workspace not None, cnp.ndarray scratch not None, object x, bint flat,
 ):
-    """Outputs of one step of one sequence, whose state in `carry` goes on; None where x has to be looked at.
+    """Outputs of one step of one sequence, whose state in `carry` goes on; None where x has to be looked at. `flat`: the one
+    number that they have.
 
     The GIL is held, so that calls follow each other. `ops` are those of a plan of one time step.
     """
     if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
         return step_outputs(&tables, ops, <float*>cnp.PyArray_DATA(parameters), <float*>cnp.PyArray_DATA(statistics), carry,
                             <float*>cnp.PyArray_DATA(arena), <float*>cnp.PyArray_DATA(workspace),
-                            <float*>cnp.PyArray_DATA(scratch), cnp.NPY_FLOAT, x)
+                            <float*>cnp.PyArray_DATA(scratch), cnp.NPY_FLOAT, x, flat)
     return step_outputs(&tables, ops, <double*>cnp.PyArray_DATA(parameters), <double*>cnp.PyArray_DATA(statistics), carry,
                         <double*>cnp.PyArray_DATA(arena), <double*>cnp.PyArray_DATA(workspace),
-                        <double*>cnp.PyArray_DATA(scratch), cnp.NPY_DOUBLE, x)
+                        <double*>cnp.PyArray_DATA(scratch), cnp.NPY_DOUBLE, x, flat)
 
 
 # --- random numbers and checks ------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 if TYPE_CHECKING:
     from inspect import Signature
 
-__all__ = ["attribute_hint", "refusal", "understood", "understood_inside", "understood_methods"]
+__all__ = ["attribute_hint", "no_attribute", "refusal", "understood", "understood_inside", "understood_methods"]
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 Kind = TypeVar("Kind", bound=type)
@@ -145,6 +145,16 @@ def attribute_hint(name: str, known: Iterable[str]) -> str:
         return done[0]
     nearest = _nearest(name, known)
     return f"did you mean {nearest!r}?" if nearest else ""
+
+
+def no_attribute(owner: object, name: str) -> AttributeError:
+    """The error for an attribute that an object does not have, or that cannot be set."""
+    kind = type(owner)
+    if hasattr(kind, name):
+        return AttributeError(f"{name!r} of a {kind.__name__} is read-only: it is fixed when the object is made, or changes "
+                              f"with what it does", name=name, obj=owner)
+    hint = "" if name.startswith("_") else attribute_hint(name, [known for known in dir(kind) if not known.startswith("_")])
+    return AttributeError(f"a {kind.__name__} has no attribute {name!r}{'; ' if hint else ''}{hint}", name=name, obj=owner)
 
 
 def understood(call: Call) -> Call:

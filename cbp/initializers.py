@@ -93,6 +93,8 @@ class Initializer:
             raise unknown_name("init", self.name, INITIALIZERS, _ALIASES)
         if given == (self.values is None):
             raise ValueError(f"init {self.name!r} takes {'its values' if given else 'no values'}")
+        if self.values is not None:
+            object.__setattr__(self, "values", _frozen(self.values))
 
     def __call__(self, shape: tuple[int, ...], draw: Draw, fans: Fans | None = None) -> Array:
         """The values for a weight array of this shape; raises ValueError where given values have another. ``fans`` are those of
@@ -115,6 +117,12 @@ class Initializer:
         return hash((self.name, None if self.values is None else self.values.tobytes()))
 
 
+def _frozen(values: npt.ArrayLike) -> Array:
+    """A copy in the memory of ``bytes``, which nobody can write to."""
+    checked = check.numbers("init", values, np.dtype(np.float64))
+    return np.ndarray(checked.shape, checked.dtype, checked.tobytes())
+
+
 def constant(value: float) -> Initializer:
     """Every weight starts at ``value``."""
     return Initializer("constant", np.array(check.real("init value", value)))
@@ -122,9 +130,7 @@ def constant(value: float) -> Initializer:
 
 def array(values: npt.ArrayLike | Sequence[object]) -> Initializer:
     """The weights start at ``values``, which have their shape; the values are copied."""
-    copy = check.numbers("init", values, np.dtype(np.float64)).copy()
-    copy.flags.writeable = False
-    return Initializer("array", copy)
+    return Initializer("array", cast(Array, values))
 
 
 def get(init: str | float | Initializer | npt.ArrayLike) -> Initializer:

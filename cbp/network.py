@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never, cast
 
 import numpy as np
@@ -19,16 +18,17 @@ from cbp.engine import arrays, check, team
 from cbp.engine.cpu import core as _core
 from cbp.engine.fit import Fit
 from cbp.engine.model import Model
+from cbp.engine.named import Named, NamedState, checked
 from cbp.engine.numbers import Numbers
 from cbp.engine.online import Online
 from cbp.engine.runner import Runner, gradient, measure, predict, vector_jacobian
-from cbp.engine.snapshot import Snapshot, check_names, fill
+from cbp.engine.snapshot import Snapshot
 from cbp.engine.stream import Carried, Stream
 from cbp.errors import DivergedError
-from cbp.habits import refusal, understood, understood_inside, understood_methods
+from cbp.habits import no_attribute, refusal, understood, understood_inside, understood_methods
 from cbp.history import History
 from cbp.layers import Dense, Layer, stack
-from cbp.layers.base import blank, brief
+from cbp.layers.base import brief
 from cbp.losses import Loss
 from cbp.optimizers import Adam, Optimizer
 
@@ -64,16 +64,18 @@ class Network:
     Attributes
     ----------
     layers, input_shape, output_shape, loss, dtype, seed, l1, l2
-        As configured; read-only.
+        As configured; read-only. ``output_shape`` loses a last axis of one number where targets do, see :meth:`fit`.
     parameters, statistics : mapping of str to array
         ``"0.weight"`` and so on, by the place of the layer: what is learned, and what :class:`BatchNorm` has seen. Views of the
-        network's numbers, which may be written to.
+        network's numbers, which may be written to. What is assigned, one array or a mapping of all, is checked and copied.
     optimizer : Optimizer or None
-        The optimizer whose state the network holds; None before any training.
+        The optimizer whose state the network holds; None before any training. Assigning one is :meth:`set_optimizer`.
+    optimizer_state : mapping of str to mapping of str to array
+        Name of a state array -> as ``parameters``.
     step, epoch : int
         Updates made by that optimizer; epochs begun in the network's life, which is the position of the shuffle generator.
     history : History or None
-        Of the last ``fit``, also of one that was interrupted. Not saved.
+        Of the last ``fit``, also of one that was interrupted. Read-only; not saved.
     metadata : dict
         The user's own notes; saved with the network, so they must be JSON.
 
@@ -81,29 +83,41 @@ class Network:
     ------
     ValueError, TypeError
         An argument is out of range, of the wrong kind or an unknown name, or the layers do not fit each other or the loss.
+
+    Notes
+    -----
+    A class that derives from it may have attributes of its own; copies and pickles keep its type and these, and are made
+    without ``__init__``. ``load`` gives a plain network, ``Mine.from_snapshot`` a ``Mine`` without attributes of its own.
     """
+
+    __slots__ = ("__weakref__", "_busy", "_carried", "_copying", "_extras", "_few", "_history", "_layers", "_metadata",
+                 "_model", "_online", "_plan", "_stream", "_training")
 
     def __init__(
         self, inputs: int | tuple[int, ...], layers: Sequence[Layer], *, loss: str | Loss, dtype: npt.DTypeLike = "float32",
         seed: int | None = None, l1: float = 0.0, l2: float = 0.0,
     ):
+        chosen = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else seed
+        self._set_up(inputs, layers, loss=loss, dtype=dtype, seed=chosen, l1=l1, l2=l2)
+        self._numbers.start(self._plan, self.seed)
+
+    def _set_up(
+        self, inputs: int | tuple[int, ...], layers: Sequence[Layer], *, loss: str | Loss, dtype: npt.DTypeLike, seed: int,
+        l1: float, l2: float,
+    ) -> None:
+        """Make all of a network but its numbers, which are 0."""
         shape = check.input_shape(inputs)
         self._layers = stack.checked(layers)
         chosen_loss, number = losses.get(loss), check.float_dtype(dtype)
-        chosen = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else seed
-        start = check.integer("seed", chosen, minimum=0)
+        start = check.integer("seed", seed, minimum=0)
         penalties = check.real("l1", l1, minimum=0), check.real("l2", l2, minimum=0)
         plan = self._plan = stack.plan(self._layers, shape)
         form = arrays.Form.of(plan, chosen_loss, number)
         last = self._layers[-1]
         chosen_loss.check_output(brief(last), getattr(last, "activation", None), plan.output_shape[-1])
-        numbers = self._numbers = Numbers.zeros(plan, number)
-        numbers.start(plan, start)
-        self._model = Model(plan, form, numbers, *penalties, start)
-        self.parameters: Mapping[str, Array] = MappingProxyType(plan.views(numbers.parameters))
-        self.statistics: Mapping[str, Array] = MappingProxyType(plan.views(numbers.statistics, plan.statistics))
-        self.history: History | None = None
-        self.metadata: dict[str, Any] = {}
+        self._model = Model(plan, form, Numbers.zeros(plan, number), *penalties, start)
+        self._history: History | None = None
+        self._metadata: dict[str, Any] = {}
         self._extras: Mapping[str, Any] = {}
         self._busy = threading.Lock()
         self._training = _core.Exclusive(self._busy)
@@ -139,7 +153,9 @@ class Network:
             Targets: integer labels (samples,) or probabilities (samples, classes) for ``cross_entropy``; (samples, outputs),
             or (samples,) for a single output, for the other losses. Where the network gives an output for every step or
             pixel, these axes follow the samples: (samples, time), (samples, time, outputs); the loss of a sample is the mean
-            over them.
+            over them. After targets without the axis of a single output the network answers without it too, so that
+            ``predict(X) - y`` is what it seems to be: (samples,), or a number from :meth:`predict_one`. Targets
+            (samples, 1) bring it back.
         epochs : int
             Passes over the data.
         batch_size : int or None
@@ -147,8 +163,9 @@ class Network:
             memory stays small and Ctrl-C is answered; with a :class:`BatchNorm` they cannot, because its rows depend on each
             other.
         optimizer : str, Optimizer or None
-            None goes on with the network's optimizer and its state; a new network takes ``Adam(1e-3)``. An optimizer equal to
-            the network's goes on with the state too, a different one starts afresh.
+            None goes on with the network's optimizer and its state; a new network takes ``Adam(1e-3)``. One of the same
+            class with other numbers, ``Adam(1e-4)`` after ``Adam(1e-3)``, goes on with state and ``step`` too: a schedule by
+            hand. One of another class starts afresh; :meth:`set_optimizer` always does.
         sample_weight : array, (samples,), optional
             The loss is ``sum(w_i * l_i) / sum(w_i)``.
         lengths : array of int, (samples,), optional
@@ -176,7 +193,8 @@ class Network:
         ValueError, TypeError
             An argument is wrong; nothing was changed.
         DivergedError
-            The loss or a weight is no longer finite. The network holds the numbers of the last finite epoch.
+            The loss or a weight is no longer finite. The network holds the numbers of the last finite epoch, and where that is
+            none of this run, the optimizer from before.
         RuntimeError
             Another thread is training this network, or saving it.
         KeyboardInterrupt
@@ -193,22 +211,27 @@ class Network:
         crew = team.Crew.of_run(team.checked(threads), self._plan, len(data.x), size, epochs)
         self._carried.check_order(shuffle, len(data.x), size)
         with self._training, crew.guard:
-            self._numbers.check(self.parameters, self.statistics)
+            numbers = self._checked_numbers()
             crew.start()
-            before = replace(self._numbers)
+            before = replace(numbers)
             try:
-                self._numbers.hold(chosen)
+                numbers.hold(chosen)
+                numbers.flat = data.flat
                 runner = Runner(self._model, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle, crew=crew)
-                run = Fit(runner, self._numbers, self.loss.metric, None if validation is None else
+                run = Fit(runner, numbers, self.loss.metric, None if validation is None else
                           lambda: measure(self._model, validation, crew))
             except BaseException:  # out of memory
-                self._numbers.hold_again(before)
+                numbers.hold_again(before)
                 raise
             self._carried.reset()
             try:
                 run.run(epochs, progress)
+            except DivergedError:
+                if numbers.epoch == before.epoch:
+                    numbers.hold_again(before)
+                raise
             finally:
-                self.history = history = run.history
+                self._history = history = run.history
         return history
 
     @understood_inside
@@ -230,22 +253,23 @@ class Network:
         data = arrays.data(self._model.form, X, y, sample_weight, lengths)
         chosen = self._chosen(optimizer)
         with self._training:
-            self._numbers.check(self.parameters, self.statistics)
-            before = self._numbers.copy()
+            numbers = self._checked_numbers()
+            held, before = replace(numbers), numbers.copy()
             try:
-                self._numbers.hold(chosen)
+                numbers.hold(chosen)
+                numbers.flat = data.flat
                 carry = self._carried.copy(len(data.x)) if self._carried else None
                 runner = Runner(self._model, data, mode="train", optimizer=chosen, carry=carry)
                 curves = runner.epochs(1)
-                if runner.diverged or not self._numbers.finite:
+                if runner.diverged or not numbers.finite:
                     raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as "
                                         f"it was before this batch. Try a lower rate, or standardise X.")
             except BaseException:
-                self._numbers.hold_again(before)
-                self._numbers.assign(before)
+                numbers.hold_again(held)
+                numbers.assign(before)
                 raise
             finally:
-                self._numbers.epoch = before.epoch  # a batch is no epoch: the shuffles to come stay the same
+                numbers.epoch = before.epoch  # a batch is no epoch: the shuffles to come stay the same
             if carry is not None:
                 self._carried.keep(carry)
             self._keep_online(chosen, runner, len(data.x))
@@ -261,9 +285,15 @@ class Network:
         """Hold this optimizer with fresh state, also if it equals the present one."""
         chosen = optimizers.get(optimizer)
         with self._training:
-            self._numbers.check(self.parameters, self.statistics)
-            self._numbers.optimizer = None
-            self._numbers.hold(chosen)
+            numbers = self._checked_numbers()
+            numbers.optimizer = None
+            numbers.hold(chosen)
+
+    def _checked_numbers(self) -> Numbers:
+        """The numbers, which training may begin with."""
+        model = self._model
+        model.numbers.check(model.parameters, model.statistics)
+        return model.numbers
 
     def _chosen(self, optimizer: str | Optimizer | None) -> Optimizer:
         if optimizer is None:
@@ -274,7 +304,8 @@ class Network:
 
     @understood_inside
     def predict(self, X: npt.ArrayLike, *more: Never, lengths: npt.ArrayLike | None = None, **unknown: Never) -> Array:
-        """Outputs (samples, *output_shape) for X (samples, *input_shape): class probabilities after a softmax.
+        """Outputs (samples, *output_shape) for X (samples, *input_shape): class probabilities after a softmax. A network of one
+        output that was trained with targets (samples,) gives (samples,).
 
         ``lengths`` (samples,) tells how many steps of every sequence count. X may be larger than the memory, as in :meth:`fit`;
         the outputs are all that is allocated beyond some rows.
@@ -286,7 +317,8 @@ class Network:
             raise refusal(Network.predict, (self, X, *more), unknown)
         outputs: Array | None = None
         if lengths is None:
-            outputs = _core.predict_ready(self._plan.ops, self._numbers.parameters, X, 2, self._few)
+            numbers = self._model.numbers
+            outputs = _core.predict_ready(self._plan.ops, numbers.parameters, X, 2, self._few, numbers.flat)
         if outputs is None:
             x = arrays.inputs(self._model.form, X, "predict_one")
             outputs = self._outputs(x, arrays.checked_lengths(self._model.form, lengths, len(x)))
@@ -294,24 +326,24 @@ class Network:
 
     def predict_one(self, x: npt.ArrayLike) -> Array:
         """Outputs (*output_shape) for one sample x (*input_shape). Raises ValueError or TypeError where x is wrong."""
-        outputs: Array | None = _core.predict_ready(self._plan.ops, self._numbers.parameters, x, 1, self._few)
+        numbers = self._model.numbers
+        outputs: Array | None = _core.predict_ready(self._plan.ops, numbers.parameters, x, 1, self._few, numbers.flat)
         if outputs is None:
             outputs = self._outputs(arrays.row(self._model.form, x), arrays.NO_LENGTHS)[0]
         return outputs
 
     def _outputs(self, x: arrays.Source, lengths: Array) -> Array:
-        numbers = self._numbers
         if not self._carried:
-            return predict(self._plan, numbers.parameters, numbers.statistics, x, lengths)
+            return predict(self._model, x, lengths)
         with self._training:
             carry = self._carried.copy(len(x))
-            outputs = predict(self._plan, numbers.parameters, numbers.statistics, x, lengths, carry)
+            outputs = predict(self._model, x, lengths, carry)
             self._carried.keep(carry)
         return outputs
 
     def predict_step(self, x: npt.ArrayLike) -> Array:
         """Outputs (outputs,) for the next time step x (features,) of a sequence that arrives step by step; x is a whole number
-        where the first layer is an embedding.
+        where the first layer is an embedding. A number where :meth:`predict` leaves the axis of one output out.
 
         What :meth:`predict` gives at that step of the whole sequence, to the last bit. The network keeps the state from call to
         call, apart from that of :meth:`predict` and :meth:`fit`; :meth:`reset_state` begins a new sequence. For networks of
@@ -323,7 +355,8 @@ class Network:
         stream = self._stream
         if stream is None:
             stream = self._stream = Stream(self._plan, self._numbers, partial(stack.of_one_step, self.layers))
-        return stream.step(x)
+        outputs: Array = stream.step(x, self._numbers)
+        return outputs
 
     def reset_state(self) -> None:
         """Let every sequence begin anew: for :meth:`predict_step`, and for stateful layers in :meth:`predict` and
@@ -365,7 +398,7 @@ class Network:
         X : array, (samples, *input_shape)
             Inputs.
         d_output : array, (samples, *output_shape)
-            Gradient with respect to ``predict(X)``.
+            Gradient with respect to ``predict(X)``, with or without the axis of a single output.
         lengths : array of int, (samples,), optional
             As for :meth:`fit`.
         training : bool
@@ -380,7 +413,7 @@ class Network:
             penalties l1 and l2 are not in it.
         """
         x = arrays.inputs(self._model.form, X)
-        d = arrays.features("d_output", d_output, self.output_shape, self.dtype)
+        d = arrays.d_outputs(self._model.form, d_output)
         if len(d) != len(x):
             raise ValueError(f"X has {len(x)} samples and d_output has {len(d)}; they must have the same number")
         counted = arrays.checked_lengths(self._model.form, lengths, len(x))
@@ -419,7 +452,7 @@ class Network:
     @property
     def output_shape(self) -> tuple[int, ...]:
         """The shape of the outputs for one sample."""
-        return self._plan.output_shape
+        return self._model.output_shape
 
     @property
     def loss(self) -> Loss:
@@ -467,14 +500,57 @@ class Network:
         return self._numbers.epoch
 
     @property
-    def optimizer_state(self) -> Mapping[str, Mapping[str, Array]]:
+    def _numbers(self) -> Numbers:
+        return self._model.numbers
+
+    @property
+    def parameters(self) -> Named:
+        """What is learned, by name: writable views. What is assigned is checked and copied."""
+        return Named("parameters", self._model.parameters, self._training)
+
+    @parameters.setter
+    def parameters(self, arrays: Mapping[str, npt.ArrayLike]) -> None:
+        self.parameters.assign(arrays)
+
+    @property
+    def statistics(self) -> Named:
+        """What the layers measure, by name: writable views. What is assigned is checked and copied."""
+        return Named("statistics", self._model.statistics, self._training)
+
+    @statistics.setter
+    def statistics(self, arrays: Mapping[str, npt.ArrayLike]) -> None:
+        self.statistics.assign(arrays)
+
+    @property
+    def optimizer_state(self) -> NamedState:
         """The state of the optimizer: name of the array ("mean", ...) -> name of the parameter -> writable view."""
-        if self.optimizer is None:
-            return MappingProxyType({})
-        return MappingProxyType({
-            slot: MappingProxyType(self._plan.views(row))
-            for slot, row in zip(self.optimizer.slots, self._numbers.state, strict=True)
-        })
+        numbers = self._numbers
+        slots = numbers.optimizer.slots if numbers.optimizer is not None else ()
+        return NamedState({
+            slot: Named(f"optimizer_state[{slot!r}]", self._plan.views(row), self._training,
+                        not_negative=slot in numbers.optimizer.not_negative)
+            for slot, row in zip(slots, numbers.state, strict=False)
+        }, self._training)
+
+    @optimizer_state.setter
+    def optimizer_state(self, state: Mapping[str, Mapping[str, npt.ArrayLike]]) -> None:
+        self.optimizer_state.assign(state)
+
+    @property
+    def history(self) -> History | None:
+        """Of the last :meth:`fit`."""
+        return self._history
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The user's own notes."""
+        return self._metadata
+
+    @metadata.setter
+    def metadata(self, notes: dict[str, Any]) -> None:
+        if not isinstance(notes, dict):
+            raise TypeError(f"metadata must be a dict, got {notes!r:.200}")
+        self._metadata = notes
 
     def get_vector(self) -> Array:
         """All parameters as one flat copy, in the order of ``parameters``."""
@@ -482,16 +558,63 @@ class Network:
 
     def set_vector(self, vector: npt.ArrayLike) -> None:
         """Set all parameters from one flat vector, as :meth:`get_vector` gives it; raises ValueError for a wrong length."""
-        values = check.numbers("vector", vector, self.dtype)
+        values = self._checked_vector("vector", vector)
+        with self._training:
+            self._plan.fill(self._numbers.parameters, values)
+
+    def _checked_vector(self, argument: str, vector: npt.ArrayLike) -> Array:
+        values = check.numbers(argument, vector, self.dtype)
         if values.shape != (self._plan.count,):
-            raise ValueError(f"vector must have the shape ({self._plan.count},), got {values.shape}")
-        self._plan.fill(self._numbers.parameters, values)
+            raise ValueError(f"{argument} must have the shape ({self._plan.count},), got {values.shape}")
+        return values
+
+    def publish(
+        self, parameters: npt.ArrayLike | Mapping[str, npt.ArrayLike], statistics: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> None:
+        """Let the network have other numbers, all at the same moment, while other threads ask it.
+
+        Every call of :meth:`predict` and the like that another thread makes meanwhile answers with all of the old numbers or
+        with all of the new ones; after :meth:`set_vector` or an assignment it may meet some of both. The numbers get new
+        memory: arrays taken from ``parameters`` and ``statistics`` before go on to show the old ones. Optimizer, state and
+        counters stay. ``docs/threads.md`` says what else threads may do.
+
+        Parameters
+        ----------
+        parameters : array or mapping
+            One flat vector, as :meth:`get_vector` gives it, or arrays by name, such as ``other.parameters``.
+        statistics : mapping, optional
+            Arrays by name; None leaves them as they are.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Names, shapes or numbers are wrong; nothing was changed.
+        RuntimeError
+            Another thread is training this network.
+
+        Examples
+        --------
+        >>> served = cbp.mlp([2, 1], seed=0)
+        >>> trained = cbp.mlp([2, 1], seed=1)
+        >>> history = trained.fit([[0.0, 1.0]], [1.0], epochs=3)
+        >>> served.publish(trained.parameters, trained.statistics)
+        >>> bool((served.get_vector() == trained.get_vector()).all())
+        True
+        """
+        model = self._model
+        values = (checked("parameters", model.parameters, parameters) if isinstance(parameters, Mapping)
+                  else self._plan.named(self._checked_vector("parameters", parameters)))
+        measured = model.statistics if statistics is None else checked("statistics", model.statistics, statistics)
+        with self._copying, self._training:
+            self._model = self._model.published(values, measured)
 
     # --- description ----------------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
         """The layers as a table: output shape, activation, number of parameters."""
         total = f"{self._plan.count:,} parameters, {self.dtype}, loss {self.loss.name}"
+        if self._numbers.flat:
+            total += ", answers without the axis of its one output"
         return "\n".join([*stack.table(self.layers, self.input_shape), total])
 
     def __repr__(self) -> str:
@@ -515,26 +638,23 @@ class Network:
 
         Raises ValueError or TypeError where the snapshot describes no network, or its arrays are not those of its layers.
         """
-        layers = stack.checked(snapshot.layers)
-        # Zeros spare the work of drawing weights that are replaced: orthogonal ones, if they are many, take minutes.
-        network = cls(snapshot.input_shape, [blank(layer) for layer in layers], loss=snapshot.loss, dtype=snapshot.dtype,
-                      seed=check.integer("seed", snapshot.seed, minimum=0), l1=snapshot.l1, l2=snapshot.l2)
-        network._layers = layers
-        if not isinstance(snapshot.metadata, dict):
-            raise TypeError(f"metadata must be a dict, got {snapshot.metadata!r}")
+        network = cls.__new__(cls)  # whose weights nobody draws, as they are replaced: orthogonal ones can take minutes
+        network._set_up(snapshot.input_shape, snapshot.layers, loss=snapshot.loss, dtype=snapshot.dtype, seed=snapshot.seed,
+                        l1=snapshot.l1, l2=snapshot.l2)
         network.metadata = copy(snapshot.metadata)
         network._extras = dict(snapshot.extras)
         if snapshot.optimizer is not None:
             network.set_optimizer(snapshot.optimizer)
-        fill("parameters", network.parameters, snapshot.parameters)
-        fill("statistics", network.statistics, snapshot.statistics)
-        check_names("optimizer_state", network.optimizer_state, snapshot.optimizer_state)
-        for slot, views in network.optimizer_state.items():
-            fill(f"optimizer_state[{slot!r}]", views, snapshot.optimizer_state[slot])
+        network.parameters = snapshot.parameters
+        network.statistics = snapshot.statistics
+        network.optimizer_state = snapshot.optimizer_state
         network._numbers.step = check.integer("step", snapshot.step, minimum=0)
         if snapshot.optimizer is None and snapshot.step:
             raise ValueError(f"step must be 0 where there is no optimizer, got {snapshot.step}")
         network._numbers.epoch = check.integer("epoch", snapshot.epoch, minimum=0)
+        network._numbers.flat = check.boolean("flat", snapshot.flat)
+        if snapshot.flat and network._plan.output_shape[-1] != 1:
+            raise ValueError(f"flat must be False for outputs of the shape {network._plan.output_shape}")
         return network
 
     @property
@@ -542,9 +662,9 @@ class Network:
         """The network as it is and becomes: a snapshot whose arrays are the network's own."""
         return Snapshot(
             input_shape=self.input_shape, layers=self.layers, loss=self.loss, l1=self.l1, l2=self.l2, dtype=self.dtype.name,
-            seed=self.seed, optimizer=self.optimizer, metadata=self.metadata, parameters=self.parameters,
-            statistics=self.statistics, optimizer_state=self.optimizer_state, step=self.step, epoch=self.epoch,
-            extras=self._extras)
+            seed=self.seed, optimizer=self.optimizer, metadata=self.metadata, parameters=self._model.parameters,
+            statistics=self._model.statistics, optimizer_state=self.optimizer_state, step=self.step, epoch=self.epoch,
+            flat=self._numbers.flat, extras=self._extras)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network, its optimizer's state and the generator's position to one file; see :func:`cbp.load`.
@@ -558,7 +678,29 @@ class Network:
     def __reduce__(self) -> tuple[Any, ...]:
         from cbp import modelfile
 
-        return _from_bytes, (modelfile.dumps(self.snapshot()),)
+        data, own = modelfile.dumps(self.snapshot()), self.__getstate__()
+        if type(self) is Network:
+            return _from_bytes, (data,)
+        return _from_bytes, (data, type(self)), own
+
+    def __getstate__(self) -> object:
+        """The attributes that a class of one's own gave the network, as ``object.__getstate__`` gives them."""
+        state = super().__getstate__()
+        attributes, slots = state if isinstance(state, tuple) else (state, {})
+        slots = {name: value for name, value in slots.items() if name not in Network.__slots__}
+        return (attributes, slots) if slots else attributes
+
+    def __setattr__(self, name: str, value: object) -> None:
+        try:
+            super().__setattr__(name, value)
+        except AttributeError:
+            raise no_attribute(self, name) from None
+
+    def __getattr__(self, name: str) -> Any:
+        if name in Network.__slots__:
+            raise AttributeError(f"{type(self).__name__}.__init__ must call super().__init__(inputs, layers, loss=...) before "
+                                 f"it uses the network", name=name)
+        raise no_attribute(self, name)
 
 
 @understood
@@ -599,19 +741,19 @@ def load(path: str | os.PathLike[str]) -> Network:
     return _built(modelfile.load(path), path)
 
 
-def _from_bytes(data: bytes) -> Network:
+def _from_bytes(data: bytes, kind: type[Network] = Network) -> Network:
     """The network that was pickled or copied as these bytes of a model file."""
     from cbp import modelfile
 
-    return _built(modelfile.loads(data), None)
+    return _built(modelfile.loads(data), None, kind)
 
 
-def _built(snapshot: Snapshot, path: str | os.PathLike[str] | None) -> Network:
+def _built(snapshot: Snapshot, path: str | os.PathLike[str] | None, kind: type[Network] = Network) -> Network:
     """The network that a file, or bytes, describe; raises ModelFileError where that is none."""
     from cbp import modelfile
 
     try:
-        return Network.from_snapshot(snapshot)
+        return kind.from_snapshot(snapshot)
     except (TypeError, ValueError, OverflowError) as problem:
         raise modelfile.refusal(path, f"describes no network: {problem}") from None
     except MemoryError as problem:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from cbp._registry import Registry
 from cbp.engine import check
@@ -339,9 +339,26 @@ class Lion(Optimizer):
 
 
 def get(optimizer: str | Optimizer) -> Optimizer:
-    """The optimizer that a user named (with its default rate) or built."""
+    """The optimizer that a user named (with its default rate) or built.
+
+    Raises
+    ------
+    ValueError
+        There is none of that name.
+    TypeError
+        It is neither a name nor one of cbp's own: the core knows no others, and would read the state of a subclass with other
+        ``slots`` where there is none.
+
+    Examples
+    --------
+    >>> cbp.optimizers.get("sgd")
+    SGD(rate=0.01, weight_decay=0.0, momentum=0.0, nesterov=False)
+    """
+    if type(optimizer) in OPTIMIZERS.values():
+        return cast(Optimizer, optimizer)
     if isinstance(optimizer, Optimizer):
-        return optimizer
+        raise TypeError(f"optimizer must be one of cbp's own, {', '.join(kind.__name__ for kind in OPTIMIZERS.values())}, got "
+                        f"{optimizer!r} of a class of your own; net.gradient() is made for rules of your own")
     if isinstance(optimizer, str):
         return OPTIMIZERS.find(optimizer)()  # type: ignore[call-arg]
     raise TypeError(f"optimizer must be a name or an optimizer such as cbp.Adam(1e-3), got {optimizer!r}")

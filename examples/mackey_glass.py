@@ -58,7 +58,7 @@ X_test, y_test = windows(series[2000:] - mean)
 
 net = cbp.Network((WINDOW, 1), [cbp.GRU(32), cbp.Dense(1)], loss="mean_squared_error", seed=0)
 net.fit(X, y, epochs=10 if options.quick else 60, optimizer=cbp.Adam(3e-3))
-forecast = net.predict(X_test)[:, 0]
+forecast = net.predict(X_test)
 
 last = X_test[:, -1, 0]
 slope = last - X_test[:, -2, 0]

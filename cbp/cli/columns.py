@@ -113,10 +113,10 @@ class Target:
         return tidy(table.numbers(self.name))
 
     def decode(self, outputs: npt.NDArray[Any]) -> list[Label]:
-        """What the outputs of a network, of shape (rows, outputs), predict."""
+        """What the outputs of a network, of shape (rows, outputs), or (rows,) for numbers, predict."""
         if self.classes:
             return [self.classes[index] for index in outputs.argmax(axis=1)]
-        return [significant(value) for value in (outputs[:, 0].astype(np.float64) * self.scale + self.mean).tolist()]
+        return [significant(value) for value in (outputs.reshape(-1).astype(np.float64) * self.scale + self.mean).tolist()]
 
 
 @dataclass(frozen=True)

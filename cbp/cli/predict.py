@@ -57,7 +57,9 @@ def load_model(path: str) -> tuple[Network, Encoding]:
         why = "since it was not made by cbp train or cbp demo"
         raise ModelFileError(f"{path}: this model knows no columns, {why}; use it from Python, with cbp.load")
     encoding = Encoding.from_dict(net.metadata[METADATA], path)
-    if net.input_shape != (len(encoding.inputs),) or net.output_shape != (encoding.target.outputs,):
+    outputs = encoding.target.outputs
+    answers = [(outputs,), ()] if outputs == 1 else [(outputs,)]  # of one sample
+    if net.input_shape != (len(encoding.inputs),) or net.output_shape not in answers:
         raise ModelFileError(f"{path}: the columns that the model describes do not fit its network")
     return net, encoding
 

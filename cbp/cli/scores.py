@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 def of_outputs(target: Target, outputs: Array, y: Array, y_train: Array | None = None) -> Score:
-    """The score of a network's outputs, of shape (rows, outputs), for encoded targets.
+    """The score of a network's outputs, of shape (rows, outputs) or (rows,), for encoded targets.
 
     For classes it is the accuracy, with ``y_train`` also that of always guessing the class that was most frequent
     there; for numbers the mean absolute error, the root of the mean squared error, and R² where the targets differ.
@@ -29,7 +29,7 @@ def of_outputs(target: Target, outputs: Array, y: Array, y_train: Array | None =
             score["accuracy_of_guessing"] = significant(float((y == np.bincount(y_train).argmax()).mean()))
         return score
     true = y.astype(np.float64)
-    errors = outputs[:, 0] - true
+    errors = outputs.reshape(-1) - true
     score = {
         "mean_absolute_error": significant(float(np.abs(errors).mean()) * target.scale),
         "root_mean_squared_error": significant(float(np.sqrt((errors**2).mean())) * target.scale),

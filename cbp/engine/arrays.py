@@ -46,13 +46,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Data:
-    """What a pass runs over. Something empty stands for what is not there: targets or labels, weights, lengths."""
+    """What a pass runs over. Something empty stands for what is not there: targets or labels, weights, lengths. ``flat`` tells
+    whether the targets came without the last axis of the outputs, which has one number."""
 
     x: Source
     targets: Source
     labels: Array
     weights: Array
     lengths: Array
+    flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,15 @@ def inputs(form: Form, X: object, one: str = "") -> Source:
     return features("X", X, form.inputs, form.dtype, one, vocabulary=form.vocabulary)
 
 
+def d_outputs(form: Form, d_output: object) -> Source:
+    """The gradient with respect to the outputs, also without a last axis of one number."""
+    *places, outputs = form.outputs
+    given = check.rectangular("d_output", d_output)
+    if outputs == 1 and given.ndim == len(form.outputs) and given.shape[1:] == tuple(places):
+        given = given[..., None]
+    return features("d_output", given, form.outputs, form.dtype)
+
+
 def row(form: Form, x: object) -> Source:
     """One sample ``x``, as a batch of one."""
     given = check.rectangular("x", x)
@@ -192,7 +203,8 @@ def data(
     else:
         targets = _targets(names[1], given, form)
     weights = _weights(names[2], sample_weight, samples, form.dtype)
-    return Data(rows, targets, labels, weights, checked_lengths(form, lengths, samples, names[3]))
+    flat = outputs == 1 and given.shape[1:] == tuple(places)
+    return Data(rows, targets, labels, weights, checked_lengths(form, lengths, samples, names[3]), flat)
 
 
 def validation(form: Form, given: object, with_lengths: bool) -> Data | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from cbp.engine.arrays import Form
 from cbp.engine.numbers import Numbers
-from cbp.engine.plan import Plan
+from cbp.engine.plan import Flat, Plan, Shape
 from cbp.engine.specs import Loss
 
 __all__ = ["Model"]
@@ -34,6 +36,32 @@ class Model:
     l1: float
     l2: float
     seed: int
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Flat]:
+        """Views of what is learned, by name."""
+        return self.plan.views(self.numbers.parameters)
+
+    @cached_property
+    def statistics(self) -> Mapping[str, Flat]:
+        """Views of what the layers measure, by name."""
+        return self.plan.views(self.numbers.statistics, self.plan.statistics)
+
+    def published(self, parameters: Mapping[str, Flat], statistics: Mapping[str, Flat]) -> Model:
+        """The same with these values in memory of their own; it takes the place of this one, with which nobody trains on."""
+        fresh = Numbers.zeros(self.plan, self.form.dtype)
+        model = replace(self, numbers=replace(self.numbers, parameters=fresh.parameters, statistics=fresh.statistics))
+        for views, values in (model.parameters, parameters), (model.statistics, statistics):
+            for name, view in views.items():
+                view[...] = values[name]
+        self.numbers.state = self.numbers.state[:]  # another object, by which a step that is about to begin knows
+        return model
+
+    @property
+    def output_shape(self) -> Shape:
+        """Of one sample's outputs, which come without their last axis where the targets of the training did."""
+        shape = self.plan.output_shape
+        return shape[:-1] if self.numbers.flat else shape
 
     @property
     def loss(self) -> Loss:

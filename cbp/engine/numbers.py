@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class Numbers:
     optimizer : Optimizer or None
     step, epoch : int
         Updates that it made; epochs begun in the network's life.
+    flat : bool
+        Whether the last targets were without the last axis of the outputs, which has one number: outputs are then too.
     """
 
     parameters: Flat
@@ -38,6 +40,7 @@ class Numbers:
     optimizer: Any = None
     step: int = 0
     epoch: int = 0
+    flat: bool = False
 
     @classmethod
     def zeros(cls, plan: Plan, dtype: np.dtype[Any]) -> Numbers:
@@ -61,20 +64,29 @@ class Numbers:
                 raise ValueError(f"layers[{name.partition('.')[0]}]: {problem}") from None
 
     def hold(self, optimizer: Optimizer) -> None:
-        """Go on with the state of this optimizer, or begin it."""
-        if optimizer == self.optimizer:
-            return
-        slots, size = len(optimizer.slots), self.parameters.size
-        self.state = aligned(slots * size, self.parameters.dtype).reshape(slots, size)
-        self.step = 0
+        """Go on with the state under this optimizer if it is of the kind that made it, whatever its numbers are; else begin.
+
+        A state array that the numbers make necessary, the velocity of an SGD that gets momentum, starts at 0.
+        """
+        same = type(optimizer) is type(self.optimizer)
+        kept = dict(zip(self.optimizer.slots, self.state, strict=False)) if same else {}
+        if not same or tuple(kept) != optimizer.slots or len(self.state) != len(kept):
+            slots, size = len(optimizer.slots), self.parameters.size
+            state = aligned(slots * size, self.parameters.dtype).reshape(slots, size)
+            for row, slot in zip(state, optimizer.slots, strict=True):
+                if slot in kept:
+                    row[:] = kept[slot]
+            self.state = state
+        self.step = self.step if same else 0
         self.optimizer = optimizer
 
     def hold_again(self, before: Numbers) -> None:
-        """Hold the state that was held ``before``."""
-        self.state, self.step, self.optimizer = before.state, before.step, before.optimizer
+        """Hold what was held ``before``: the optimizer, its state, the form of the outputs."""
+        self.state, self.step, self.optimizer, self.flat = before.state, before.step, before.optimizer, before.flat
 
     def copy(self) -> Numbers:
-        return Numbers(self.parameters.copy(), self.state.copy(), self.statistics.copy(), self.optimizer, self.step, self.epoch)
+        """The same in arrays of its own."""
+        return replace(self, parameters=self.parameters.copy(), state=self.state.copy(), statistics=self.statistics.copy())
 
     def assign(self, other: Numbers) -> None:
         """Take over the values of other numbers with state of the same optimizer."""

@@ -332,10 +332,18 @@ class Plan:
 
     def fill(self, flat: Flat, compact: Flat) -> None:
         """Set a padded flat vector of parameters from one without pads."""
-        start = 0
-        for view in self.views(flat).values():
-            view[...] = compact[start : start + view.size].reshape(view.shape)
-            start += view.size
+        named = self.named(compact)
+        for name, view in self.views(flat).items():
+            view[...] = named[name]
+
+    def named(self, compact: Flat) -> dict[str, Flat]:
+        """The parameters by name in a vector without pads."""
+        found, start = {}, 0
+        for name, parameter in self.parameters.items():
+            size = prod(parameter.shape)
+            found[name] = compact[start : start + size].reshape(parameter.shape)
+            start += size
+        return found
 
     @property
     def plain(self) -> bool:

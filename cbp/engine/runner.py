@@ -78,6 +78,8 @@ class Runner:
         self._laps = np.zeros(len(_core.PHASES) if profile else 0)
         self._record = np.zeros(1, dtype=_core.RUN)
         run = self._run = self._record[0]
+        if len(data.labels) and model.loss.name not in _core.TAKES_LABELS:
+            raise ValueError(f"loss {model.loss.name!r} takes no labels, although its class says so; {_UNTOUCHED}")
         run["mode"] = _core.MODES[mode]
         run["loss"] = _core.LOSSES[model.loss.name]
         run["constant"] = model.loss.constant
@@ -90,7 +92,7 @@ class Runner:
         run["epoch"] = run["first_epoch"] = numbers.epoch
         run["step"] = numbers.step
         if optimizer is not None:
-            _describe(optimizer, run)
+            describe(optimizer, run, len(numbers.state))
 
     @property
     def scratch(self) -> tuple[npt.NDArray[Any], Flat, Flat, Flat]:
@@ -171,21 +173,28 @@ class Runner:
         return curves[: int(self._run["epoch"]) - first]
 
 
-def _describe(optimizer: Optimizer, run: Any) -> None:
-    """The optimizer's fields as the core reads them."""
+_UNTOUCHED = "the attributes of cbp's classes are not to be changed"
+
+
+def describe(optimizer: Optimizer, run: Any, states: int) -> None:
+    """The optimizer's fields as the core reads them; raises ValueError where it holds less than the rule's state arrays, which
+    the core would read all the same."""
+    needed = _core.STATES[optimizer.rule]
+    if states != needed:
+        raise ValueError(f"optimizer {optimizer!r} needs {needed} state arrays, and the network holds {states}, one for each "
+                         f"of its slots; {_UNTOUCHED}")
     run["optimizer"] = _core.OPTIMIZERS[optimizer.rule]
     run["rate"], run["weight_decay"] = optimizer.rate, optimizer.weight_decay
     for number, field in optimizer.numbers.items():
         run[number] = getattr(optimizer, field)
 
 
-def predict(
-    plan: Plan, parameters: Flat, statistics: Flat, x: Source, lengths: Flat, carry: Flat | None = None,
-) -> Flat:
+def predict(model: Model, x: Source, lengths: Flat, carry: Flat | None = None) -> Flat:
     """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once. ``carry`` is the state
     that the rows go on from, and becomes the state after them."""
+    plan, parameters, statistics = model.plan, model.numbers.parameters, model.numbers.statistics
     samples, dtype = len(x), parameters.dtype
-    out = np.empty((samples, *plan.output_shape), dtype)
+    out = np.empty((samples, *model.output_shape), dtype)
     rows = out.reshape(samples, -1)
     piece = plan.piece(samples, apart=True)
     arena = aligned(plan.arena * piece, dtype, clear=False)

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp.engine import check
-
-__all__ = ["Snapshot", "check_names", "fill"]
+__all__ = ["Snapshot"]
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +31,8 @@ class Snapshot:
         The optimizer's state: name of the slot -> name of the parameter -> array.
     step, epoch : int
         As those of the network.
+    flat : bool
+        Whether outputs come without their last axis, which has one number, as the last targets did.
     extras : mapping of str to JSON data
         Optional keys of the file that it was read from which this cbp does not know. They are written back.
     """
@@ -51,6 +51,7 @@ class Snapshot:
     optimizer_state: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     step: int = 0
     epoch: int = 0
+    flat: bool = False
     extras: Mapping[str, Any] = field(default_factory=dict)
 
     def copy(self) -> Snapshot:
@@ -62,21 +63,3 @@ class Snapshot:
 
 def _copied(arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {name: np.array(array, order="C") for name, array in arrays.items()}
-
-
-def check_names(what: str, wanted: Mapping[str, object], given: Mapping[str, object]) -> None:
-    """Raise TypeError or ValueError where a snapshot has something else under ``what`` than the network."""
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{what} must be a mapping of names to arrays, got {given!r}")
-    if wanted.keys() != given.keys():
-        raise ValueError(f"{what} must be {', '.join(wanted) or 'empty'}, got {', '.join(given) or 'none'}")
-
-
-def fill(what: str, views: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
-    """Set a network's arrays from those of a snapshot; raises ValueError where they have other names or shapes."""
-    check_names(what, views, arrays)
-    for name, view in views.items():
-        values = check.numbers(f"{what}[{name!r}]", arrays[name], view.dtype)
-        if values.shape != view.shape:
-            raise ValueError(f"{what}[{name!r}] must have the shape {view.shape}, got {values.shape}")
-        view[...] = values

@@ -66,18 +66,22 @@ class Stream:
             raise ValueError(f"predict_step() takes a step of a sequence (time, features); the inputs of this network have the "
                              f"shape {plan.input_shape}")
         single = of_one_step(self._shape)
-        assert {name: array.shape for name, array in single.parameters.items()} == {
-            name: array.shape for name, array in plan.parameters.items()}
+        if any({name: array.shape for name, array in arrays.items()} != {name: array.shape for name, array in mine.items()}
+               for arrays, mine in ((single.parameters, plan.parameters), (single.statistics, plan.statistics))):
+            raise ValueError("predict_step(): the layers are no longer those that the network was built of; they are not to be "
+                             "changed")
         dtype = self._dtype = numbers.parameters.dtype
+        self._ops = single.ops
         self._carry = aligned(max(single.carry, 1), dtype)
-        self._arrays = (single.ops, numbers.parameters, numbers.statistics, self._carry, aligned(single.arena, dtype),
-                        aligned(max(single.workspace, 1), dtype), aligned(max(single.scratch, 1), dtype))
+        self._room = (self._carry, aligned(single.arena, dtype), aligned(max(single.workspace, 1), dtype),
+                      aligned(max(single.scratch, 1), dtype))
 
-    def step(self, x: object) -> Array:
-        """Outputs of the next step."""
-        outputs = _core.step_ready(*self._arrays, (x,) if self._vocabulary else x)
+    def step(self, x: object, numbers: Numbers) -> Any:
+        """Outputs of the next step, with numbers that belong to the plan."""
+        arrays = self._ops, numbers.parameters, numbers.statistics, *self._room
+        outputs = _core.step_ready(*arrays, (x,) if self._vocabulary else x, numbers.flat)
         if outputs is None:
-            outputs = _core.step_ready(*self._arrays, self._checked(x))
+            outputs = _core.step_ready(*arrays, self._checked(x), numbers.flat)
             assert outputs is not None
         return outputs
 

@@ -61,6 +61,7 @@ cdef struct Rule:
 
 cdef struct Optimizer:
     const char* name
+    int states            # how many state arrays it reads and writes
     Correct correct       # what changes from step to step; NULL: nothing
     Update32 update32     # n parameters one step on; `state1` and `state2` are the state arrays, NULL where the rule has none
     Update64 update64
@@ -159,9 +160,10 @@ cdef inline floating least_epsilon(const Rule* rule, const floating* like) noexc
 # --- the table ----------------------------------------------------------------------------------------------------------------
 
 cdef inline void add(
-    Optimizer* table, int* count, const char* name, Correct correct, Update32 update32, Update64 update64,
+    Optimizer* table, int* count, const char* name, int states, Correct correct, Update32 update32, Update64 update64,
 ) noexcept:
     table[count[0]].name = name
+    table[count[0]].states = states
     table[count[0]].correct = correct
     table[count[0]].update32 = update32
     table[count[0]].update64 = update64
@@ -171,13 +173,13 @@ cdef inline void add(
 cdef inline int fill_optimizers(Optimizer* table) noexcept:
     """All optimizers; returns how many."""
     cdef int n = 0
-    add(table, &n, "sgd", NULL, sgd, sgd)
-    add(table, &n, "momentum", NULL, momentum, momentum)
-    add(table, &n, "nesterov", NULL, nesterov, nesterov)
-    add(table, &n, "adam", correct_adam, adam, adam)
-    add(table, &n, "rmsprop", NULL, rmsprop, rmsprop)
-    add(table, &n, "adagrad", NULL, adagrad, adagrad)
-    add(table, &n, "lion", NULL, lion, lion)
+    add(table, &n, "sgd", 0, NULL, sgd, sgd)
+    add(table, &n, "momentum", 1, NULL, momentum, momentum)
+    add(table, &n, "nesterov", 1, NULL, nesterov, nesterov)
+    add(table, &n, "adam", 2, correct_adam, adam, adam)
+    add(table, &n, "rmsprop", 1, NULL, rmsprop, rmsprop)
+    add(table, &n, "adagrad", 1, NULL, adagrad, adagrad)
+    add(table, &n, "lion", 1, NULL, lion, lion)
     return n
 
 

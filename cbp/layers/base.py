@@ -8,7 +8,7 @@ a new layer.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, ClassVar
 
 from cbp.activations import ACTIVATIONS
@@ -120,17 +120,3 @@ def parts(layer: Layer) -> Iterator[Layer]:
         for inner in value if isinstance(value, tuple) else (value,):
             if isinstance(inner, Layer):
                 yield from parts(inner)
-
-
-def blank(layer: Layer) -> Layer:
-    """The same layer, all of whose weights start at 0."""
-    changed: dict[str, object] = {}
-    for field in fields(layer):  # type: ignore[arg-type]
-        value = getattr(layer, field.name)
-        if isinstance(value, Initializer):
-            changed[field.name] = ZEROS
-        elif isinstance(value, Layer):
-            changed[field.name] = blank(value)
-        elif isinstance(value, tuple) and value and isinstance(value[0], Layer):
-            changed[field.name] = tuple(map(blank, value))
-    return replace(layer, **changed)  # type: ignore[type-var]

@@ -32,7 +32,7 @@ cdef enum:
 
 cdef inline object ready_outputs(
     Tables* tables, cnp.ndarray table, const floating* parameters, Py_ssize_t size, int dtype, object given, int dimensions,
-    Py_ssize_t most,
+    Py_ssize_t most, bint flat,
 ):
     """The arena lies on the stack, so that threads can predict at once."""
     cdef char[SCRATCH + 64] scratch
@@ -54,13 +54,19 @@ cdef inline object ready_outputs(
             forward(&batch, 0, batch.rows, arena, <floating*>NULL, NULL)
     shape[0] = batch.rows
     shape[1] = last.units
-    outputs = cnp.PyArray_EMPTY(dimensions, &shape[2 - dimensions], dtype, 0)
-    copy_outputs(&batch, arena, <floating*>cnp.PyArray_DATA(<cnp.ndarray>outputs))
-    return outputs
+    return outputs_of(&batch, arena, dimensions - flat, &shape[2 - dimensions], dtype)
+
+
+cdef inline object outputs_of(Pass* batch, floating* arena, int dimensions, cnp.npy_intp* shape, int dtype):
+    """The outputs as an array of this shape; of no dimensions as a number."""
+    outputs = cnp.PyArray_EMPTY(dimensions, shape, dtype, 0)
+    cdef floating* numbers = <floating*>cnp.PyArray_DATA(<cnp.ndarray>outputs)
+    copy_outputs(batch, arena, numbers)
+    return outputs if dimensions > 0 else cnp.PyArray_ToScalar(numbers, <cnp.ndarray>outputs)
 
 
 cdef inline object ready_step(
-    Tables* tables, object numbers, cnp.ndarray table, cnp.ndarray record, cnp.ndarray state, floating* parameters,
+    Tables* tables, object numbers, object held, object chosen, cnp.ndarray table, cnp.ndarray record, cnp.ndarray state, floating* parameters,
     floating* gradient, floating* arena, floating* scratch, floating* before, floating* targets, object given_x, object given_y,
     Py_ssize_t most,
 ):
@@ -72,7 +78,7 @@ cdef inline object ready_step(
     cdef Py_ssize_t[FEW] room
     cdef double[2 * FEW] results
     cdef Pass batch
-    cdef bint done
+    cdef bint done, flat = False
     memset(&batch, 0, sizeof(Pass))
     batch.kinds, batch.activations, batch.loss = tables.kinds, tables.activations, &tables.losses[run.loss]
     batch.ops, batch.count, batch.run = ops, count, run
@@ -82,7 +88,7 @@ cdef inline object ready_step(
     if batch.loss.targets == CLASSES:
         batch.labels = ready_labels(given_y, batch.rows, last.units, room)
     else:
-        batch.targets = ready_targets(given_y, batch.rows, last.units, batch.loss, targets)
+        batch.targets = ready_targets(given_y, batch.rows, last.units, batch.loss, targets, &flat)
     if batch.labels is NULL and batch.targets is NULL:
         return None
     batch.ldx, batch.ldy = ops[0].inputs, last.units
@@ -103,6 +109,10 @@ cdef inline object ready_step(
     if not done:
         return None
     numbers.step = step
+    if chosen is not held:
+        numbers.optimizer = chosen
+    if last.units == 1 and numbers.flat != flat:
+        numbers.flat = flat
     return run.batch_loss / run.batch_weight + run.penalty
 
 
@@ -230,15 +240,16 @@ cdef inline const Py_ssize_t* ready_labels(object given, Py_ssize_t rows, Py_ssi
 
 
 cdef inline const floating* ready_targets(
-    object given, Py_ssize_t rows, Py_ssize_t units, const Loss* loss, floating* room,
+    object given, Py_ssize_t rows, Py_ssize_t units, const Loss* loss, floating* room, bint* flat,
 ) except? NULL:
-    """Targets (rows, units), or (rows) for a single output, in the range that the loss is defined for."""
+    """Targets (rows, units), or `flat`, (rows), for a single output, in the range that the loss is defined for."""
     cdef Py_ssize_t found = 0
     cdef const floating* y = ready_rows(given, 2, units, rows, room, &found)
     if y is not NULL and found != rows:
         return NULL
     if y is NULL and units == 1:
         y = ready_rows(given, 1, rows, 1, room, &found)
+        flat[0] = True
     if y is not NULL and not in_range(loss, rows * units, y):
         return NULL
     return y
@@ -248,7 +259,7 @@ cdef inline const floating* ready_targets(
 
 cdef inline object step_outputs(
     Tables* tables, cnp.ndarray table, floating* parameters, floating* statistics, cnp.ndarray carry, floating* arena,
-    floating* workspace, floating* scratch, int dtype, object x,
+    floating* workspace, floating* scratch, int dtype, object x, bint flat,
 ):
     cdef const Op* ops = <const Op*>cnp.PyArray_DATA(table)
     cdef Pass batch
@@ -262,9 +273,7 @@ cdef inline object step_outputs(
     batch.carry, batch.carry_size = cnp.PyArray_DATA(carry), cnp.PyArray_DIM(carry, 0)
     forward(&batch, 0, 1, arena, scratch, NULL)
     units = ops[batch.count - 1].units
-    outputs = cnp.PyArray_EMPTY(1, &units, dtype, 0)
-    copy_outputs(&batch, arena, <floating*>cnp.PyArray_DATA(<cnp.ndarray>outputs))
-    return outputs
+    return outputs_of(&batch, arena, 1 - flat, &units, dtype)
 
 
 cdef inline bint names_row(const Op* op, floating x) noexcept nogil:

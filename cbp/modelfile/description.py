@@ -33,7 +33,9 @@ _LONGEST_NAME = 100
 Spec = TypeVar("Spec")
 
 
-_OPTIONAL: dict[str, Callable[[Any, str], Any]] = {}
+_OPTIONAL: dict[str, Callable[[Any, str], Any]] = {
+    "flat": lambda value, where: check.boolean(where, value),
+}
 """The optional keys, which are fields of the snapshot, each with the function ``(value, where)`` that checks what a file has
 there and gives the field. A field that is as usual has no key."""
 
@@ -110,8 +112,8 @@ def _read(described: dict[str, Any], optional: dict[str, Any]) -> Snapshot:
         optimizer=None if optimizer is None else _read_named(optimizer, OPTIMIZERS, "optimizer"),
         metadata=_object(described["metadata"], "metadata"),
         parameters={}, statistics={}, optimizer_state={},
-        **{name: _whole(described[name], name, 0, limit) for name, limit in _LARGEST.items()},
         **known, extras=optional,
+        **{name: _whole(described[name], name, 0, limit) for name, limit in _LARGEST.items()},  # type: ignore[arg-type]
     )
     if snapshot.optimizer is None and snapshot.step:
         raise ValueError("step must be 0 where there is no optimizer")

@@ -204,7 +204,7 @@ def trace(
         Its target, of the shape ``network.output_shape``, or where the loss takes labels the label of every position,
         ``output_shape[:-1]``; a single number needs no axis. Or one for every row of the batch.
     optimizer : Optimizer or str, optional
-        The rule of the step. Without one, or with one equal to ``network.optimizer``, the step goes on from the
+        The rule of the step. Without one, or with one of the class of ``network.optimizer``, the step goes on from the
         network's optimizer state; any other starts afresh. A network that was never trained takes ``Adam(1e-3)``.
     sample_weight : array_like, optional
         Weight of the row or rows, 0 or above.

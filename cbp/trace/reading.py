@@ -156,10 +156,10 @@ def rule_of_step(network: Snapshot, optimizer: Optimizer | str | None) -> tuple[
     """The optimizer, its state as ``[slot][number of the parameter]`` (empty: all 0), and the number of the step."""
     current = network.optimizer
     spec = optimizers.get(optimizer) if optimizer is not None else current or optimizers.Adam(1e-3)
-    if spec != current:
+    if type(spec) is not type(current):
         return spec, {}, 1
-    held = network.optimizer_state
     state = {
-        slot: [value for view in arrays.values() for value in view.reshape(-1).tolist()] for slot, arrays in held.items()
+        slot: [value for view in network.optimizer_state[slot].values() for value in view.reshape(-1).tolist()]
+        for slot in spec.slots if slot in network.optimizer_state
     }
     return spec, state, network.step + 1

@@ -282,9 +282,8 @@ def test_an_equal_optimizer_goes_on(optimizer):
     assert parts.step == 8
 
 
-@pytest.mark.parametrize(
-    "other", [cbp.Adam(0.02), cbp.Adam(0.01, beta1=0.8), cbp.AdamW(0.01, weight_decay=0.0)], ids=str)
-def test_a_different_optimizer_starts_afresh(other):
+@pytest.mark.parametrize("other", [cbp.AdamW(0.01, weight_decay=0.0), "sgd"], ids=str)
+def test_another_kind_of_optimizer_starts_afresh(other):
     X, y = regression()
     net, reference = small(), small()
     net.fit(X, y, epochs=2, optimizer=cbp.Adam(0.01))
@@ -575,7 +574,7 @@ def test_divergence_after_a_good_run():
     with pytest.raises(cbp.DivergedError) as caught:
         net.fit(X0, Y0, epochs=1000, batch_size=7, optimizer=cbp.SGD(2.5))
     assert net.epoch == 3 + caught.value.history.epochs
-    assert net.step == 9 * caught.value.history.epochs
+    assert net.step == net.epoch * 9
     reference.fit(X0, Y0, epochs=caught.value.history.epochs, batch_size=7, optimizer=cbp.SGD(2.5))
     assert bits(net) == bits(reference)
 

@@ -21,15 +21,22 @@ DTYPES = ["float32", "float64"]
 SIZES = [[4, 32, 16, 4], [1, 1], [3, 2], [64, 64, 10], [5, 17, 16, 33]]
 
 
+class Ordinary(cbp.Network):
+    __slots__ = ()
+
+    def _keep_online(self, *arguments):
+        pass
+
+
 def ordinary(net):
     """The network without the short way."""
     net._few = 0
-    net._keep_online = lambda *arguments: None
+    net.__class__ = Ordinary
     return net
 
 
 def short(net, x, dimensions=1):
-    return core.predict_ready(net._plan.ops, net._numbers.parameters, x, dimensions, net._few)
+    return core.predict_ready(net._plan.ops, net._numbers.parameters, x, dimensions, net._few, net._numbers.flat)
 
 
 def outcome(function):
@@ -326,6 +333,9 @@ def test_an_equal_optimizer_is_the_same_and_another_is_not(monkeypatch):
         net.train_on_batch(X, Y, optimizer=cbp.Adam(0.01))
         assert (net.step, counts["taken"]) == (2, 1)
         net.train_on_batch(X, Y, optimizer=cbp.Adam(0.02))
+        assert (net.step, counts["taken"]) == (3, 2)
+        assert net.optimizer == cbp.Adam(0.02)
+        net.train_on_batch(X, Y, optimizer=cbp.AdamW(0.02))
         assert (net.step, counts["left"]) == (1, 1)
         with pytest.raises(TypeError, match="optimizer must be"):
             net.train_on_batch(X, Y, optimizer=np.ones(3))

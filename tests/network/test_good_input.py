@@ -266,8 +266,8 @@ def test_subclasses_do_not_come_back():
 def test_one_sample_and_one_feature():
     net = cbp.mlp([1, 1], seed=0)
     for x in ([[2]], ((2,),), np.array([[2]]), [np.array([2.0])]):
+        assert np.isfinite(net.fit(x, [[1]], epochs=1).loss).all()
         assert net.predict(x).shape == (1, 1)
-        assert np.isfinite(net.fit(x, [1], epochs=1).loss).all()
     assert net.predict_one([2]).shape == (1,)
 
 

@@ -120,17 +120,22 @@ def test_every_optimizer_over_several_steps(optimizer, penalty):
         assert traced.step == step + 1
 
 
-def test_a_new_optimizer_starts_afresh_and_an_equal_one_goes_on():
+def test_another_kind_of_optimizer_starts_afresh_and_the_same_goes_on():
     net = network()
     x, y = batch(net)
     for _ in range(3):
         net.train_on_batch(x, y, optimizer=cbp.Adam(0.01))
     assert net.trace(x, y).step == 4
-    assert net.trace(x, y, optimizer=cbp.Adam(0.01)).step == 4
-    fresh = net.trace(x, y, optimizer=cbp.Adam(0.02))
+    for same in (cbp.Adam(0.01), cbp.Adam(0.02, beta1=0.5)):
+        assert net.trace(x, y, optimizer=same).step == 4
+        assert any(net.trace(x, y, optimizer=same).parameters[0].state_before.values())
+    fresh = net.trace(x, y, optimizer=cbp.AdamW(0.02))
     assert fresh.step == 1
     assert not any(fresh.parameters[0].state_before.values())
-    agree(net, x, y, cbp.Adam(0.02))
+    agree(net, x, y, cbp.Adam(0.02, beta1=0.5))
+    agree(net, x, y, cbp.AdamW(0.02))
+    for optimizer in (cbp.SGD(0.1), cbp.SGD(0.1, momentum=0.5), cbp.SGD(0.2)):
+        agree(net, x, y, optimizer)  # a state array that the numbers make necessary starts at 0
 
 
 def test_a_network_never_trained_takes_adam():

@@ -1,0 +1,156 @@
+"""Arrays by name, as users see them: views of a network's numbers that can be written to, and replaced by what was checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cbp.engine import check
+from cbp.errors import unknown_name
+
+__all__ = ["Named", "NamedState", "checked"]
+
+Array = npt.NDArray[Any]
+
+
+class Named(MutableMapping[str, Array]):
+    """Arrays by name, views of the network's numbers; a network has as many for ever.
+
+    What is assigned, one array or by ``assign`` all of them, is checked and copied. Every access gives another view, so that
+    nothing that a user does to one, but to write its numbers, reaches the network.
+
+    Parameters
+    ----------
+    what : str
+        What errors call them.
+    views : mapping of str to array
+    guard : context manager
+        Held while numbers are written; it raises where another thread trains.
+    not_negative : bool
+        Whether none of their numbers may be below 0.
+    """
+
+    def __init__(
+        self, what: str, views: Mapping[str, Array], guard: AbstractContextManager[None], *, not_negative: bool = False,
+    ):
+        self._what = what
+        self._views = views
+        self._guard = guard
+        self._not_negative = not_negative
+
+    def __getitem__(self, name: str) -> Array:
+        return self._view(name)[...]
+
+    def __setitem__(self, name: str, array: npt.ArrayLike) -> None:
+        values = _checked(f"{self._what}[{name!r}]", self._view(name), array, self._bounded(name))
+        with self._guard:
+            self._views[name][...] = values
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"{self._what}[{name!r}] cannot be deleted: the layers of a network are fixed")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._views
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name!r}: array of shape {view.shape}" for name, view in self._views.items())
+        return f"<{self._what}: {{{shapes}}}>"
+
+    def assign(self, given: Mapping[str, npt.ArrayLike]) -> None:
+        """Copy the numbers of all arrays from others of the same names and shapes; raises as :meth:`checked`."""
+        values = self.checked(given)
+        with self._guard:
+            self.write(values)
+
+    def checked(self, given: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
+        """Arrays of the same names and shapes, of finite numbers; raises TypeError or ValueError where they are not that."""
+        return checked(self._what, self._views, given, not_negative=self._not_negative)
+
+    def write(self, values: Mapping[str, Array]) -> None:
+        """Copy what was checked."""
+        for name, view in self._views.items():
+            view[...] = values[name]
+
+    def _view(self, name: str) -> Array:
+        if name not in self._views:
+            raise KeyError(str(unknown_name(self._what, name, self._views, {})))
+        return self._views[name]
+
+    def _bounded(self, name: str) -> bool:
+        return self._not_negative or name.endswith(".variance")
+
+
+class NamedState(MutableMapping[str, Mapping[str, Array]]):
+    """The state of an optimizer: arrays by name for every slot. Assigning is as in :class:`Named`."""
+
+    def __init__(self, slots: Mapping[str, Named], guard: AbstractContextManager[None]):
+        self._slots = slots
+        self._guard = guard
+
+    def __getitem__(self, slot: str) -> Named:
+        if slot not in self._slots:
+            raise KeyError(str(unknown_name("optimizer_state", slot, self._slots, {})))
+        return self._slots[slot]
+
+    def __setitem__(self, slot: str, arrays: Mapping[str, npt.ArrayLike]) -> None:
+        self[slot].assign(arrays)
+
+    def __delitem__(self, slot: str) -> None:
+        raise TypeError(f"optimizer_state[{slot!r}] cannot be deleted; net.set_optimizer() begins with fresh state")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._slots)
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __contains__(self, slot: object) -> bool:
+        return slot in self._slots
+
+    def __repr__(self) -> str:
+        return f"<optimizer_state: {', '.join(self._slots) or 'none'}>"
+
+    def assign(self, given: Mapping[str, Mapping[str, npt.ArrayLike]]) -> None:
+        """Copy the numbers of all slots; raises as :meth:`Named.checked`, with nothing changed."""
+        _check_names("optimizer_state", self._slots, given)
+        values = {slot: arrays.checked(given[slot]) for slot, arrays in self._slots.items()}
+        with self._guard:
+            for slot, arrays in self._slots.items():
+                arrays.write(values[slot])
+
+
+def checked(
+    what: str, views: Mapping[str, Array], given: Mapping[str, npt.ArrayLike], *, not_negative: bool = False,
+) -> dict[str, Array]:
+    """Arrays of finite numbers that can take the place of those in ``views``, whose memory they do not share; raises TypeError
+    or ValueError where they are not that."""
+    _check_names(what, views, given)
+    return {name: _checked(f"{what}[{name!r}]", view, given[name], not_negative or name.endswith(".variance"))
+            for name, view in views.items()}
+
+
+def _check_names(what: str, wanted: Mapping[str, object], given: object) -> None:
+    """Raise TypeError or ValueError where something else is given than what the network has under ``what``."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{what} must be a mapping of names to arrays, got {given!r:.200}")
+    if wanted.keys() != given.keys():
+        raise ValueError(f"{what} must be {', '.join(wanted) or 'empty'}, got {', '.join(map(str, given)) or 'none'}")
+
+
+def _checked(what: str, view: Array, given: npt.ArrayLike, not_negative: bool) -> Array:
+    values = check.numbers(what, given, view.dtype)
+    if values.shape != view.shape:
+        raise ValueError(f"{what} must have the shape {view.shape}, got {values.shape}")
+    if not_negative and values.size and values.min() < 0:
+        raise ValueError(f"{what} holds {values.min():g}; its numbers must be at least 0")
+    return values.copy() if np.may_share_memory(values, view) else values
