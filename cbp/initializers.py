@@ -96,6 +96,11 @@ class Initializer:
         if self.values is not None:
             object.__setattr__(self, "values", _frozen(self.values))
 
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether all numbers stay as they are in new arrays."""
+        return type(self) is Initializer and self.name == "zeros"
+
     def __call__(self, shape: tuple[int, ...], draw: Draw, fans: Fans | None = None) -> Array:
         """The values for a weight array of this shape; raises ValueError where given values have another. ``fans`` are those of
         a matrix, all axes but the last and the last, unless they are given."""

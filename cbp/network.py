@@ -730,15 +730,41 @@ def mlp(
 
 
 @understood
-def load(path: str | os.PathLike[str]) -> Network:
+def load(path: str | os.PathLike[str], *, limit: int | None = 2**30) -> Network:
     """Read a network that :meth:`Network.save` wrote, with its optimizer's state; training goes on where it stood.
 
-    Nothing in the file is executed. Raises ModelFileError where the file is damaged or is no model file, FileNotFoundError
-    where it is missing.
+    Nothing in the file is executed.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file. It may come from a stranger: the worst that it can do is to be refused.
+    limit : int or None
+        The most bytes that one sample may take on its way through the network, in training: a file of a kilobyte can describe a
+        network that takes gigabytes. None: as many as it takes.
+
+    Raises
+    ------
+    ModelFileError
+        The file is damaged, is no model file, or describes a network beyond the limit.
+    FileNotFoundError, PermissionError, OSError
+        The file cannot be opened or read.
+
+    Examples
+    --------
+    >>> cbp.mlp([2, 3, 1], seed=0).save("small.cbp")
+    >>> cbp.load("small.cbp", limit=2**20)
+    Network(2, [Dense(3, 'relu'), Dense(1)], loss='mean_squared_error', dtype='float32', seed=0)
     """
     from cbp import modelfile  # here, not above: a program that loads nothing need not wait for the import
 
-    return _built(modelfile.load(path), path)
+    most = None if limit is None else check.integer("limit", limit)
+    network = _built(modelfile.load(path), path)
+    needed = network._plan.on_the_way * network.dtype.itemsize
+    if most is not None and needed > most:
+        raise modelfile.refusal(path, f"one sample takes {needed:,} bytes on its way through the network, more than the limit "
+                                      f"of {most:,}; cbp.load(path, limit=None) takes it as it is")
+    return network
 
 
 def _from_bytes(data: bytes, kind: type[Network] = Network) -> Network:

@@ -192,7 +192,7 @@ LAYERS = {
     "conv2d, pixels, stride": (of.Conv2D(18, 1, stride=2), (5, 6, 3)),
     "depthwise": (of.DepthwiseConv2D(3, multiplier=2, padding="same", activation="tanh"), (5, 4, 3)),
     "depthwise, plain": (of.DepthwiseConv2D(3, padding=1, activation="relu"), (8, 9, 20)),
-    "depthwise, far zeros": (of.DepthwiseConv2D(2, padding=3), (5, 6, 5)),
+    "depthwise, windows of zeros": (of.DepthwiseConv2D(2, padding=2), (5, 6, 5)),
     "depthwise, stride": (of.DepthwiseConv2D((3, 2), stride=2, padding=1, bias=False), (7, 6, 17)),
     "depthwise, dilated": (of.DepthwiseConv2D(3, dilation=2), (7, 8, 33)),
     "separable": (of.SeparableConv2D(6, 3, activation="tanh"), (5, 4, 3)),

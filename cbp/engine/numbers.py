@@ -58,6 +58,8 @@ class Numbers:
                 _core.draw(seed, _core.STREAMS["initial_weights"], counter, distribution, values)
                 return values
 
+            if getattr(array.init, "starts_at_zero", False):
+                continue  # as everything here is; a network that is loaded spares the memory
             try:
                 views[name][...] = check.numbers("init", array.init(array.shape, draw, array.fans), dtype)
             except ValueError as problem:

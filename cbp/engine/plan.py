@@ -23,6 +23,9 @@ LANES = 16
 MOST_NUMBERS = 2**40
 """Of parameters, and of one sample on its way: more than any machine holds, and counts of numbers stay far from 2**63."""
 
+MOST_ARRAYS = 20_000
+"""Of parameters and statistics; each costs some ten microseconds and some kilobytes wherever a network is made."""
+
 ALIGNMENT = 64
 """Bytes; a vector load that crosses a cache line costs twice."""
 
@@ -155,7 +158,7 @@ class Plan:
         """Make the op table, whose result is ``value``."""
         value = self._written(value)
         self.output_shape = value.shape
-        self.ops = np.concatenate(self._ops)
+        self.ops = np.frombuffer(bytearray().join(op.tobytes() for op in self._ops), _core.OP)  # np.concatenate: 50 us each
         self.timed = value.timed
         self.targets = self.slot(prod(value.shape))
         self.weights = self.slot(1)
@@ -178,6 +181,8 @@ class Plan:
         self._check_size(name, statistic)
 
     def _check_size(self, name: str, array: Parameter) -> None:
+        if len(self.parameters) + len(self.statistics) > MOST_ARRAYS:
+            raise ValueError(f"the network would have more than {MOST_ARRAYS:,} arrays of parameters and statistics")
         if max(self.size, self.statistics_size) >= MOST_NUMBERS:
             raise ValueError(f"{name} has the shape {array.shape}; the network would have {self.size:,} parameters, more than "
                              f"any machine holds")
@@ -310,6 +315,11 @@ class Plan:
     def outputs(self) -> int:
         """Positions of the output, as the last op writes them."""
         return int(self.ops[-1]["positions"])
+
+    @property
+    def on_the_way(self) -> int:
+        """Numbers that one sample takes on its way forward and back."""
+        return self.arena + self.scratch + self.workspace + self.carry
 
     @property
     def work(self) -> int:

@@ -16,7 +16,7 @@ from cbp.engine import check
 from cbp.initializers import Initializer
 from cbp.layers.base import Layer, Parameter, Plan, Shape, Value, biases, brief, checked_activation, chosen_init
 from cbp.layers.dense import add_product
-from cbp.layers.window import Window, add_window, checked_padding, checked_sizes
+from cbp.layers.window import Window, add_window, check_pads, checked_padding, checked_sizes, each_axis, spans
 
 __all__ = ["Conv1D", "Conv2D", "DepthwiseConv2D", "SeparableConv2D"]
 
@@ -38,7 +38,10 @@ class _Convolution(Layer):
         axes = len(self._axes)
         for name in ("kernel_size", "stride", "dilation"):
             object.__setattr__(self, name, checked_sizes(self, name, getattr(self, name), axes))
-        object.__setattr__(self, "padding", checked_padding(self, self.padding, axes))
+        padding = checked_padding(self, self.padding, axes)
+        if not isinstance(padding, str):
+            check_pads(self, each_axis(padding, axes), spans(each_axis(self.kernel_size, axes), each_axis(self.dilation, axes)))
+        object.__setattr__(self, "padding", padding)
         checked_activation(self.activation)
         object.__setattr__(self, "bias", check.boolean("bias", self.bias))
         object.__setattr__(self, "init", chosen_init(self.init, self.activation))
@@ -111,7 +114,7 @@ class Conv1D(_Filters):
         Steps from one window to the next.
     padding : "valid", "same" or int
         Zeros around the input: none; as many as make ``ceil(time / stride)`` windows, the smaller half of them before; or so
-        many on both sides.
+        many on both sides, at most what a window reaches over.
     dilation : int
         Steps from one tap to the next.
     groups : int
@@ -167,7 +170,7 @@ class Conv2D(_Filters):
         Pixels from one window to the next.
     padding : "valid", "same", int or pair
         Zeros around the image: none; as many as make ``ceil(size / stride)`` windows, the smaller half of them above and on
-        the left; or so many on both sides.
+        the left; or so many on both sides, at most what a window reaches over.
     dilation : int or pair
         Pixels from one tap to the next.
     groups : int

@@ -7,7 +7,7 @@ from math import prod
 
 from cbp.engine.plan import MOST_NUMBERS, Plan, Value
 from cbp.layers import LAYERS
-from cbp.layers.base import Layer, Shape, brief, parts
+from cbp.layers.base import MOST_LAYERS, Layer, Shape, brief, parts
 
 __all__ = ["checked", "of_one_step", "plan", "table"]
 
@@ -18,11 +18,15 @@ def checked(layers: Sequence[Layer]) -> tuple[Layer, ...]:
         raise TypeError(f"layers must be a list such as [cbp.Dense(8, 'relu'), cbp.Dense(1)], got {layers!r}")
     if not layers:
         raise ValueError("layers is empty; a network needs at least one, for example cbp.Dense(1)")
+    count = 0
     for index, layer in enumerate(layers):
         for part in parts(layer) if isinstance(layer, Layer) else [layer]:
             if type(part) not in LAYERS.values():
                 raise TypeError(f"layers[{index}] must be a layer such as cbp.Dense(8, 'relu'), got {part!r}"
                                 f"{'' if part is layer else ' inside'}")
+            count += 1
+        if count > MOST_LAYERS:
+            raise ValueError(f"layers holds more than {MOST_LAYERS:,} layers, those inside of others included")
     return tuple(layers)
 
 

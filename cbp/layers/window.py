@@ -9,7 +9,7 @@ from typing import Any
 from cbp.engine import check
 from cbp.layers.base import Layer, Plan, Shape, Value, brief
 
-__all__ = ["Sizes", "Window", "add_window", "checked_padding", "checked_sizes", "each_axis"]
+__all__ = ["Sizes", "Window", "add_window", "check_pads", "checked_padding", "checked_sizes", "each_axis", "spans"]
 
 Sizes = int | Sequence[int]
 
@@ -52,18 +52,18 @@ class Window:
             raise ValueError(f"{wanted}, its input has the shape {input_shape}; {remedy}")
         sizes = input_shape[:-1]
         kernels, strides, dilations = (each_axis(numbers, len(axes)) for numbers in (kernel, stride, dilation))
-        spans = tuple(d * (k - 1) + 1 for d, k in zip(dilations, kernels, strict=True))
+        extents = spans(kernels, dilations)
         if padding == "same":
             output = tuple(-(-n // s) for n, s in zip(sizes, strides, strict=True))
-            missing = ((o - 1) * s + span - n for o, s, span, n in zip(output, strides, spans, sizes, strict=True))
+            missing = ((o - 1) * s + span - n for o, s, span, n in zip(output, strides, extents, sizes, strict=True))
             before = tuple(max(m, 0) // 2 for m in missing)
         else:
             before = each_axis(0 if isinstance(padding, str) else padding, len(axes))
-            output = tuple((n + 2 * p - span) // s + 1 for n, p, span, s in zip(sizes, before, spans, strides, strict=True))
+            output = tuple((n + 2 * p - span) // s + 1 for n, p, span, s in zip(sizes, before, extents, strides, strict=True))
             if min(output) < 1:
-                needed = (max(1, span - 2 * p) for span, p in zip(spans, before, strict=True))
+                needed = (max(1, span - 2 * p) for span, p in zip(extents, before, strict=True))
                 needs = " and ".join(f"a {axis} of at least {n}" for axis, n in zip(axes, needed, strict=True))
-                raise ValueError(f"{brief(layer)} needs {needs} for one window of {' x '.join(map(str, spans))}, its input "
+                raise ValueError(f"{brief(layer)} needs {needs} for one window of {' x '.join(map(str, extents))}, its input "
                                  f"({', '.join(axes)}, channels) has the shape {input_shape}; padding='same' takes any size")
         return cls(sizes, output, kernels, strides, dilations, before)
 
@@ -87,6 +87,19 @@ def checked_padding(layer: Layer, value: object, axes: int) -> str | int | tuple
             raise ValueError(f"{type(layer).__name__}: padding must be 'valid', 'same' or a whole number, got {value!r}")
         return value
     return checked_sizes(layer, "padding", value, axes, minimum=0) or "valid"
+
+
+def spans(kernel: Shape, dilation: Shape) -> Shape:
+    """How many numbers of the input a window reaches over, on every axis."""
+    return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+
+
+def check_pads(layer: Layer, pads: Shape, extents: Shape) -> None:
+    """Raise ValueError where there are more zeros at an end than a window reaches over: it would lie in them alone, and a few
+    bytes of a model file would ask for any number of outputs."""
+    if any(before > extent for before, extent in zip(pads, extents, strict=True)):
+        raise ValueError(f"{type(layer).__name__}: padding must be at most the {' x '.join(map(str, extents))} that a window "
+                         f"reaches over, got {' x '.join(map(str, pads))}")
 
 
 def each_axis(numbers: Sizes, axes: int) -> Shape:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from cbp.engine.snapshot import Snapshot
 from cbp.errors import ModelFileError
 from cbp.modelfile import container, description, files
-from cbp.modelfile.description import state_name
+from cbp.modelfile.description import Layout, state_name
 from cbp.optimizers import OPTIMIZERS
 
 __all__ = ["dumps", "load", "loads", "refusal", "save"]
@@ -99,7 +99,7 @@ def refusal(path: str | os.PathLike[str] | None, problem: object) -> ModelFileEr
 
 def _encode(snapshot: Snapshot) -> list[bytes | memoryview]:
     """Header and data of a file, the data without copying where it lies as files have it."""
-    text, shapes, dtype = description.write(snapshot), description.shapes(snapshot), snapshot.dtype
+    text, shapes, dtype = description.write(snapshot), Layout.of(snapshot).shapes, snapshot.dtype
     arrays = _arrays_of(snapshot)
     if problem := _wrong_value(arrays):
         raise ValueError(f"the network cannot be saved: {problem}{_remedy(snapshot, problem.split()[0])}")
@@ -126,9 +126,11 @@ def _arrays_of(snapshot: Snapshot) -> dict[str, Array]:
 def _wrong_value(arrays: Mapping[str, Array]) -> str:
     """What is wrong with the numbers that a file may not hold; empty where all are right."""
     for name, array in arrays.items():
-        if not np.isfinite(array).all():
+        with np.errstate(invalid="ignore"):
+            least, most = array.min(), array.max()  # both are NaN where a value is, and take no memory
+        if not (np.isfinite(least) and np.isfinite(most)):
             return f"{name} holds a value that is not finite"
-        if (name.startswith(_NOT_NEGATIVE) or name.endswith(".variance")) and array.min() < 0:
+        if (name.startswith(_NOT_NEGATIVE) or name.endswith(".variance")) and least < 0:
             return f"{name} holds a value below 0"
     return ""
 
@@ -142,29 +144,27 @@ def _remedy(snapshot: Snapshot, name: str) -> str:
 
 def _decode(file: BinaryIO, size: int) -> Snapshot:
     """Read a snapshot; ``size`` is that of the whole file."""
-    header, snapshot, starts = _read_header(file, size)
-    data = memoryview(file.read(header.size))
-    if len(data) < header.size:
+    header, snapshot, layout, starts = _read_header(file, size)
+    raw = file.read(header.size)
+    if len(raw) < header.size:
         raise ModelFileError("truncated while it was read")
-    dtype = np.dtype(snapshot.dtype).newbyteorder("<")
-    arrays = {
-        name: np.frombuffer(data, dtype, prod(shape), starts[name]).reshape(shape)
-        for name, shape in description.shapes(snapshot).items()
-    }
+    numbers = np.frombuffer(raw, np.dtype(snapshot.dtype).newbyteorder("<"))
+    arrays = {name: numbers[(start := starts[name] // numbers.itemsize) : start + prod(shape)].reshape(shape)
+              for name, shape in layout.shapes.items()}
     if header.metadata.get("crc32") != _checksum(header.metadata["cbp"], [array.data for array in arrays.values()]):
         raise ModelFileError("damaged: the checksum does not fit the content")
     if problem := _wrong_value(arrays):
         raise ModelFileError(problem)
-    return description.with_arrays(snapshot, arrays)
+    return layout.filled(snapshot, arrays)
 
 
-def _read_header(file: BinaryIO, size: int) -> tuple[container.Header, Snapshot, dict[str, int]]:
-    """Read and check all but the data: the header, the description, and where each array begins."""
+def _read_header(file: BinaryIO, size: int) -> tuple[container.Header, Snapshot, Layout, dict[str, int]]:
+    """Read and check all but the data: the header, the description, which arrays there are and where each begins."""
     header = container.read_header(file, size)
     if "cbp" not in header.metadata:
         raise ModelFileError("a safetensors file, but without cbp's description")
-    snapshot = description.read(header.metadata["cbp"])
-    return header, snapshot, container.locate(header, description.shapes(snapshot), snapshot.dtype)
+    snapshot, layout = description.read(header.metadata["cbp"])
+    return header, snapshot, layout, container.locate(header, layout.shapes, snapshot.dtype)
 
 
 def _checksum(text: str, arrays: Iterable[memoryview]) -> str:

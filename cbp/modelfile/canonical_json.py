@@ -1,6 +1,7 @@
 """JSON as model files hold it: canonical when written, nothing ambiguous or oversized when read.
 
-The limits keep a hostile text from costing more than a few hundred megabytes or a few seconds, whatever it holds.
+The limits keep a hostile text from costing more than a second, or more memory than twice its size and 50 MB, whatever it
+holds.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ __all__ = ["MAX_DEPTH", "check", "decode", "encode"]
 
 MAX_DEPTH = 64
 MAX_ITEMS = 1_000_000
+MAX_KEYS = 220_000
+MAX_STRINGS = 500_000
 MAX_DIGITS = 400
 
 # A string, closed or not; possessive, so that a long one costs no memory.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
 def encode(value: object, *, sort_keys: bool = True) -> str:
@@ -28,16 +32,31 @@ def encode(value: object, *, sort_keys: bool = True) -> str:
 
 def decode(text: str, where: str) -> Any:
     """The value of a JSON text; raises ValueError for anything that :func:`encode` would not have written."""
-    if sum(map(text.count, ",[{")) > MAX_ITEMS:
-        raise ValueError(f"{where}: more than {MAX_ITEMS:,} items")
-    if _depth(text) > MAX_DEPTH:  # looked at beforehand, so that the parser's recursion stays shallow
-        raise ValueError(f"{where}: nested too deeply")
+    _check_size(text, where)
     try:
         value = _DECODER.decode(text)
     except ValueError as problem:
         raise ValueError(f"{where}: not valid JSON ({problem})") from None
-    check(value, where)
+    if _SURROGATE.search(text):  # all else that `check` refuses, the decoder has refused
+        check(value, where)
     return value
+
+
+def _check_size(text: str, where: str) -> None:
+    """Raise ValueError where a text would cost too much: looked at before it is parsed, so that the parser's recursion stays
+    shallow too."""
+    if text.count('"') - text.count('\\"') > 2 * MAX_STRINGS:
+        raise ValueError(f"{where}: more than {MAX_STRINGS:,} strings")
+    bare = _STRING.sub("", text)
+    for what, count, most in (("keys", bare.count(":"), MAX_KEYS), ("items", sum(map(bare.count, ",[{")), MAX_ITEMS)):
+        if count > most:
+            raise ValueError(f"{where}: more than {most:,} {what}")
+    depth = deepest = 0
+    for match in _BRACKET.finditer(bare):
+        depth += 1 if match[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH:
+        raise ValueError(f"{where}: nested too deeply")
 
 
 def check(value: object, where: str, levels: int = MAX_DEPTH) -> None:
@@ -45,43 +64,60 @@ def check(value: object, where: str, levels: int = MAX_DEPTH) -> None:
 
     The TypeError or ValueError names the place inside ``where``. At most ``levels`` containers may lie in each other.
     """
+    try:
+        _check(value, levels)
+    except _Wrong as wrong:
+        keys = "" if wrong.kind is RecursionError else "".join(f"[{_short(key)}]" for key in reversed(wrong.place))
+        kind = ValueError if wrong.kind is RecursionError else wrong.kind
+        raise kind(f"{where}{keys}{wrong}") from None
+
+
+class _Wrong(Exception):
+    """What is wrong, and under which keys, the innermost first: a place is spelt only where one is asked for."""
+
+    def __init__(self, kind: type[Exception], problem: str):
+        super().__init__(problem)
+        self.kind = kind
+        self.place: list[object] = []
+
+
+def _check(value: object, levels: int) -> None:
     if isinstance(value, (dict, list, tuple)):
         if not levels:
-            raise ValueError(f"{where.split('[')[0]}: nested too deeply")
+            raise _Wrong(RecursionError, ": nested too deeply")
+        if isinstance(value, dict):
+            _check_keys(value)
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(value, dict):
-                if not isinstance(key, str):
-                    raise TypeError(f"{where}: keys must be strings, got {_short(key)}")
-                _check_text(key, where)
-            check(item, f"{where}[{_short(key)}]", levels - 1)
+            try:
+                _check(item, levels - 1)
+            except _Wrong as wrong:
+                wrong.place.append(key)
+                raise
     elif isinstance(value, str):
-        _check_text(value, where)
+        _check_text(value)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{where} must be finite, got {value}")
+            raise _Wrong(ValueError, f" must be finite, got {value}")
     elif isinstance(value, int):
         if abs(value) >= 10**MAX_DIGITS:
-            raise ValueError(f"{where}: an integer of more than {MAX_DIGITS} digits")
+            raise _Wrong(ValueError, f": an integer of more than {MAX_DIGITS} digits")
     elif value is not None:
-        raise TypeError(
-            f"{where} must be JSON data (None, a bool, number, string, list or dict; arrays as .tolist()), "
-            f"got {type(value).__name__}"
-        )
+        raise _Wrong(TypeError, f" must be JSON data (None, a bool, number, string, list or dict; arrays as .tolist()), "
+                                f"got {type(value).__name__}")
 
 
-def _check_text(text: str, where: str) -> None:
+def _check_keys(value: dict[Any, object]) -> None:
+    for key in value:
+        if not isinstance(key, str):
+            raise _Wrong(TypeError, f": keys must be strings, got {_short(key)}")
+        _check_text(key)
+
+
+def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{where}: half a surrogate pair in the string {_short(text)}") from None
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+        raise _Wrong(ValueError, f": half a surrogate pair in the string {_short(text)}") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

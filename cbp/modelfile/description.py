@@ -8,21 +8,22 @@ is a line in ``_OPTIONAL``.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from cbp._version import __version__
 from cbp.engine import check
+from cbp.engine.plan import MOST_ARRAYS
 from cbp.engine.snapshot import Array, Snapshot
 from cbp.errors import ModelFileError
 from cbp.initializers import Initializer, constant
 from cbp.layers import LAYERS, Layer
-from cbp.layers.base import Shape, parts
+from cbp.layers.base import MOST_LAYERS, Shape, parts
 from cbp.losses import LOSSES
 from cbp.modelfile import canonical_json, container
 from cbp.optimizers import OPTIMIZERS
 
-__all__ = ["FORMAT", "read", "shapes", "state_name", "with_arrays", "write"]
+__all__ = ["FORMAT", "Layout", "read", "state_name", "write"]
 
 FORMAT = 2
 """Format 1 had no optional keys, and is the same otherwise."""
@@ -76,8 +77,9 @@ def _optional(snapshot: Snapshot) -> dict[str, Any]:
     return {**snapshot.extras, **own, _WRITER: __version__}
 
 
-def read(text: str) -> Snapshot:
-    """The network of a description, without its arrays; raises ModelFileError for anything that no network has."""
+def read(text: str) -> tuple[Snapshot, Layout]:
+    """The network of a description, without its arrays, and which those are; raises ModelFileError for anything that no network
+    has."""
     writer = ""
     try:
         described = _object(canonical_json.decode(text, "description"), "it")
@@ -89,7 +91,8 @@ def read(text: str) -> Snapshot:
         if version > FORMAT:
             newer = f"written by a newer cbp {writer}".rstrip()
             raise ModelFileError(f"{newer}: format {version}, this cbp reads format {FORMAT} and older; pip install -U cbp")
-        return _read(described, optional)
+        snapshot = _read(described, optional)
+        return snapshot, Layout.of(snapshot)
     except ModelFileError:
         raise
     except (ValueError, TypeError, OverflowError) as problem:
@@ -101,6 +104,8 @@ def _read(described: dict[str, Any], optional: dict[str, Any]) -> Snapshot:
     _expect_keys(described, set(_KEYS), "it")
     known = {key: checked(optional.pop(key), f"optional: {key}") for key, checked in _OPTIONAL.items() if key in optional}
     inputs, layers = _list(described["inputs"], "inputs"), _list(described["layers"], "layers")
+    if _count_layers(layers) > MOST_LAYERS:
+        raise ValueError(f"more than {MOST_LAYERS:,} layers, those inside of others included")
     optimizer = described["optimizer"]
     snapshot = Snapshot(
         input_shape=check.shape("inputs", inputs),
@@ -117,43 +122,56 @@ def _read(described: dict[str, Any], optional: dict[str, Any]) -> Snapshot:
     )
     if snapshot.optimizer is None and snapshot.step:
         raise ValueError("step must be 0 where there is no optimizer")
-    shapes(snapshot)
     return snapshot
 
 
-def shapes(snapshot: Snapshot) -> dict[str, Shape]:
-    """Name and shape of every array that a network as it is described has, in the order of the file."""
-    parameters, statistics = _shapes(snapshot)
-    states = {state_name(slot, name): shape for slot in _slots(snapshot) for name, shape in parameters.items()}
-    return parameters | statistics | states
+@dataclass(frozen=True)
+class Layout:
+    """Name and shape of every array that a network has, in the order of the file.
 
+    Attributes
+    ----------
+    parameters, statistics : dict of str to tuple of int
+    slots : tuple of str
+        The optimizer's, each of which has an array for every parameter.
+    """
 
-def with_arrays(snapshot: Snapshot, arrays: Mapping[str, Array]) -> Snapshot:
-    """The network as it is described with these arrays, by the names that they have in a file."""
-    parameters, statistics = _shapes(snapshot)
-    return replace(
-        snapshot,
-        parameters={name: arrays[name] for name in parameters},
-        statistics={name: arrays[name] for name in statistics},
-        optimizer_state={slot: {name: arrays[state_name(slot, name)] for name in parameters} for slot in _slots(snapshot)},
-    )
+    parameters: dict[str, Shape]
+    statistics: dict[str, Shape]
+    slots: tuple[str, ...]
 
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Layout:
+        """Of a network as it is described; raises ValueError where its layers do not fit each other."""
+        parameters: dict[str, Shape] = {}
+        statistics: dict[str, Shape] = {}
+        shape = snapshot.input_shape
+        for index, layer in enumerate(snapshot.layers):
+            output = layer.output_shape(shape)
+            parameters |= {f"{index}.{name}": array.shape for name, array in layer.parameters(shape).items()}
+            statistics |= {f"{index}.{name}": array.shape for name, array in layer.statistics(shape).items()}
+            shape = output
+            if len(parameters) + len(statistics) > MOST_ARRAYS:
+                raise ValueError(f"more than {MOST_ARRAYS:,} arrays of parameters and statistics")
+        slots = () if snapshot.optimizer is None else tuple(snapshot.optimizer.slots)
+        if len(parameters) * len(slots) > MOST_ARRAYS:
+            raise ValueError(f"more than {MOST_ARRAYS:,} arrays of the optimizer's state; optimizer=False saves without them")
+        return cls(parameters, statistics, slots)
 
-def _shapes(snapshot: Snapshot) -> tuple[dict[str, Shape], dict[str, Shape]]:
-    """Of the parameters and of the statistics."""
-    parameters: dict[str, Shape] = {}
-    statistics: dict[str, Shape] = {}
-    shape = snapshot.input_shape
-    for index, layer in enumerate(snapshot.layers):
-        output = layer.output_shape(shape)
-        parameters |= {f"{index}.{name}": array.shape for name, array in layer.parameters(shape).items()}
-        statistics |= {f"{index}.{name}": array.shape for name, array in layer.statistics(shape).items()}
-        shape = output
-    return parameters, statistics
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Of all arrays, by their names in a file."""
+        states = {state_name(slot, name): shape for slot in self.slots for name, shape in self.parameters.items()}
+        return self.parameters | self.statistics | states
 
-
-def _slots(snapshot: Snapshot) -> tuple[str, ...]:
-    return () if snapshot.optimizer is None else tuple(snapshot.optimizer.slots)
+    def filled(self, snapshot: Snapshot, arrays: Mapping[str, Array]) -> Snapshot:
+        """The network as it is described with these arrays, by the names that they have in a file."""
+        return replace(
+            snapshot,
+            parameters={name: arrays[name] for name in self.parameters},
+            statistics={name: arrays[name] for name in self.statistics},
+            optimizer_state={slot: {name: arrays[state_name(slot, name)] for name in self.parameters} for slot in self.slots},
+        )
 
 
 def state_name(slot: str, parameter: str) -> str:
@@ -186,6 +204,19 @@ def _describe_init(layer: Any, name: str, init: Initializer) -> object:
         return {"constant": float(init.values)}
     usual = replace(layer, **{name: layer.__dataclass_fields__[name].default})
     return _describe_init(layer, name, getattr(usual, name))  # an array is not kept; this is what the loaded layer will have
+
+
+def _count_layers(items: list[Any]) -> int:
+    """How many layers a list describes, those inside of others included: counted before any is made."""
+    count, waiting = 0, list(items)
+    while waiting and count <= MOST_LAYERS:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            count += "kind" in item
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+    return count
 
 
 def _read_layer(item: object, where: str) -> Layer:

@@ -139,7 +139,7 @@ def cases():
     yield (6, 6, 8), Conv2D(12, 3, groups=4, padding="same")
     yield (7, 6, 6), Conv2D(6, 3, groups=2, stride=2, dilation=2, padding=2)
     yield (3, 30, 2), Conv2D(40, (3, 7))
-    yield (2, 2, 2), Conv2D(3, 2, padding=5, stride=4)
+    yield (2, 2, 2), Conv2D(3, 2, padding=5, dilation=4, stride=4)
     yield (8, 7, 3), DepthwiseConv2D(3)
     yield (9, 30, 16), DepthwiseConv2D(3, padding="same")
     yield (8, 8, 20), DepthwiseConv2D((5, 2), padding="same", bias=False)
@@ -208,7 +208,8 @@ def test_separable_is_depthwise_then_pointwise():
 
 STACKS = {
     "valid": ((12, 11, 1), [Conv2D(6, 5, "relu"), Conv2D(17, 3, "tanh"), cbp.Dense(3)]),
-    "same, strides": ((9, 9, 3), [Conv2D(8, 3, "gelu", stride=2, padding="same"), Conv2D(4, (1, 3), dilation=2, padding=2)]),
+    "same, strides": (
+        (9, 9, 3), [Conv2D(8, 3, "gelu", stride=2, padding="same"), Conv2D(4, (1, 3), dilation=2, padding=(1, 2))]),
     "groups": ((8, 7, 16), [DepthwiseConv2D(3, padding="same", activation="tanh"), Conv2D(6, 3, groups=2, stride=2)]),
     "separable": ((7, 7, 4), [SeparableConv2D(8, 3, "tanh", multiplier=3), SeparableConv2D(2, 3, padding="same", stride=2)]),
     "time": ((23, 3), [Conv1D(5, 4, "tanh", stride=2), Conv1D(4, 3, dilation=2, padding="same", groups=1)]),

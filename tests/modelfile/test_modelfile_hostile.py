@@ -416,7 +416,7 @@ CLAIMS = {
     "flatten": ([layer(cbp.Flatten())], [2**47, 2**47], []),
     "dropout": ([layer(cbp.Dropout(0.1))], [2**47, 2**47], []),
     "pool": ([layer(cbp.GlobalMaxPool())], [2**47, 2**47], []),
-    "padding": ([layer(cbp.DepthwiseConv2D(1, padding=2**31 - 1, bias=False))], [4, 4, 1], [("0.weight", [1, 1, 1])]),
+    "padding": ([layer(cbp.DepthwiseConv2D(1, bias=False)) | {"padding": 2**31 - 1}], [4, 4, 1], [("0.weight", [1, 1, 1])]),
     "dilation": ([layer(cbp.DepthwiseConv2D(3, padding="same", dilation=2**30, bias=False))], [4, 4, 1],
                  [("0.weight", [3, 3, 1])]),
     "axes": ([layer(cbp.Flatten())], [2**47] * 20_000, []),
