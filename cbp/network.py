@@ -754,7 +754,7 @@ def load(path: str | os.PathLike[str], *, limit: int | None = 2**30) -> Network:
     --------
     >>> cbp.mlp([2, 3, 1], seed=0).save("small.cbp")
     >>> cbp.load("small.cbp", limit=2**20)
-    Network(2, [Dense(3, 'relu'), Dense(1)], loss='mean_squared_error', dtype='float32', seed=0)
+    Network(2, [Dense(3, 'relu'), Dense(1, 'identity')], loss='mean_squared_error', dtype='float32', seed=0)
     """
     from cbp import modelfile  # here, not above: a program that loads nothing need not wait for the import
 
