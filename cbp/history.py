@@ -36,6 +36,11 @@ class History(Mapping[str, Curve]):
         curve: Curve = curves[name]
         return curve
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != "_curves" or "_curves" in self.__dict__:
+            raise AttributeError(f"a history is what a fit measured; {name!r} cannot be set", name=name, obj=self)
+        super().__setattr__(name, value)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._curves)
 
