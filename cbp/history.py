@@ -19,8 +19,9 @@ class History(Mapping[str, Curve]):
 
     ``"loss"`` and the metric of the loss (``"accuracy"`` or ``"mean_absolute_error"``) are means over the batches of the
     epoch, each measured before its update; penalties count as they were when the epoch began. ``"val_..."`` are measured
-    after the epoch on the validation data. ``"seconds"`` is the time since the start of the run, read from the clock at least
-    every 64 rows. The curves are attributes too.
+    after the epoch on the validation data; what the network's dtype does not hold is inf or nan there, and ``fit`` warns of the
+    first. ``"seconds"`` is the time since the start of the run, read from the clock at least every 64 rows. The curves are
+    attributes too.
     """
 
     def __init__(self, curves: Mapping[str, npt.ArrayLike]):

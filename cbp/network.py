@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp import losses, optimizers
-from cbp.engine import arrays, check, team
+from cbp.engine import arrays, check, finite, team
 from cbp.engine.cpu import core as _core
 from cbp.engine.fit import Fit
 from cbp.engine.model import Model
@@ -262,8 +262,7 @@ class Network:
                 runner = Runner(self._model, data, mode="train", optimizer=chosen, carry=carry)
                 curves = runner.epochs(1)
                 if runner.diverged or not numbers.finite:
-                    raise DivergedError(f"the loss or a weight is no longer finite (rate {chosen.rate:g}); the network is as "
-                                        f"it was before this batch. Try a lower rate, or standardise X.")
+                    raise finite.refusal(self._plan, before, chosen, updated=before.step > 0 or not runner.diverged)
             except BaseException:
                 numbers.hold_again(held)
                 numbers.assign(before)
@@ -334,11 +333,14 @@ class Network:
 
     def _outputs(self, x: arrays.Source, lengths: Array) -> Array:
         if not self._carried:
-            return predict(self._model, x, lengths)
+            outputs = predict(self._model, x, lengths)
+            finite.warn_of(self._model, {"the output": outputs})
+            return outputs
         with self._training:
             carry = self._carried.copy(len(x))
             outputs = predict(self._model, x, lengths, carry)
             self._carried.keep(carry)
+        finite.warn_of(self._model, {"the output": outputs})
         return outputs
 
     def predict_step(self, x: npt.ArrayLike) -> Array:
@@ -373,7 +375,9 @@ class Network:
 
         The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. Arguments as for :meth:`fit`.
         """
-        return measure(self._model, arrays.data(self._model.form, X, y, sample_weight, lengths))
+        measured = measure(self._model, arrays.data(self._model.form, X, y, sample_weight, lengths))
+        finite.warn_of(self._model, measured)
+        return measured
 
     def gradient(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,
@@ -386,6 +390,7 @@ class Network:
         """
         data = arrays.data(self._model.form, X, y, sample_weight, lengths)
         loss, padded = gradient(self._model, data, training=check.boolean("training", training))
+        finite.warn_of(self._model, {"loss": loss, "gradient": padded})
         return loss, self._plan.compact(padded)
 
     def backward(
@@ -418,6 +423,7 @@ class Network:
             raise ValueError(f"X has {len(x)} samples and d_output has {len(d)}; they must have the same number")
         counted = arrays.checked_lengths(self._model.form, lengths, len(x))
         d_input, padded = vector_jacobian(self._model, x, counted, d, training=check.boolean("training", training))
+        finite.warn_of(self._model, {"d_input": d_input, "gradient": padded})
         return d_input, self._plan.compact(padded)
 
     def trace(

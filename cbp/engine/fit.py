@@ -7,11 +7,13 @@ one by one, with the same bits, up to the last one that ends finite.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
+from cbp.engine import finite
 from cbp.engine.cpu import core as _core
 from cbp.engine.numbers import Numbers
 from cbp.engine.progress import Progress
@@ -35,16 +37,25 @@ class Fit:
         Name of the second curve.
     validate : callable or None
         Measures the validation data: name -> value.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite before the run.
     """
 
     def __init__(self, runner: Runner, numbers: Numbers, metric: str, validate: Callable[[], dict[str, float]] | None):
+        defect = finite.defect_of(runner.plan, numbers)
+        if defect is not None:
+            raise ValueError(f"{defect}. Training cannot mend that")
         self._runner = runner
         self._numbers = numbers
         self._metric = metric
         self._validate = validate
-        self._first = numbers.epoch
+        self._first, self._first_step = numbers.epoch, numbers.step
         self._curves: list[Curves] = []
         self._validation: list[dict[str, float]] = []
+        self._warned = False
         self._begun = 0  # 1 after an interruption inside an epoch
         self._recovering = False
         self._safe = numbers.copy()
@@ -75,6 +86,7 @@ class Fit:
                 done += self._block(block, done, show)
                 if self._validate is not None:
                     self._validation.append(self._validate())
+                    self._look_at(self._validation[-1])
                 self._keep(force=done == epochs)
         except DivergedError:
             raise
@@ -100,6 +112,17 @@ class Fit:
             self._recover(self._numbers.epoch)
         return self._numbers.epoch - first
 
+    def _look_at(self, measured: dict[str, float]) -> None:
+        """Warn, once, where what was measured on the validation data is not finite although the network's numbers are."""
+        wrong = next((name for name, value in measured.items() if not math.isfinite(value)), None)
+        if wrong is None or self._warned:
+            return
+        self._keep(force=True)
+        self._warned = True
+        finite.warn(f"val_{wrong} is {measured[wrong]} after epoch {self._numbers.epoch - self._first}, in history too: "
+                    f"{finite.beyond(self._numbers.parameters.dtype, 'validation_data as X and y')} "
+                    f"If val_loss grew before, a lower rate helps.")
+
     def _keep(self, force: bool) -> None:
         """Check the numbers and keep a copy, from time to time."""
         if not force and _core.clock() - self._safe_since < PATIENCE:
@@ -112,6 +135,7 @@ class Fit:
     def _recover(self, last: int) -> None:
         """Return to the last epoch that ended finite, at most to epoch ``last``, and raise."""
         self._recovering = True
+        updated = self._numbers.step > self._first_step
         self._numbers.assign(self._safe)
         self._runner.begin(_core.clock())
         before = self._safe.copy()
@@ -122,8 +146,9 @@ class Fit:
             before.assign(self._numbers)
         self._numbers.assign(before)
         raise DivergedError(
-            f"training diverged in epoch {self._numbers.epoch - self._first + 1}: the loss or a weight is no longer finite. "
-            f"The network holds the weights from before that epoch. Try a lower rate, or standardise X and y.", self.history)
+            f"training diverged in epoch {self._numbers.epoch - self._first + 1}: "
+            f"{finite.divergence(self._numbers.parameters.dtype, updated=updated)} "
+            f"The network holds the weights from before that epoch.", self.history)
 
     def _settle(self) -> None:
         """After an interruption: finite numbers, counters that belong to them, and no shuffle of a begun epoch twice."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp.engine import check
+from cbp.engine import check, finite
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Flat, Plan, aligned
 from cbp.engine.specs import Optimizer
@@ -106,8 +106,7 @@ class Numbers:
         """Raise ValueError where training cannot begin: the user may write to ``parameters`` and ``statistics``, the views."""
         for what, flat, views in ("parameters", self.parameters, parameters), ("statistics", self.statistics, statistics):
             if _core.first_not_finite(flat) >= 0:
-                name = next(name for name, values in views.items() if not np.isfinite(values).all())
-                raise ValueError(f"{what}[{name!r}] holds a value that is not finite; training cannot mend that")
+                raise ValueError(f"{finite.defect({what: views})}. Training cannot mend that")
         for name, values in statistics.items():
             if name.endswith("variance") and values.min() < 0:
                 raise ValueError(f"statistics[{name!r}] holds a value below 0; training cannot mend that")

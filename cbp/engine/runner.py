@@ -95,6 +95,11 @@ class Runner:
             describe(optimizer, run, len(numbers.state))
 
     @property
+    def plan(self) -> Plan:
+        """Of the model that is run."""
+        return self._plan
+
+    @property
     def scratch(self) -> tuple[npt.NDArray[Any], Flat, Flat, Flat]:
         """The record that describes the run, and room for the gradient, the arena and the scratch."""
         return self._record, self._gradient, self._arena, self._scratch

@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp import losses, optimizers
-from cbp.engine import check
+from cbp.engine import check, finite
 from cbp.engine.arrays import Form
 from cbp.engine.snapshot import Snapshot
 from cbp.errors import DivergedError
@@ -220,10 +220,15 @@ def trace(
     Raises
     ------
     ValueError, TypeError
-        ``x``, ``y``, ``optimizer``, ``sample_weight`` or ``lengths`` do not fit the network, or it is too large to be traced.
+        ``x``, ``y``, ``optimizer``, ``sample_weight`` or ``lengths`` do not fit the network, it is too large to be traced, or a
+        number of its own is not finite.
     DivergedError
         A number of the step is not finite.
     """
+    state_arrays = {f"optimizer_state[{slot!r}]": arrays for slot, arrays in network.optimizer_state.items()}
+    defect = finite.defect({"parameters": network.parameters, "statistics": network.statistics, **state_arrays})
+    if defect is not None:
+        raise ValueError(f"{defect}. A step cannot mend that")
     plan, dtype = stack.plan(network.layers, network.input_shape), np.dtype(network.dtype)
     samples = read_samples(Form.of(plan, network.loss, dtype), x, y, sample_weight, lengths)
     terms = terms_of(plan) * len(samples) + 2 * plan.count
@@ -249,7 +254,8 @@ def trace(
     loss_after = sum(row.share * row.loss_after for row in rows) + penalty_after
     if not all(map(math.isfinite, [loss_before, loss_after, *values])):
         raise DivergedError(
-            f"the loss or a weight of this step is not finite (rate {spec.rate:g}). Try a lower rate, or standardise x."
+            f"the step is not finite: {finite.divergence(np.dtype(np.float64), updated=math.isfinite(loss_before))} "
+            f"The rate is {spec.rate:g}."
         )
     return Trace(
         tuple(rows), tuple(parameters), loss_before, loss_after, penalty_before, penalty_after,

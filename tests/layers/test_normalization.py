@@ -377,7 +377,7 @@ def test_statistics_are_no_parameters():
     (lambda: GROUP(2.5), TypeError, "groups must be a whole number"),
     (lambda: GROUP(2, epsilon=0), ValueError, "epsilon must be a finite number of at least 1e-12, got 0"),
     (lambda: GROUP(1).output_shape(()), ValueError, r"GroupNorm needs an axis of channels, its input has the shape \(\)"),
-    (lambda: BATCH("relu"), TypeError, "positional"),
+    (lambda: BATCH("relu"), TypeError, "by place"),
     (lambda: BATCH().output_shape(()), ValueError, r"BatchNorm needs an axis of channels, its input has the shape \(\)"),
     (lambda: LAYER().output_shape(()), ValueError, r"LayerNorm needs an axis of channels, its input has the shape \(\)"),
 ])
