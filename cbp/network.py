@@ -672,14 +672,17 @@ class Network:
             statistics=self._model.statistics, optimizer_state=self.optimizer_state, step=self.step, epoch=self.epoch,
             flat=self._numbers.flat, extras=self._extras)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, optimizer: bool = True) -> None:
         """Write the network, its optimizer's state and the generator's position to one file; see :func:`cbp.load`.
+
+        ``optimizer=False`` leaves the optimizer and its state out, up to two thirds of a file: for one that only predicts.
+        Loaded, it has no optimizer and step 0.
 
         Raises RuntimeError while another thread is training the network; copying and pickling do too.
         """
         from cbp import modelfile  # here, not above: a program that saves nothing need not wait for the import
 
-        modelfile.save(self.snapshot(), path)
+        modelfile.save(self.snapshot(), path, optimizer=optimizer)
 
     def __reduce__(self) -> tuple[Any, ...]:
         from cbp import modelfile

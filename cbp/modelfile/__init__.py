@@ -11,12 +11,14 @@ import io
 import os
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from cbp.engine import check
 from cbp.engine.snapshot import Snapshot
 from cbp.errors import ModelFileError
 from cbp.modelfile import container, description, files
@@ -32,7 +34,7 @@ _LONGEST_MESSAGE = 400
 Array = npt.NDArray[Any]
 
 
-def save(snapshot: Snapshot, path: str | os.PathLike[str]) -> None:
+def save(snapshot: Snapshot, path: str | os.PathLike[str], *, optimizer: bool = True) -> None:
     """Write a snapshot to a file that :func:`load` reads.
 
     The file appears, or replaces another, as a whole or not at all, even if the process is killed meanwhile. A symbolic
@@ -43,6 +45,8 @@ def save(snapshot: Snapshot, path: str | os.PathLike[str]) -> None:
     snapshot : Snapshot
     path : str or os.PathLike
         The file, by convention ``....cbp``. Its folder must exist.
+    optimizer : bool
+        Whether the optimizer, its state and its step are written. Without them a file is enough to predict.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def save(snapshot: Snapshot, path: str | os.PathLike[str]) -> None:
     OSError
         The file cannot be written (no such folder, no permission, disk full). What was there before is still there.
     """
-    files.replace(files.name_of(path), _encode(snapshot))
+    files.replace(files.name_of(path), _encode(_chosen(snapshot, optimizer)))
 
 
 def load(path: str | os.PathLike[str]) -> Snapshot:
@@ -78,9 +82,9 @@ def load(path: str | os.PathLike[str]) -> Snapshot:
         raise refusal(name, problem) from None
 
 
-def dumps(snapshot: Snapshot) -> bytes:
+def dumps(snapshot: Snapshot, *, optimizer: bool = True) -> bytes:
     """The bytes that :func:`save` would write; raises as it does."""
-    return b"".join(_encode(snapshot))
+    return b"".join(_encode(_chosen(snapshot, optimizer)))
 
 
 def loads(data: bytes) -> Snapshot:
@@ -95,6 +99,13 @@ def refusal(path: str | os.PathLike[str] | None, problem: object) -> ModelFileEr
     """The error for a file, or for bytes, with its name, cut to a readable length: a hostile file chooses what is quoted."""
     text, name = str(problem), "model data" if path is None else files.name_of(path)
     return ModelFileError(f"{name}: {text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + '...'}")
+
+
+def _chosen(snapshot: Snapshot, optimizer: bool) -> Snapshot:
+    """What is to be written of a snapshot."""
+    if check.boolean("optimizer", optimizer):
+        return snapshot
+    return replace(snapshot, optimizer=None, optimizer_state={}, step=0)
 
 
 def _encode(snapshot: Snapshot) -> list[bytes | memoryview]:

@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from cbp.errors import ModelFileError
+from cbp.modelfile import temporaries
 
 __all__ = ["check_writable", "name_of", "open_regular", "replace"]
 
 _CHUNK = 1 << 20
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
@@ -63,15 +63,14 @@ def replace(path: str, parts: Sequence[bytes | memoryview]) -> None:
     """
     target, old = _target(path)
     folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f".cbp-{os.urandom(8).hex()}.tmp")
+    temporaries.remove_abandoned(folder)
     try:
-        _write(temporary, parts, old, path)
-        _compare(temporary, parts)
-        os.replace(temporary, target)
-    except BaseException as problem:
-        with suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(problem, OSError) and problem.filename is None:  # a full disk
+        with _temporary(folder, old, path) as (temporary, descriptor):
+            _write(descriptor, parts, old)
+            _compare(temporary, parts)
+            os.replace(temporary, target)
+    except OSError as problem:
+        if problem.filename is None:  # a full disk
             raise OSError(problem.errno, problem.strerror, path) from None
         raise
     _sync_folder(folder)
@@ -80,12 +79,8 @@ def replace(path: str, parts: Sequence[bytes | memoryview]) -> None:
 def check_writable(path: str) -> None:
     """Raise, before any work, what ``replace`` would raise for this path."""
     target, old = _target(path)
-    temporary = os.path.join(os.path.dirname(target), f".cbp-{os.urandom(8).hex()}.tmp")
-    try:
-        _write(temporary, [b""], old, path)
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)
+    with _temporary(os.path.dirname(target), old, path) as (_, descriptor):
+        _write(descriptor, [b""], old)
 
 
 def _target(path: str) -> tuple[str, os.stat_result | None]:
@@ -113,20 +108,33 @@ def _target(path: str) -> tuple[str, os.stat_result | None]:
     return target, status
 
 
-def _write(temporary: str, parts: Sequence[bytes | memoryview], old: os.stat_result | None, path: str) -> None:
-    # The mode is given at creation: a private file's new content is at no time open to others.
-    mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o777
-    try:
-        descriptor = os.open(temporary, _CREATE, mode | stat.S_IWUSR)
+@contextmanager
+def _temporary(folder: str, old: os.stat_result | None, path: str) -> Iterator[tuple[str, int]]:
+    """A new file in the folder, its name and its descriptor, which is the caller's; it goes unless it gets another name."""
+    try:  # the mode is given at creation: a private file's new content is at no time open to others
+        name, descriptor, lock = temporaries.create(folder, _mode(old) | stat.S_IWUSR)
     except OSError as problem:
         reason = f"{problem.strerror}, while making a temporary file beside it"
         raise OSError(problem.errno, reason, path) from None
+    try:
+        yield name, descriptor
+    finally:
+        with suppress(OSError):
+            os.unlink(name)
+        lock.close()
+
+
+def _mode(old: os.stat_result | None) -> int:
+    return 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o777
+
+
+def _write(descriptor: int, parts: Sequence[bytes | memoryview], old: os.stat_result | None) -> None:
     with open(descriptor, "wb") as file:
         if old is not None and sys.platform != "win32":
             with suppress(OSError):  # only root may give files away, and some file systems know no owners
                 os.fchown(file.fileno(), old.st_uid, old.st_gid)
             with suppress(OSError):
-                os.fchmod(file.fileno(), mode)
+                os.fchmod(file.fileno(), _mode(old))
         for part in parts:
             file.write(part)
         file.flush()

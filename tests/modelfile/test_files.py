@@ -20,6 +20,7 @@ import pytest
 from cases import dumps
 
 import cbp
+from cbp.modelfile import temporaries
 
 
 def network(number=0):
@@ -287,3 +288,133 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path, monkeypatch):
         (tmp_path / "net.cbp").write_bytes(DATA[:size])
         with pytest.raises(cbp.ModelFileError, match="truncated while it was read"):
             cbp.load(tmp_path / "net.cbp")
+
+
+# What killed processes leave
+
+HOLDING = """
+import os, signal, sys, time
+import cbp
+from cbp.modelfile import files
+net = cbp.mlp([5, 7, 3], seed=9)
+def stop(*arguments):
+    print("writing", flush=True)
+    time.sleep(600)
+files._compare = stop
+net.save(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """Processes that stand in the middle of a save into the folder; they are killed at the end."""
+    processes = []
+
+    def start():
+        process = subprocess.Popen([sys.executable, "-c", HOLDING, tmp_path / "net.cbp"], stdout=subprocess.PIPE)
+        processes.append(process)
+        assert process.stdout.readline() == b"writing\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def temporary_files(folder):
+    return [name for name in os.listdir(folder) if name.endswith(".tmp")]
+
+
+def test_the_next_save_removes_what_a_killed_one_left_and_nothing_that_is_written(writer, tmp_path):
+    dead, _ = writer(), writer()
+    assert len(temporary_files(tmp_path)) == 2
+    NET.save(tmp_path / "other.cbp")
+    assert len(temporary_files(tmp_path)) == 2
+    dead.kill()
+    dead.wait()
+    NET.save(tmp_path / "other.cbp")
+    assert len(temporary_files(tmp_path)) == 1
+    assert (tmp_path / "other.cbp").read_bytes() == DATA
+
+
+def test_only_own_leavings_are_removed(tmp_path, monkeypatch):
+    own = temporaries._beginning()
+    for name in ("notes.tmp", ".cbp-0123456789abcdef.tmp", f"{own}0123.tmp", ".cbp-00000000-0123456789abcdef.tmp"):
+        (tmp_path / name).write_text("kept")
+    (tmp_path / f"{own}{1:016x}.tmp").symlink_to("notes.tmp")
+    os.mkfifo(tmp_path / f"{own}{2:016x}.tmp")
+    (tmp_path / f"{own}{3:016x}.tmp").mkdir()
+    before = sorted(os.listdir(tmp_path))
+    (tmp_path / f"{own}{4:016x}.tmp").write_text("left")
+    with monkeypatch.context() as patch:
+        user = os.geteuid()
+        patch.setattr(os, "geteuid", lambda: user + 1)
+        NET.save(tmp_path / "net.cbp")
+    assert sorted(os.listdir(tmp_path)) == sorted([*before, f"{own}{4:016x}.tmp", "net.cbp"])
+    NET.save(tmp_path / "net.cbp")
+    assert sorted(os.listdir(tmp_path)) == sorted([*before, "net.cbp"])
+
+
+def test_without_locks_nothing_is_removed_and_all_is_saved(tmp_path, monkeypatch):
+    def flock(*arguments):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    left = tmp_path / f"{temporaries._beginning()}{1:016x}.tmp"
+    left.write_text("left")
+    monkeypatch.setattr(temporaries.fcntl, "flock", flock)
+    NET.save(tmp_path / "net.cbp")
+    assert left.exists()
+    assert (tmp_path / "net.cbp").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("how", ["removed", "locked"])
+def test_a_file_that_another_save_takes_for_abandoned_is_made_again(how, tmp_path, monkeypatch):
+    """Between its creation and its lock a file looks like what a killed process left."""
+    real, others = os.dup, []
+
+    def dup(descriptor):
+        (name,) = temporary_files(tmp_path)
+        if not others:
+            others.append(os.open(tmp_path / name, os.O_WRONLY))
+            if how == "locked":
+                temporaries._lock(others[0])
+            else:
+                os.unlink(tmp_path / name)
+        return real(descriptor)
+
+    monkeypatch.setattr(os, "dup", dup)
+    NET.save(tmp_path / "net.cbp")
+    os.close(others[0])
+    assert os.listdir(tmp_path) == ["net.cbp"]
+    assert (tmp_path / "net.cbp").read_bytes() == DATA
+
+
+def test_threads_that_save_into_one_folder_remove_nothing_of_each_other(tmp_path):
+    failed = []
+
+    def save(number):
+        for _ in range(20):
+            try:
+                NET.save(tmp_path / f"{number}.cbp")
+            except OSError as problem:
+                failed.append(problem)
+
+    threads = [threading.Thread(target=save, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert sorted(os.listdir(tmp_path)) == [f"{number}.cbp" for number in range(4)]
+
+
+def test_a_failed_or_interrupted_save_leaks_no_descriptor(tmp_path, monkeypatch):
+    NET.save(tmp_path / "net.cbp")
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "fsync", interrupted)
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            NET.save(tmp_path / "net.cbp")
+    assert len(os.listdir("/proc/self/fd")) == before

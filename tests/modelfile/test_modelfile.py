@@ -208,6 +208,30 @@ def test_numbers_begin_at_a_multiple_of_eight():
         assert struct.unpack("<Q", dumps(net)[:8])[0] % 8 == 0
 
 
+def test_a_file_without_the_optimizer_predicts_and_is_smaller(tmp_path):
+    net, X, y = trained()
+    net.optimizer_state["mean"]["0.weight"][0, 0] = np.nan  # what is not written is not looked at
+    before = net.optimizer
+    net.save(tmp_path / "small.cbp", optimizer=False)
+    assert net.optimizer == before
+    loaded = cbp.load(tmp_path / "small.cbp")
+    assert (loaded.optimizer, loaded.step, dict(loaded.optimizer_state)) == (None, 0, {})
+    assert (loaded.epoch, loaded.seed) == (net.epoch, net.seed)
+    assert np.array_equal(loaded.predict(X), net.predict(X))
+    net.set_optimizer(before)
+    assert modelfile.dumps(net.snapshot(), optimizer=False) == (tmp_path / "small.cbp").read_bytes() == dumps(loaded)
+    assert 2 * len(dumps(loaded)) < len(dumps(net))
+    loaded.fit(X, y, epochs=1, optimizer="adam")
+    assert loaded.step == 1
+
+
+@pytest.mark.parametrize("value", [0, None, "adam"])
+def test_optimizer_of_save_is_true_or_false(value, tmp_path):
+    with pytest.raises(TypeError, match="optimizer must be True or False"):
+        trained()[0].save(tmp_path / "net.cbp", optimizer=value)
+    assert not os.listdir(tmp_path)
+
+
 # Optional keys
 
 
