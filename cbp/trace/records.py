@@ -110,7 +110,7 @@ class Unit:
     def is_plain(self) -> bool:
         """Whether it is a weighted sum of a dense layer, whose weights are called after what they connect."""
         node = self._graph.nodes[self._number]
-        return node.formula is None and self._graph.place(node.parameters[0]).symbols is None
+        return node.formula is None and bool(node.parameters) and self._graph.place(node.parameters[0]).symbols is None
 
     @property
     def back_symbols(self) -> tuple[str, ...]:

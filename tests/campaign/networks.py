@@ -156,6 +156,8 @@ class Batch:
     lengths: np.ndarray | None
     tame: bool
     """Whether nothing overflows or underflows."""
+    mild: bool
+    """Whether inputs are small enough that activations have slopes."""
     text: str
 
     def __len__(self):
@@ -242,4 +244,5 @@ def random_batch(rng, net, rows=None, timed=False):
     (given_x, how_x), (given_y, how_y) = dressed(rng, x, True), dressed(rng, y, True)
     text = f"{rows} samples, {kind}; X {how_x}, y {how_y} {y.dtype} {y.shape}"
     given = {"X": given_x, "y": given_y, "sample_weight": weights, "lengths": lengths}
-    return Batch(given, x, y, weights, None if lengths is None else lengths.astype(int), kind != "extreme", text)
+    return Batch(given, x, y, weights, None if lengths is None else lengths.astype(int), kind != "extreme",
+                 kind not in ("extreme", "large"), text)

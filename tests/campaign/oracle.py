@@ -59,6 +59,7 @@ class Pass:
             self.lengths = None  # there is no time any more, or steps of images
         return output
 
+    @np.errstate(all="ignore")
     def outputs(self, x):
         x = self.blurred(np.asarray(x, float))
         for index, layer in enumerate(self.subject.layers):
@@ -384,6 +385,7 @@ def exact(parameters):
     return {name: np.asarray(values, float) for name, values in parameters.items()}
 
 
+@np.errstate(all="ignore")  # logarithms of 0 are told by what is not finite
 def loss_and_metric(subject, x, y, weights=None, lengths=None, parameters=None, **settings):
     """Loss with penalty, metric and the pass of a batch."""
     parameters = exact(subject.parameters) if parameters is None else parameters

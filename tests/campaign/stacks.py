@@ -6,8 +6,8 @@ from campaign.case import Case, Finding
 
 
 def available():
-    """Whether PyTorch is installed."""
-    return find_spec("torch") is not None
+    """Whether PyTorch is installed, and pytest, as the stacks are drawn by a test."""
+    return all(map(find_spec, ("torch", "pytest", "pytorch.test_stacks")))
 
 
 class Stack(Case):

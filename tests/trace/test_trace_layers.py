@@ -183,6 +183,16 @@ def test_tracing_changes_nothing():
     assert pickle.dumps(net) == before
 
 
+def test_windows_that_see_nothing():
+    """Without a bias such a sum has neither terms nor weights."""
+    net = network((3, 2), [cbp.Conv1D(2, 2, "tanh", padding=2, bias=False), dense(1)])
+    x, y = data(net, rows=1)
+    agree(net, x, y)
+    first = net.trace(x, y).to_dict()["rows"][0]["layers"][0]["units"][0]
+    assert (first["terms"], first["weighted_sum"], first["symbols"]) == ([], 0, [])
+    assert "0" in str(net.trace(x, y))
+
+
 def test_philox_is_that_of_the_authors():
     """The known answers of Random123, kat_vectors, philox4x32 with 10 rounds."""
     assert philox.block([0, 0], [0, 0, 0, 0]) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
