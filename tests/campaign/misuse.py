@@ -98,6 +98,15 @@ MISUSES = [
     ("net.save(1.5)", lambda net, batch: net.save(1.5)),
     ("cbp.load('/no/such/file')", lambda net, batch: cbp.load("/no/such/file")),
     ("cbp.Network.from_snapshot(None layers)", lambda net, batch: cbp.Network(net.input_shape, None, loss=net.loss)),
+    ("net.learning_rate = 0.1", lambda net, batch: setattr(net, "learning_rate", 0.1)),
+    ("net.parameter", lambda net, batch: net.parameter),
+    ("net.parameters['no such'] = 1", lambda net, batch: net.parameters.__setitem__("no such", 1)),
+    ("net.parameters = {'no such': 1}", lambda net, batch: setattr(net, "parameters", {"no such": 1})),
+    ("net.optimizer_state = 1", lambda net, batch: setattr(net, "optimizer_state", 1)),
+    ("net.publish(v of another length)", lambda net, batch: net.publish(np.zeros(len(net.get_vector()) + 1))),
+    ("net.publish(v with NaN, statistics)", lambda net, batch: net.publish(np.append(net.get_vector(), np.nan)[1:], {"x": 1})),
+    *((f"del net.{name}", lambda net, batch, name=name: delattr(net, name)) for name in ("parameters", "loss", "metadata")),
     *((f"net.{name} = 1", lambda net, batch, name=name: setattr(net, name, 1))
-      for name in ("layers", "input_shape", "output_shape", "loss", "dtype", "seed", "l1", "l2", "step", "epoch")),
+      for name in ("layers", "input_shape", "output_shape", "loss", "dtype", "seed", "l1", "l2", "step", "epoch",
+                   "history", "metadata", "parameters", "statistics")),
 ]

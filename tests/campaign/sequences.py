@@ -298,7 +298,8 @@ class Sequence(Case):
     @call(2)
     def backward(self):
         batch, training = self.batch(plain=True), bool(self.chance(0.5))
-        d = self.rng.normal(size=(len(batch), *self.net.output_shape)).astype(self.net.dtype)
+        shape = self.pick([output_of(self.net), self.net.output_shape])
+        d = self.rng.normal(size=(len(batch), *shape)).astype(self.net.dtype)
         lengths = batch.given["lengths"]
         d_input, gradient = self.unchanged(
             f"net.backward(X, d, lengths=..., training={training})",
@@ -366,7 +367,7 @@ class Sequence(Case):
         """The network as the next step finds it: another class begins, the same with other numbers goes on."""
         now = self.net.snapshot()
         chosen = (now.optimizer or cbp.Adam(1e-3)) if optimizer is None else cbp.optimizers.get(optimizer)
-        goes_on = chosen == now.optimizer
+        goes_on = type(chosen) is type(now.optimizer)
         state = {slot: {name: now.optimizer_state[slot][name] if goes_on and slot in now.optimizer_state
                         else np.zeros_like(values) for name, values in now.parameters.items()} for slot in chosen.slots}
         return replace(now, optimizer=chosen, optimizer_state=state, step=now.step if goes_on else 0)
@@ -389,6 +390,7 @@ class Sequence(Case):
             return
         if not np.isfinite(loss):
             raise Finding(f"train_on_batch: the loss is {loss}")
+        self.answers_like(batch)
         compute = self.passes(batch, training=True, subject=subject, carried=True)
         self.near("train_on_batch: loss", loss, lambda blur: compute(blur)[0], batch)
         now = self.net.snapshot()
@@ -401,6 +403,13 @@ class Sequence(Case):
             self.remembered(subject, now, compute, batch)
         if self.stateful:
             self.carry, self.rows = compute(None)[2].carry, len(batch)
+
+    def answers_like(self, batch):
+        """After a training outputs have the axes of its targets, where those leave out the axis of a single output."""
+        *places, units = output_of(self.net)
+        flat = units == 1 and batch.y.shape[1:] == tuple(places)
+        if self.net.output_shape != (tuple(places) if flat else (*places, units)):
+            raise Finding(f"output_shape is {self.net.output_shape} after targets of the shape {batch.y.shape}")
 
     def updated(self, subject, now, gradient, batch):
         """Parameters and state after a step must be those that the optimizer's formula gives."""
@@ -504,6 +513,8 @@ class Sequence(Case):
                 raise Finding(f"{text}: val_loss is {history.val_loss[-1]}, evaluate says {value}")
         if not np.isfinite(history.loss).all():
             raise Finding(f"{text}: losses {history.loss}")
+        if epochs and history.epochs == epochs:
+            self.answers_like(batch)
         if twin is not None:
             self.again(text, twin, way, given, epochs, batch)
 
@@ -549,6 +560,38 @@ class Sequence(Case):
         self.asked("net.set_vector(v)", lambda: self.net.set_vector(given))
         if self.net.get_vector().tobytes() != vector.tobytes():
             raise Finding("set_vector: get_vector gives something else")
+
+    @call()
+    def publish(self):
+        """New numbers all at once; arrays that were taken before go on to show the old ones."""
+        vector, before = self.net.get_vector() * -0.5, dict(self.net.parameters)
+        kept = {name: np.array(values) for name, values in before.items()}
+        given = self.pick([vector, split(vector, kept)])
+        self.asked("net.publish(v)", lambda: self.net.publish(given))
+        if self.net.get_vector().tobytes() != vector.tobytes():
+            raise Finding("publish: get_vector gives something else")
+        if any(before[name].tobytes() != values.tobytes() for name, values in kept.items()):
+            raise Finding("publish: views from before show other numbers")
+
+    @call()
+    def assign_all(self):
+        """All arrays, or one, of what is learned or measured or of the optimizer's state: values are copied."""
+        name = self.pick(["parameters", "statistics", "optimizer_state"])
+        whole = getattr(self.net, name)
+        if name == "optimizer_state":
+            given = {slot: {key: np.array(values) for key, values in arrays.items()} for slot, arrays in whole.items()}
+        else:
+            given = {key: np.array(values) for key, values in whole.items()}
+        before = fingerprint(self.net)
+        self.asked(f"net.{name} = copies of its arrays", lambda: setattr(self.net, name, given))
+        if given and name != "optimizer_state":
+            key = self.pick(list(given))
+            self.asked(f"net.{name}[{key!r}] = a copy of it", lambda: whole.__setitem__(key, given[key]))
+        for arrays in given.values():
+            for values in arrays.values() if isinstance(arrays, dict) else [arrays]:
+                values[...] = 7
+        if differing(before, fingerprint(self.net)):
+            raise Finding(f"net.{name} = its own numbers changed the network")
 
     @call()
     def assign(self):
