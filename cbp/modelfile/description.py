@@ -108,7 +108,7 @@ def _read(described: dict[str, Any], optional: dict[str, Any]) -> Snapshot:
         raise ValueError(f"more than {MOST_LAYERS:,} layers, those inside of others included")
     optimizer = described["optimizer"]
     snapshot = Snapshot(
-        input_shape=check.shape("inputs", inputs),
+        input_shape=check.input_shape(inputs),
         layers=tuple(_read_layer(item, f"layer {index}") for index, item in enumerate(layers)),
         loss=_read_named(described["loss"], LOSSES, "loss"),
         l1=check.real("l1", described["l1"], minimum=0),

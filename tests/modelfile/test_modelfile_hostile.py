@@ -163,7 +163,7 @@ WRONG = {
     "inputs 3.0": (put([3.0], D, "inputs"), "inputs must be a whole number of at least 1"),
     "inputs true": (put([True], D, "inputs"), "inputs must be a whole number of at least 1"),
     "inputs 3": (put(3, D, "inputs"), "inputs must be a list"),
-    "inputs []": (put([], D, "inputs"), "needs an axis"),
+    "inputs []": (put([], D, "inputs"), "inputs must be a number of features or the shape of one sample, got"),
     "inputs 4": (put([4], D, "inputs"), "truncated: the arrays take"),
     "inputs 2": (put([2], D, "inputs"), "bytes too long"),
     "inputs 2**60": (put([2**60], D, "inputs"), "inputs must be a whole number below"),
