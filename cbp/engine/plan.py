@@ -1,8 +1,9 @@
 """The plan of a network: its layers as rows of the core's op table, with a place for every number.
 
 All parameters lie in one flat vector, padded: each row of a weight array is filled up with zeros to a multiple of ``LANES``,
-so that the kernels need no tails. The values of a sample lie in an arena, whose slots the plan hands out too, their last axis
-padded in the same way. Which ops a layer becomes is the layer's own affair: it asks the plan for places and adds its ops.
+so that the kernels need no tails; very many rows of few numbers are laid out in another way (``Layout``). The values of a
+sample lie in an arena, whose slots the plan hands out too, their last axis padded in the same way. Which ops a layer becomes is
+the layer's own affair: it asks the plan for places and adds its ops.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,10 @@ from cbp.engine.cpu import core as _core
 
 LANES = 16
 """Numbers that every row is padded to a multiple of: an AVX-512 register of float32."""
+
+THIN = 2**17
+"""Numbers of a padded array from which on pads are saved where they are most of it. Networks that the core takes straight from
+Python (``READY``) are smaller."""
 
 MOST_NUMBERS = 2**40
 """Of parameters, and of one sample on its way: more than any machine holds, and counts of numbers stay far from 2**63."""
@@ -32,6 +37,9 @@ ALIGNMENT = 64
 PIECE = 2**18
 """Numbers of the arena of a piece, where a sample has many: about a second-level cache."""
 
+MOST_OF_PIECE = 2**24
+"""Numbers of the arena of a piece, unless a single sample has more: memory stays small where samples are large."""
+
 PIECE_WORK = 2**30
 """Multiplications of a piece on the way forward, at most: some hundredths of a second with the way back."""
 
@@ -40,11 +48,19 @@ FIELDS = _core.OP.names or ()
 
 Shape = tuple[int, ...]
 Flat = npt.NDArray[Any]
+Layout = Literal["rows", "columns", "packed"]
+"""How an array lies in the flat vector: its rows, along the last axis, padded; its columns instead; or all numbers without pads
+between them."""
 
 
 def padded(width: int) -> int:
     """The row length that holds ``width`` numbers."""
     return -(-width // LANES) * LANES
+
+
+def thin(rows: int, width: int) -> bool:
+    """Whether at least half of an array would be pads, and that much memory."""
+    return 2 * width <= LANES and rows * LANES > THIN
 
 
 def aligned(size: int, dtype: np.dtype[Any], *, clear: bool = True) -> Flat:
@@ -68,17 +84,30 @@ class Parameter:
         ``shape``, all axes but the last, and the last.
     penalised : bool
         Whether l1, l2 and weight decay act on it: on weights, not on biases, scales and shifts.
+    layout : str
+        One of ``Layout``, as the op reads it.
     """
 
     shape: Shape
     init: Callable[[Shape, Callable[[str, int], npt.NDArray[np.float64]], tuple[int, int] | None], npt.NDArray[np.float64]]
     fans: tuple[int, int] | None = None
     penalised: bool = True
+    layout: Layout = "rows"
 
     @property
     def taken(self) -> int:
         """Its numbers in the flat vector, pads included."""
-        return prod(self.shape[:-1]) * padded(self.shape[-1])
+        rows, width = prod(self.shape[:-1]), self.shape[-1]
+        return {"rows": rows * padded(width), "columns": width * padded(rows), "packed": padded(rows * width)}[self.layout]
+
+    def view(self, numbers: Flat) -> Flat:
+        """The array without pads, as a view of its numbers in the flat vector."""
+        rows, width = prod(self.shape[:-1]), self.shape[-1]
+        if self.layout == "rows":
+            return numbers.reshape(*self.shape[:-1], padded(width))[..., :width]
+        if self.layout == "columns":
+            return numbers.reshape(width, padded(rows))[:, :rows].T.reshape(self.shape)
+        return numbers[: rows * width].reshape(self.shape)
 
 
 @dataclass(frozen=True)
@@ -116,6 +145,8 @@ class Plan:
         The inputs.
     ops : array
         The op table of ``Op`` records (``kernels/structs.pxd``).
+    kinds : list of str
+        The names of the ops' kinds.
     parameters, statistics : dict
         Every parameter by name, and every array that the layers measure, in the order of the flat vectors.
     size, statistics_size : int
@@ -142,6 +173,7 @@ class Plan:
 
     def __init__(self, input_shape: Shape):
         self._ops: list[Flat] = []
+        self.kinds: list[str] = []
         self._offsets: dict[str, int] = {}
         self.input_shape = input_shape
         self.parameters: dict[str, Parameter] = {}
@@ -289,6 +321,7 @@ class Plan:
         record |= fields
         op = np.array([tuple(record.get(name, 0) for name in FIELDS)], _core.OP)
         self._ops.append(op)
+        self.kinds.append(kind)
         self._keep(op, stateful)
 
     def _keep(self, op: Flat, stateful: bool) -> None:
@@ -330,10 +363,8 @@ class Plan:
         """The parameters by name, or the statistics, as views of a padded flat vector."""
         views = {}
         for name, parameter in (self.parameters if arrays is None else arrays).items():
-            shape = parameter.shape
-            start, width = self._offsets[name], padded(shape[-1])
-            rows = flat[start : start + prod(shape[:-1]) * width].reshape(*shape[:-1], width)
-            views[name] = rows[..., : shape[-1]]
+            start = self._offsets[name]
+            views[name] = parameter.view(flat[start : start + parameter.taken])
         return views
 
     def compact(self, flat: Flat) -> Flat:
@@ -358,8 +389,13 @@ class Plan:
     @property
     def plain(self) -> bool:
         """Whether the network is a stack of dense layers from plain rows of numbers to plain rows."""
-        return (len(self.input_shape) == len(self.output_shape) == 1
-                and bool((self.ops["kind"] == _core.OPS["dense"]).all()) and bool((self.ops["positions"] == 1).all()))
+        return self._products and "thin" not in self.kinds
+
+    @property
+    def _products(self) -> bool:
+        """The same, where dense layers may be thin."""
+        return (len(self.input_shape) == len(self.output_shape) == 1 and {"dense", "thin"}.issuperset(self.kinds)
+                and bool((self.ops["positions"] == 1).all()))
 
     def few(self, dtype: np.dtype[Any]) -> int:
         """How many rows ``predict_ready`` of the core may take at once; 0 where the network does not suit it."""
@@ -372,7 +408,9 @@ class Plan:
         trains."""
         if self.whole_batch and not apart:
             return rows
-        if self.plain:
-            return min(rows, max(128, min(1024, 2**28 // self.size)))
-        most = min(max(12, min(1020, PIECE // self.arena)), max(1, PIECE_WORK // max(self.work, 1)))
-        return min(rows, most // 12 * 12 or most)
+        if self._products:
+            most = max(128, min(1024, 2**28 // self.size))
+        else:
+            most = min(max(12, min(1020, PIECE // self.arena)), max(1, PIECE_WORK // max(self.work, 1)))
+            most = most // 12 * 12 or most
+        return min(rows, most, max(1, MOST_OF_PIECE // self.arena))

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy.typing as npt
 
 from cbp.engine import check
+from cbp.engine.plan import LANES, Layout, padded, thin
 from cbp.initializers import Initializer
 from cbp.layers.base import Layer, Parameter, Plan, Shape, Value, biases, checked_activation, checked_axis, chosen_init
 
@@ -59,7 +60,8 @@ class Dense(Layer):
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
         assert isinstance(self.init, Initializer)
-        found = {"weight": Parameter((input_shape[-1], self.units), self.init)}
+        layout: Layout = "columns" if thin(input_shape[-1], self.units) else "rows"
+        found = {"weight": Parameter((input_shape[-1], self.units), self.init, layout=layout)}
         if self.bias:
             found["bias"] = biases(self.units)
         return found
@@ -72,5 +74,8 @@ class Dense(Layer):
 
 def add_product(plan: Plan, name: str, value: Value, output: Value, *, activation: str, weight: str = "weight") -> None:
     """The op that multiplies every position by the matrix ``name.weight`` and adds ``name.bias``, if there is one."""
-    plan.add("dense", value, output, activation=activation, weight=f"{name}.{weight}", weight_rows=value.shape[-1],
+    kind, rows, width = "dense", value.shape[-1], output.width
+    if plan.parameters[f"{name}.{weight}"].layout == "columns":
+        kind, rows, width = "thin", output.shape[-1] * padded(rows) // LANES, LANES
+    plan.add(kind, value, output, activation=activation, weight=f"{name}.{weight}", weight_rows=rows, weight_width=width,
              bias=f"{name}.bias")

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy.typing as npt
 
 from cbp.engine import check
+from cbp.engine.plan import Layout, thin
 from cbp.initializers import Initializer
 from cbp.initializers import get as get_initializer
 from cbp.layers.base import Layer, Parameter, Plan, Shape, Value, brief
@@ -68,7 +69,8 @@ class Embedding(Layer):
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
         assert isinstance(self.init, Initializer)
         # A unit reads one number of the table, whatever the vocabulary: lecun_normal is the standard normal distribution.
-        return {"weight": Parameter((self.vocabulary, self.units), self.init, fans=(1, self.units))}
+        layout: Layout = "packed" if thin(self.vocabulary, self.units) else "rows"
+        return {"weight": Parameter((self.vocabulary, self.units), self.init, fans=(1, self.units), layout=layout)}
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         """One op, which reads the samples: rows of the weights, one for every step."""
@@ -77,5 +79,7 @@ class Embedding(Layer):
         output = plan.value(self.output_shape(value.shape), timed=True)
         plan.no_lengths = ""
         plan.vocabulary = self.vocabulary
-        plan.add("embedding", value, output, weight=f"{name}.weight", weight_rows=self.vocabulary, sparse=self.sparse)
+        packed = plan.parameters[f"{name}.weight"].layout == "packed"
+        plan.add("embedding", value, output, weight=f"{name}.weight", weight_rows=self.vocabulary,
+                 weight_width=self.units if packed else output.width, sparse=self.sparse)
         return output

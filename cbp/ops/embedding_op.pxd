@@ -1,4 +1,5 @@
-# The embedding as an op: its inputs are numbers of rows of its weights.
+# The embedding as an op: its inputs are numbers of rows of its weights. Rows of few numbers lie side by side without pads
+# (weight_width below width) where there are many of them.
 #
 # A step of a sparse embedding does not touch rows that do not occur in the batch. Their gradients are not cleared and not read;
 # instead a mark in the workspace, one number a row, tells which rows of the gradient have been begun in this batch. All marks
@@ -33,8 +34,10 @@ cdef inline void embedding_forward(
     cdef const floating* x = input_of(batch, op, first, arena)
     cdef floating* y = sums_of(batch, op, first, arena)
     cdef Py_ssize_t i
+    if op.weight_width < op.width:
+        memset(y, 0, rows * op.inputs * op.width * sizeof(floating))
     for i in range(rows * op.inputs):
-        memcpy(y + i * op.width, weight + row_number(op, x[i]) * op.width, op.width * sizeof(floating))
+        memcpy(y + i * op.width, weight + row_number(op, x[i]) * op.weight_width, op.weight_width * sizeof(floating))
 
 
 cdef inline void embedding_backward_rows(
@@ -55,12 +58,12 @@ cdef inline void embedding_backward_weight(
     cdef const floating* delta = d_output_of(batch, op, 0, arena)
     cdef Py_ssize_t r, t, place
     if not accumulate:
-        memset(g, 0, n * op.width * sizeof(floating))
+        memset(g, 0, n * op.weight_width * sizeof(floating))
     for r in range(batch.rows):
         for t in range(steps_of(batch, op, r)):
             place = row_number(op, x[r * op.inputs + t]) - row
             if 0 <= place < n:
-                add_row(op.width, delta + (r * op.inputs + t) * op.width, g + place * op.width)
+                add_row(op.weight_width, delta + (r * op.inputs + t) * op.width, g + place * op.weight_width)
 
 
 # --- sparse -------------------------------------------------------------------------------------------------------------------
@@ -91,8 +94,8 @@ cdef inline void add_occurrences(
                 continue
             if marks[place] == 0:
                 marks[place] = 1
-                memset(gradient + place * op.width, 0, op.width * sizeof(floating))
-            add_row(op.width, delta + (r * op.inputs + t) * op.width, gradient + place * op.width)
+                memset(gradient + place * op.weight_width, 0, op.weight_width * sizeof(floating))
+            add_row(op.weight_width, delta + (r * op.inputs + t) * op.width, gradient + place * op.weight_width)
 
 
 cdef inline void visit_batch(
@@ -119,7 +122,8 @@ cdef inline void visit_batch(
             if place < first or place >= end:
                 continue
             if update and marks[place] != 0:
-                end_gradient(batch, not op.unpenalised, op.width, op.weight + place * op.width, gradient + place * op.width)
+                end_gradient(batch, not op.unpenalised, op.weight_width, op.weight + place * op.weight_width,
+                             gradient + place * op.weight_width)
             marks[place] = 0
 
 

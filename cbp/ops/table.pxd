@@ -16,6 +16,7 @@ from cbp.ops.pooling_op cimport average_pool_kind, max_pool_kind
 from cbp.ops.prelu_op cimport prelu_kind
 from cbp.ops.recurrent_op cimport gru_kind, lstm_kind, rnn_kind
 from cbp.ops.structure_op cimport concat_kind, copy_kind, join_kind, split_kind
+from cbp.ops.thin_op cimport thin_kind
 
 
 cdef enum:
@@ -66,6 +67,7 @@ cdef inline int fill_kinds(Kind* table) noexcept:
     add(table, &n, gru_kind)
     add(table, &n, prelu_kind)
     add(table, &n, group_norm_kind)
+    add(table, &n, thin_kind)
     return n
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from cbp import optimizers
 from cbp.engine import arrays
-from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Plan
 from cbp.engine.snapshot import Snapshot
 from cbp.layers import Dense, Embedding, Flatten, Layer, Reshape
@@ -22,7 +21,7 @@ from cbp.trace.layers.scope import Draws, Given, indices
 from cbp.trace.names import value_name
 from cbp.trace.rules import TINY, Constants
 
-_RECURRENT = [_core.OPS[name] for name in ("rnn", "lstm", "gru")]
+_RECURRENT = "rnn", "lstm", "gru"
 
 Numbers = list[float]
 Shape = tuple[int, ...]
@@ -60,11 +59,13 @@ class Plain:
 def terms_of(plan: Plan) -> int:
     """How many numbers and products a row of the network has, roughly."""
     total = 0
-    for op in plan.ops:
+    for kind, op in zip(plan.kinds, plan.ops, strict=True):
         read, written, units = int(op["in_positions"]), int(op["positions"]), int(op["units"])
         total += read * int(op["inputs"]) + written * units
-        if op["kind"] != _core.OPS["embedding"]:  # which looks up and multiplies nothing
-            steps = read if op["kind"] in _RECURRENT else written
+        if kind == "thin":  # whose weights lie the other way round
+            total += written * int(op["inputs"]) * units
+        elif kind != "embedding":  # which looks up and multiplies nothing
+            steps = read if kind in _RECURRENT else written
             total += steps * int(op["weight_rows"]) * units * (int(op["weight_width"]) // int(op["width"]))
     return total
 

@@ -39,7 +39,7 @@ def test_every_layer_and_every_op_has_a_case():
     assert {type(layer) for layer, _ in LAYERS.values()} == classes == set(description.LAYERS.values())
     assert {kind.__name__ for kind in classes} <= set(cbp.__all__) & set(cbp.layers.__all__)
     kinds = {int(op["kind"]) for name in LAYERS for op in layer_network(name)._plan.ops}
-    assert kinds == set(core.OPS.values())
+    assert kinds == set(core.OPS.values()) - {core.OPS["thin"]}  # which large layers have: test_thin.py
 
 
 # --- shapes and names ---------------------------------------------------------------------------------------------------------
