@@ -1,19 +1,18 @@
 """A schedule by hand, an optimizer of the same kind with other numbers for every call, against PyTorch's with another lr."""
 
+from dataclasses import replace
+
+import facts
 import numpy as np
 import pytest
 
 import cbp
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the extra 'oracle' (PyTorch)")
 
 RATES = [0.05 * 0.9**t for t in range(40)]
-KINDS = {
-    "adam": (cbp.Adam, torch.optim.Adam, {}),
-    "momentum": (lambda rate: cbp.SGD(rate, momentum=0.9), torch.optim.SGD, {"momentum": 0.9}),
-    "rmsprop": (cbp.RMSprop, torch.optim.RMSprop, {"alpha": 0.9}),
-    "adagrad": (cbp.Adagrad, torch.optim.Adagrad, {}),
-}
+KNOWN = {name: replace(optimizer, weight_decay=0.0) for row in facts.OPTIMIZERS.values() if row.torch
+         for name, optimizer in row.plain.items()}
 
 
 def train_on_batch(net, X, y, optimizer):
@@ -26,19 +25,19 @@ def fit(net, X, y, optimizer):
 
 @pytest.mark.parametrize("rows", [3, 300], ids=["straight to the core", "the ordinary way"])
 @pytest.mark.parametrize("train", [train_on_batch, fit])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_schedule_by_hand(kind, train, rows):
-    make, theirs, options = KINDS[kind]
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_schedule_by_hand(name, train, rows):
+    theirs, settings = facts.OPTIMIZERS[KNOWN[name].name].torch(torch.optim, KNOWN[name])
     rng = np.random.default_rng(1)
     net = cbp.mlp([3, 5, 2], hidden="tanh", dtype="float64", seed=0)
     module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2)).double()
     with torch.no_grad():
         for ours, other in zip(net.parameters.values(), module.parameters(), strict=True):
             other.copy_(torch.from_numpy(ours.T.copy()))
-    optimizer = theirs(module.parameters(), lr=1.0, **options)
+    optimizer = theirs(module.parameters(), lr=1.0, **settings)
     for step, rate in enumerate(RATES, 1):
         X, y = rng.normal(size=(rows, 3)), rng.normal(size=(rows, 2))
-        train(net, X, y, make(rate))
+        train(net, X, y, replace(KNOWN[name], rate=rate))
         optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad()
         torch.nn.functional.mse_loss(module(torch.from_numpy(X)), torch.from_numpy(y)).backward()
