@@ -7,7 +7,7 @@ needs them, so that data may be larger than the memory. The checks go over them 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.engine import check
+from cbp.engine.containers import as_array
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Plan
 from cbp.engine.specs import Loss
@@ -118,13 +119,13 @@ def features(
 ) -> Source:
     """Inputs, or gradients of outputs, as (samples, features). ``one`` names where a single row goes; with a ``vocabulary``
     they are whole numbers below that."""
-    given = check.rectangular(argument, values)
+    given = as_array(argument, values, f"be an array of the shape {_wanted(shape)}")
     if given.shape == shape:
         raise ValueError(f"{argument} must have the shape {_wanted(shape)}, got {given.shape}; one row alone goes "
                          f"{f'to {one}, or ' if one else ''}into a batch as {argument}[None]")
     if given.shape[1:] != shape:
         raise ValueError(f"{argument} must have the shape {_wanted(shape)}, got {given.shape}"
-                         f"{_remedy(argument, given.shape[1:], shape)}")
+                         f"{_remedy(argument, given.shape, shape) or _of_objects(argument, given)}")
     if given.shape[0] == 0:
         raise ValueError(f"{argument} is empty: it has the shape {given.shape}, at least one sample is needed")
     if given.shape[0] >= 2**32:
@@ -140,7 +141,7 @@ def inputs(form: Form, X: object, one: str = "") -> Source:
 def d_outputs(form: Form, d_output: object) -> Source:
     """The gradient with respect to the outputs, also without a last axis of one number."""
     *places, outputs = form.outputs
-    given = check.rectangular("d_output", d_output)
+    given = as_array("d_output", d_output, f"be an array of the shape {_wanted(form.outputs)}")
     if outputs == 1 and given.ndim == len(form.outputs) and given.shape[1:] == tuple(places):
         given = given[..., None]
     return features("d_output", given, form.outputs, form.dtype)
@@ -148,7 +149,7 @@ def d_outputs(form: Form, d_output: object) -> Source:
 
 def row(form: Form, x: object) -> Source:
     """One sample ``x``, as a batch of one."""
-    given = check.rectangular("x", x)
+    given = as_array("x", x, f"be an array of the shape {form.inputs}")
     if given.shape != form.inputs:
         raise ValueError(f"x must have the shape {form.inputs}, got {given.shape}; several rows go to predict")
     return _samples("x", given, (1, prod(form.inputs)), form.dtype, form.vocabulary)
@@ -162,19 +163,34 @@ def _samples(argument: str, given: Array, shape: Shape, dtype: np.dtype[Any], vo
     return rows
 
 
-def _remedy(argument: str, shape: Shape, wanted: Shape) -> str:
+def _remedy(argument: str, given: Shape, wanted: Shape) -> str:
     """How samples of this shape become those that are wanted, if that can be told."""
+    shape = given[1:]
+    if len(wanted) == len(shape) == 1 and given[0] == wanted[0]:
+        return f"; {argument}.T has a row for each sample"
+    if given[1:] == () and wanted == (1,):
+        return f"; {argument}[:, None] makes one column of it"
     if (*shape, 1) == wanted:
         return f"; {argument}[..., None] adds the axis of one channel"
     if len(shape) == len(wanted) == 3 and (*shape[1:], shape[0]) == wanted:
         return f"; np.moveaxis({argument}, 1, -1) puts the channels last"
     if len(shape) == 1 and shape[0] == prod(wanted):
         return f"; {argument}.reshape(-1, {', '.join(map(str, wanted))}) is that"
+    if len(wanted) == 1 and len(shape) > 1 and prod(shape) == wanted[0]:
+        return f"; {argument}.reshape(len({argument}), -1) is that"
     if len(shape) == len(wanted) == 2 and shape[1] == wanted[1] and shape[0] < wanted[0]:
         return f"; shorter sequences are padded to {wanted[0]} steps, and lengths= says how long each is"
     if len(shape) == len(wanted) == 2 and shape[1] == wanted[1]:
         return f"; longer sequences are cut, or the network is built for inputs of {shape}"
     return ""
+
+
+def _of_objects(argument: str, given: Array) -> str:
+    """What to do about one object a sample: a row as a list, an array, or a record."""
+    first = given[0] if given.dtype.kind == "O" and given.ndim == 1 and len(given) else None
+    if isinstance(first, Mapping):
+        return f"; [list(row.values()) for row in {argument}] has the numbers of its records"
+    return f"; np.stack({argument}) makes one array of its rows" if isinstance(first, (list, tuple, np.ndarray)) else ""
 
 
 def _wanted(input_shape: tuple[int, ...]) -> str:
@@ -191,12 +207,18 @@ def data(
     """Checked inputs, targets, weights and lengths for a network."""
     if lengths is not None:
         _check_no_lengths(form)
-    rows = features(names[0], x, form.inputs, form.dtype, vocabulary=form.vocabulary)
+    try:
+        rows = features(names[0], x, form.inputs, form.dtype, vocabulary=form.vocabulary)
+    except ValueError as problem:
+        if _shape_of(y)[1:] == form.inputs != _shape_of(x)[1:]:
+            raise ValueError(f"{problem}; {names[1]} has that shape: were the two swapped?") from None
+        raise
     samples = len(rows)
     targets, labels = _NOTHING, np.empty(0, np.intp)
     given = _target_array(names[1], y)
     if len(given) != samples:
-        raise ValueError(f"{names[0]} has {samples} samples and {names[1]} has {len(given)}; they must have the same number")
+        raise ValueError(f"{names[0]} has {samples} samples and {names[1]} has {len(given)}; they must have the same number"
+                         f"{_turned(names[1], given.shape, samples)}")
     *places, outputs = form.outputs
     if form.loss.targets == "class" and given.shape[1:] in (tuple(places), (*places, 1)):
         labels = _labels(names[1], given.reshape(samples, *places), outputs).reshape(-1)
@@ -205,6 +227,21 @@ def data(
     weights = _weights(names[2], sample_weight, samples, form.dtype)
     flat = outputs == 1 and given.shape[1:] == tuple(places)
     return Data(rows, targets, labels, weights, checked_lengths(form, lengths, samples, names[3]), flat)
+
+
+def _shape_of(values: object) -> Shape:
+    """For messages: no shape where there is none to tell."""
+    try:
+        return as_array("", values).shape
+    except (TypeError, ValueError):
+        return ()
+
+
+def _turned(name: str, shape: Shape, samples: int) -> str:
+    """How targets with the samples along the second axis are to be passed."""
+    if shape == (1, samples):
+        return f"; {name}[0] has"
+    return f"; {name}.T has" if len(shape) == 2 and shape[1] == samples else ""
 
 
 def validation(form: Form, given: object, with_lengths: bool) -> Data | None:
@@ -233,7 +270,7 @@ def checked_lengths(form: Form, given: object, samples: int, name: str = "length
         return NO_LENGTHS
     _check_no_lengths(form)
     steps = form.inputs[0]
-    lengths = check.rectangular(name, given)
+    lengths = as_array(name, given)
     if lengths.shape != (samples,):
         mask = f"; of a mask of steps that is {name}.sum(axis=1)" if lengths.shape == (samples, steps) else ""
         raise ValueError(f"{name} must have the shape ({samples},), one length per sample, got {lengths.shape}{mask}")
@@ -243,7 +280,7 @@ def checked_lengths(form: Form, given: object, samples: int, name: str = "length
 
 
 def _target_array(name: str, y: object) -> Array:
-    given = check.rectangular(name, y)
+    given = as_array(name, y, "be an array with one entry per sample")
     if given.ndim == 0:
         raise ValueError(f"{name} must have one entry per sample, got the single value {y!r}")
     return given
@@ -254,15 +291,33 @@ def _labels(name: str, given: Array, classes: int) -> Array:
     wanted = f"labels must be whole numbers from 0 to {classes - 1}, one for each of the {classes} outputs"
     text = given.dtype.kind == "O" and any(isinstance(value, (str, bytes)) for value in given.flat)
     if text or given.dtype.kind not in "fiubO":
-        raise TypeError(f"{name} holds values of dtype {given.dtype}; {wanted}: "
-                        f"classes, {name} = np.unique({name}, return_inverse=True) numbers them")
-    return check.whole(name, given, 0, classes - 1, wanted)
+        raise TypeError(f"{name} holds values of dtype {given.dtype}; {wanted}: {_NUMBERED.format(name)}")
+    try:
+        return check.whole(name, given, 0, classes - 1, wanted)
+    except ValueError as problem:
+        raise ValueError(f"{problem}{_renumbered(name, given, classes)}") from None
+
+
+_NUMBERED = "classes, {0} = np.unique({0}, return_inverse=True) numbers them"
+
+
+def _renumbered(name: str, given: Array, classes: int) -> str:
+    """How numbers that are no labels, those from 1 on for example, become some."""
+    try:
+        found = np.unique(check.numbers(name, given, np.dtype(np.float64)))
+    except ValueError:
+        return ""
+    if not np.array_equal(found, np.floor(found)):
+        return "; numbers that are no classes need another loss, 'mean_squared_error' for example"
+    outputs = f", and the last layer needs {len(found)} outputs for these {len(found)} classes" if len(found) > classes else ""
+    return f": {_NUMBERED.format(name)}{outputs}"
 
 
 _RANGES: dict[str, tuple[str, Callable[[Array], Array]]] = {
     "class": ("probabilities from 0 to 1", lambda y: (y >= 0) & (y <= 1)),
-    "fraction": ("values from 0 to 1", lambda y: (y >= 0) & (y <= 1)),
-    "count": ("counts of at least 0", lambda y: y >= 0),
+    "fraction": ("values from 0 to 1 (from -1 and 1: (y + 1) / 2; from any two: np.unique(y, return_inverse=True)[1])",
+                 lambda y: (y >= 0) & (y <= 1)),
+    "count": ("counts of at least 0 (for numbers of either sign take 'mean_squared_error')", lambda y: y >= 0),
     "sign": ("-1 or 1 (from 0 and 1: 2 * y - 1)", lambda y: (y == 1) | (y == -1)),
 }
 
@@ -276,17 +331,31 @@ def _targets(name: str, given: Array, form: Form) -> Source:
         short = _wanted(tuple(places)) if places else "(samples,)"
         both = f"{short} with labels or {one}" if form.loss.targets == "class" else f"{short} or {one}"
         wanted = both if outputs == 1 or form.loss.targets == "class" else one
-        remedy = ""
-        if places and given.shape[1:] in ((), (1,), (outputs,)):
-            remedy = ("; this network answers at every step or pixel: for one answer a sample let a recurrent layer without "
-                      "return_sequences, cbp.Flatten() or a global pool come before its last layer")
         raise ValueError(f"{name} must have the shape {wanted} for {outputs} output(s) and {form.loss.name}, got {given.shape}"
-                         f"{remedy}")
+                         f"{_fitting(name, given, form)}")
     targets = _source(name, given, (len(given), prod(form.outputs)), form.dtype)
     if form.loss.targets in _RANGES:
         for first, block in check.blocks(targets.array, form.dtype):
             _check_range(name, block.reshape(-1, outputs), first * prod(places), form, places)
     return targets
+
+
+def _fitting(name: str, given: Array, form: Form) -> str:
+    """How targets, or the network, could be made to fit."""
+    *places, outputs = form.outputs
+    shape, whole = given.shape[1:], given.dtype.kind in "iub"
+    if places and shape in ((), (1,), (outputs,)):
+        return ("; this network answers at every step or pixel: for one answer a sample let a recurrent layer without "
+                "return_sequences, cbp.Flatten() or a global pool come before its last layer")
+    if prod(shape) == prod(form.outputs):
+        return f"; {name}.reshape(-1, {', '.join(map(str, form.outputs))}) is that"
+    if shape == () and outputs > 1 and whole:
+        return f"; labels are for 'softmax' and 'cross_entropy', np.eye({outputs})[{name}] makes a column of each"
+    if len(shape) == 1 and not places and form.loss.targets == "class":
+        return f"; for {shape[0]} classes the last layer needs {shape[0]} outputs"
+    if shape == (2,) and outputs == 1 and whole:
+        return f"; {name}[:, 1] of two classes is that"
+    return ""
 
 
 def _check_range(name: str, targets: Array, first: int, form: Form, places: list[int]) -> None:
@@ -304,15 +373,20 @@ def _check_range(name: str, targets: Array, first: int, form: Form, places: list
         off = np.flatnonzero(np.abs(targets.sum(axis=1, dtype=np.float64) - 1) > 1e-3)
         if len(off):
             raise ValueError(f"{name} holds probabilities with the sum {targets[off[0]].sum():g} for {where(off[0])}; "
-                             f"every row must sum to 1")
+                             f"every row must sum to 1 (where several classes hold at once: 'sigmoid' and "
+                             f"'binary_cross_entropy')")
 
 
 def _weights(name: str, given: object, samples: int, dtype: np.dtype[Any]) -> Array:
     if given is None:
         return np.empty(0, dtype)
+    if isinstance(given, Mapping):
+        raise TypeError(f"{name} must hold one number per sample, got a {type(given).__name__}; weights by class become that "
+                        f"with np.array([weights[label] for label in y])")
     weights = check.numbers(name, given, dtype)
     if weights.shape != (samples,):
-        raise ValueError(f"{name} must have the shape ({samples},), one weight per sample, got {weights.shape}")
+        column = f"; {name}[:, 0] has it" if weights.shape == (samples, 1) else ""
+        raise ValueError(f"{name} must have the shape ({samples},), one weight per sample, got {weights.shape}{column}")
     if weights.min() < 0:
         raise ValueError(f"{name} holds {weights.min():g} at index {weights.argmin()}; weights must be at least 0")
     if not weights.any():

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from cbp.engine.containers import as_array
 from cbp.engine.cpu import core as _core
 
 Array = npt.NDArray[Any]
@@ -24,16 +25,23 @@ BLOCK = 2**20
 def integer(argument: str, value: object, *, minimum: int = 1, below: int = 2**63) -> int:
     """``value`` as an int of at least ``minimum`` and less than ``below``."""
     try:
-        if isinstance(value, bool):
+        if _is_bool(value):
             raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"{argument} must be a whole number of at least {minimum}, got {value!r}") from None
+        whole = isinstance(value, (float, np.floating)) and value.is_integer()
+        raise TypeError(f"{argument} must be a whole number of at least {minimum}, got {value!r}"
+                        f"{f'; int({value}) is one' if whole else ''}") from None
     if number < minimum:
         raise ValueError(f"{argument} must be a whole number of at least {minimum}, got {number}")
     if number >= below:
         raise ValueError(f"{argument} must be a whole number below {below}, got {number}")
     return number
+
+
+def _is_bool(value: object) -> bool:
+    """Of any package: for some ``operator.index`` gives 0 and 1."""
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
 
 
 MOST_AXES = 8
@@ -59,6 +67,10 @@ def input_shape(inputs: object) -> tuple[int, ...]:
     return checked
 
 
+_NO_REALS = (str, bytes, np.complexfloating, np.timedelta64, np.datetime64)
+"""What ``float`` takes all the same."""
+
+
 def real(
     argument: str,
     value: object,
@@ -74,9 +86,10 @@ def real(
     wanted = " and ".join(part for part in parts if part)
     wanted = f"a finite number {wanted}".rstrip()
     try:
-        if isinstance(value, (bool, np.bool_, str, bytes, np.complexfloating)) or np.ndim(cast(Any, value)) > 0:
+        single = value[()] if isinstance(value, np.ndarray) else value  # of no axes, or an array again
+        if _is_bool(single) or single is np.ma.masked or isinstance(single, _NO_REALS) or np.ndim(cast(Any, single)) > 0:
             raise TypeError
-        number = float(value)  # type: ignore[arg-type]
+        number = float(single)  # type: ignore[arg-type]
     except OverflowError:
         number = math.inf
     except (TypeError, ValueError):
@@ -104,7 +117,7 @@ def boolean(argument: str, value: object) -> bool:
 
 def numbers(argument: str, values: object, dtype: np.dtype[Any]) -> Array:
     """``values`` as a C-contiguous array of ``dtype`` without NaN or infinity; not copied where it is one already."""
-    given = rectangular(argument, values)
+    given = as_array(argument, values)
     if given.dtype.kind not in "fiub":
         given = _from_objects(argument, given)
     with np.errstate(over="ignore"):
@@ -181,33 +194,48 @@ def _where(index: tuple[int, ...]) -> str:
     return f"at index {index if len(index) > 1 else index[0]}" if index else "as its value"
 
 
-def rectangular(argument: str, values: Any) -> Array:
-    """``values`` as an array of any dtype."""
-    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
-        raise ValueError(f"{argument} is a masked array with masked values; fill them first")
-    if hasattr(values, "toarray") and not hasattr(values, "__array__"):
-        raise TypeError(f"{argument} must be an array of numbers, got the sparse {type(values).__name__}; pass its .toarray()")
-    try:
-        return np.asarray(values)
-    except ValueError as problem:
-        ragged = "; sequences of different lengths are padded with zeros, and lengths= says how long each is"
-        raise ValueError(f"{argument} must be a rectangular array of numbers ({problem})"
-                         f"{ragged if 'inhomogeneous' in str(problem) else ''}") from None
-
-
 def _from_objects(argument: str, given: Array) -> Array:
-    """Arrays of Python objects are fine when they hold real numbers; text, dates and complex numbers are not converted."""
+    """Arrays of Python objects are fine when they hold real numbers, and so are dtypes of other packages that a float64 can
+    hold (bfloat16); text, dates and complex numbers are not converted."""
+    if given.dtype.kind != "O" and np.can_cast(given.dtype, np.float64):
+        return given.astype(np.float64)
     if given.dtype.kind != "O":
-        raise TypeError(f"{argument} must hold numbers, got an array of dtype {given.dtype}")
+        raise TypeError(f"{argument} must hold numbers, got an array of dtype {given.dtype}"
+                        f"{_converting(argument, given.dtype.kind)}")
     converted = np.empty(given.shape)
     for index, value in np.ndenumerate(given):
         if not isinstance(value, (Real, Decimal, np.bool_)) or isinstance(value, np.timedelta64):
-            raise TypeError(f"{argument} must hold numbers, got the object {value!r} {_where(index)}")
+            raise TypeError(f"{argument} must hold numbers, got the object {value!r} {_where(index)}"
+                            f"{_replacing(argument, value)}")
         try:
             converted[index] = float(value)
         except OverflowError:
             raise ValueError(f"{argument} holds a number {_where(index)} that is too large for float64") from None
+        except ValueError:  # a signalling NaN
+            raise ValueError(f"{argument} holds {value} {_where(index)}; every value must be finite") from None
     return converted
+
+
+def _converting(argument: str, kind: str) -> str:
+    """How an array of another kind of dtype becomes numbers."""
+    return {
+        "U": _TEXT.format(argument), "S": _TEXT.format(argument),
+        "c": f"; np.concatenate([{argument}.real, {argument}.imag], axis=-1) has both parts",
+        "M": f"; ({argument} - {argument}.min()) / np.timedelta64(1, 'D') counts days",
+        "m": f"; {argument} / np.timedelta64(1, 's') counts seconds",
+    }.get(kind, "")
+
+
+_TEXT = "; of text that spells numbers np.asarray({0}, float) makes them, of names np.unique({0}, return_inverse=True) numbers"
+
+
+def _replacing(argument: str, value: object) -> str:
+    """What to do about an object among numbers."""
+    if isinstance(value, (str, bytes)):
+        return _TEXT.format(argument)
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return "; a missing value has to be filled in, or its row left out"
+    return ""
 
 
 def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

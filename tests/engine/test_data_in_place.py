@@ -216,7 +216,7 @@ def test_targets_out_of_range_are_found_in_every_block(dtype):
         y = np.ones(ROWS, dtype)
         y[sample] = 2
         found = message(lambda y=y: net.fit(x, y))
-        assert re.fullmatch(rf"y holds 2\.0 for sample {sample}; binary_cross_entropy needs values from 0 to 1", found)
+        assert re.fullmatch(rf"y holds 2\.0 for sample {sample}; binary_cross_entropy needs values from 0 to 1 .*", found)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -226,7 +226,7 @@ def test_sums_of_probabilities_are_checked_in_every_block():
         y = np.eye(2)[np.zeros(ROWS, int)]
         y[sample, 1] = 0.5
         found = message(lambda y=y: net.fit(x, y))
-        assert found == f"y holds probabilities with the sum 1.5 for sample {sample}; every row must sum to 1"
+        assert found.startswith(f"y holds probabilities with the sum 1.5 for sample {sample}; every row must sum to 1 ")
 
 
 def test_large_data_are_checked_without_a_full_copy():
@@ -239,13 +239,13 @@ def test_large_data_are_checked_without_a_full_copy():
 # --- labels -----------------------------------------------------------------------------------------------------------------
 
 
-def test_labels_that_are_indices_are_not_copied():
+def test_labels_are_copied():
+    """The core takes them for places in memory, which nobody may change after the check."""
     net = cbp.mlp([3, 4, 2], output="softmax", seed=0)
     x, labels = numbers((ROWS, 3), "float32"), RNG.integers(0, 2, ROWS).astype(np.intp)
-    for given in (labels, labels[:, None], read_only(labels.copy())):
-        assert np.shares_memory(arrays.data(net._model.form, x, given, None).labels, given)
     strided_labels = np.repeat(labels, 2)[::2]
-    for given in (strided_labels, labels.astype(np.uint8), labels.astype(">i8"), labels.astype(float), labels.astype(bool)):
+    for given in (labels, labels[:, None], read_only(labels.copy()), strided_labels, labels.astype(np.uint8),
+                  labels.astype(">i8"), labels.astype(float), labels.astype(bool)):
         found = arrays.data(net._model.form, x, given, None).labels
         assert found.dtype == np.intp
         assert found.flags.c_contiguous

@@ -190,7 +190,7 @@ def test_bad_x_of_a_double_network(case):
     (X, ValueError, ["(3,)", "(6, 3)", "predict"]),
     (X[:1], ValueError, ["(3,)", "(1, 3)", "predict"]),
     (1.0, ValueError, ["(3,)", "()"]),
-    (None, ValueError, "(3,)"),
+    (None, TypeError, ["(3,)", "None"]),
     ([], ValueError, ["(3,)", "(0,)"]),
     ([1, [2], 3], ValueError, "rectangular"),
     ([1, NAN, 3], ValueError, ["nan", "1", "finite"]),
@@ -217,8 +217,8 @@ BAD_NUMBERS = {
     "an output too many": (np.c_[Y, Y], ValueError, ["(samples, 2)", "(6, 4)"]),
     "three axes": (Y[:, :, None], ValueError, ["(samples, 2)", "(6, 2, 1)"]),
     "a number": (1.0, ValueError, ["one entry per sample", "1.0"]),
-    "None": (None, ValueError, ["one entry per sample", "None"]),
-    "a text": ("target", ValueError, ["one entry per sample", "target"]),
+    "None": (None, TypeError, ["one entry per sample", "None"]),
+    "a text": ("target", TypeError, ["one entry per sample", "target"]),
     "ragged": ([[1, 2]] * 5 + [[1]], ValueError, "rectangular"),
     "NaN": (changed(Y, (3, 1), NAN), ValueError, ["nan", "(3, 1)", "finite"]),
     "infinity": (changed(Y, (3, 1), -INF), ValueError, ["-inf", "(3, 1)", "finite"]),
@@ -279,7 +279,7 @@ BAD_LABELS = {
     "NaN among probabilities": (np.array([[NAN, 1.0]] * 6), ValueError, ["nan", "(0, 0)"]),
     "masked": (np.ma.masked_equal(LABELS, 1), ValueError, ["mask", "fill"]),
     "a number": (1, ValueError, "one entry per sample"),
-    "None": (None, ValueError, "one entry per sample"),
+    "None": (None, TypeError, "one entry per sample"),
 }
 
 
@@ -382,7 +382,7 @@ def test_swapped_validation_data():
     (Y[0], ValueError, ["(samples, 2)", "(2,)"]),
     (Y.T, ValueError, ["(samples, 2)", "(2, 6)"]),
     (1.0, ValueError, ["(samples, 2)", "()"]),
-    (None, ValueError, "(samples, 2)"),
+    (None, TypeError, "(samples, 2)"),
     (Y[:0], ValueError, "empty"),
     (changed(Y, (2, 1), NAN), ValueError, ["nan", "(2, 1)", "finite"]),
     (changed(Y, (2, 1), 1e39), ValueError, ["1e+39", "(2, 1)", "too large for float32"]),
