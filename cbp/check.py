@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.engine import check
+from cbp.errors import quoted
 from cbp.habits import understood
 from cbp.network import Network
 
@@ -80,7 +81,7 @@ def check_gradients(
         An argument is wrong, or the network has no parameters.
     """
     if not isinstance(network, Network):
-        raise TypeError(f"network must be a cbp.Network, got {network!r}")
+        raise TypeError(f"network must be a cbp.Network, got {quoted(network)}")
     if not network.parameters:
         raise ValueError("network has no parameters, so there is no gradient to check")
     limit = check.integer("limit", limit)

@@ -17,6 +17,7 @@ from typing import ClassVar
 from cbp._registry import Registry
 from cbp.activations import ACTIVATIONS, Activation
 from cbp.engine import check
+from cbp.errors import quoted
 from cbp.habits import understood
 
 __all__ = ["LOSSES", "Loss", "get", "huber", "usual"]
@@ -324,4 +325,4 @@ def get(loss: str | Loss) -> Loss:
     given: object = loss
     name = next((kind.__name__ for kind in LOSSES.values() if kind is given), "")
     call = f"; call it: cbp.losses.{name}()" if name else ""
-    raise TypeError(f"loss must be a name or one of cbp's losses, for example cbp.losses.Huber(1.0), got {loss!r}{call}")
+    raise TypeError(f"loss must be a name or one of cbp's losses, for example cbp.losses.Huber(1.0), got {quoted(loss)}{call}")

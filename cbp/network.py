@@ -24,7 +24,7 @@ from cbp.engine.online import Online
 from cbp.engine.runner import Runner, gradient, measure, predict, vector_jacobian
 from cbp.engine.snapshot import Snapshot
 from cbp.engine.stream import Carried, Stream
-from cbp.errors import DivergedError
+from cbp.errors import DivergedError, quoted
 from cbp.habits import no_attribute, refusal, understood, understood_inside, understood_methods
 from cbp.history import History
 from cbp.layers import Dense, Layer, stack
@@ -731,7 +731,7 @@ def mlp(
         As for :class:`Network`.
     """
     if not isinstance(sizes, (list, tuple)) or len(sizes) < 2:
-        raise ValueError(f"sizes must list inputs, hidden layers and outputs, for example [64, 32, 10], got {sizes!r}")
+        raise ValueError(f"sizes must list inputs, hidden layers and outputs, for example [64, 32, 10], got {quoted(sizes)}")
     layers = [Dense(units, hidden) for units in sizes[1:-1]]
     layers.append(Dense(sizes[-1], output))
     chosen = losses.usual(output) if loss is None else loss

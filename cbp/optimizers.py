@@ -18,6 +18,7 @@ from typing import ClassVar, cast
 
 from cbp._registry import Registry
 from cbp.engine import check
+from cbp.errors import quoted
 
 __all__ = ["OPTIMIZERS", "Optimizer", "get"]
 
@@ -358,7 +359,7 @@ def get(optimizer: str | Optimizer) -> Optimizer:
         return cast(Optimizer, optimizer)
     if isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be one of cbp's own, {', '.join(kind.__name__ for kind in OPTIMIZERS.values())}, got "
-                        f"{optimizer!r} of a class of your own; net.gradient() is made for rules of your own")
+                        f"{quoted(optimizer)} of a class of your own; net.gradient() is made for rules of your own")
     if isinstance(optimizer, str):
         return OPTIMIZERS.find(optimizer)()  # type: ignore[call-arg]
-    raise TypeError(f"optimizer must be a name or an optimizer such as cbp.Adam(1e-3), got {optimizer!r}")
+    raise TypeError(f"optimizer must be a name or an optimizer such as cbp.Adam(1e-3), got {quoted(optimizer)}")

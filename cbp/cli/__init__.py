@@ -19,8 +19,12 @@ from importlib import import_module
 
 from cbp.cli import options as command_line
 from cbp.cli.output import UsageError, discard, open_streams, say
+from cbp.errors import plain
 
 __all__ = ["main"]
+
+LONGEST_MESSAGE = 2000
+"""Characters; a line of a table or a name in a file may be any length."""
 
 OK, FAILURE, USAGE, INTERRUPTED, CLOSED_PIPE = 0, 1, command_line.USAGE, 130, 141
 
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as problem:
         return _fail(str(problem), USAGE)
     except OSError as problem:
-        place = f"{os.fsdecode(problem.filename)}: " if isinstance(problem.filename, (str, bytes)) else ""
+        place = f"{plain(os.fsdecode(problem.filename))}: " if isinstance(problem.filename, (str, bytes)) else ""
         return _fail(f"{place}{problem.strerror or problem}", FAILURE)
     except MemoryError as problem:
         return _fail(f"not enough memory{f': {problem}' if str(problem) else ''}", FAILURE)
@@ -72,7 +76,7 @@ def _run(options: Namespace) -> None:
 
 def _fail(message: str, code: int) -> int:
     _close_output()
-    say(f"cbp: error: {message}")
+    say(f"cbp: error: {plain(message, LONGEST_MESSAGE)}")
     return code
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.cli.table import Table, TableError, listed
-from cbp.errors import ModelFileError
+from cbp.errors import ModelFileError, plain, quoted
 
 __all__ = ["METADATA", "Category", "Encoding", "Label", "Number", "Target", "significant", "tidy"]
 
@@ -50,7 +50,7 @@ class Number:
         if not np.isfinite(out).all():
             row = int(np.argmin(np.isfinite(out[:, 0])))
             cell = table.columns[self.name][row]
-            raise table.error(row, self.name, f"{cell!r} is too far from the numbers that the model was trained on")
+            raise table.error(row, self.name, f"{quoted(cell)} is too far from the numbers that the model was trained on")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Category:
         for row, cell in enumerate(table.texts(self.name)):
             if cell not in position:
                 known = listed(self.categories)
-                raise table.error(row, self.name, f"unknown category {cell!r}; the model was trained on {known}")
+                raise table.error(row, self.name, f"unknown category {quoted(cell)}; the model was trained on {known}")
             out[row, position[cell]] = 1
 
 
@@ -103,7 +103,7 @@ class Target:
         labels = self.labels(table)
         for row, label in enumerate(labels):
             if label not in position:
-                raise table.error(row, self.name, f"unknown class {label!r}; the model knows {listed(self.classes)}")
+                raise table.error(row, self.name, f"unknown class {quoted(label)}; the model knows {listed(self.classes)}")
         return np.array([position[label] for label in labels], np.int64)
 
     def labels(self, table: Table) -> list[Label]:
@@ -171,7 +171,7 @@ class Encoding:
             target = _target_from(_entry(entry, "target", dict))
             left_out = tuple(_texts(_entry(entry, "left_out", list)))
         except (TypeError, ValueError, OverflowError) as problem:
-            raise ModelFileError(f"{path}: its description of columns is damaged: {problem}") from None
+            raise ModelFileError(f"{plain(path)}: its description of columns is damaged: {problem}") from None
         return cls(columns, target, left_out)
 
 
@@ -220,7 +220,7 @@ def _column_from(item: object) -> Number | Category:
     if isinstance(item, Mapping) and "categories" in item:
         categories = _texts(_entry(item, "categories", list))
         if not categories or len(set(categories)) != len(categories):
-            raise ValueError(f"the categories of {name!r} are none, or not all different")
+            raise ValueError(f"the categories of {quoted(name)} are none, or not all different")
         return Category(name, tuple(categories))
     return Number(name, *_mean_and_scale_from(item))
 

@@ -10,6 +10,7 @@ from cbp.cli import scores
 from cbp.cli.columns import METADATA, Category, Encoding
 from cbp.cli.output import aligned, emit, emit_json
 from cbp.cli.table import listed
+from cbp.errors import plain
 from cbp.network import Network, load
 
 __all__ = ["info"]
@@ -47,9 +48,9 @@ def info(options: Namespace) -> None:
 def _about_table(encoding: Encoding, entry: dict[str, Any]) -> list[list[str]]:
     target, score = encoding.target, entry.get("score")
     kind = f"one of {listed(target.classes)}" if target.classes else "a number"
-    rows = [["predicts", f"{target.name}: {kind}"]]
+    rows = [["predicts", f"{plain(target.name)}: {kind}"]]
     if isinstance(score, dict) and all(isinstance(value, float) for value in score.values()):
-        rows.append(["score", f"{scores.text(score)}, on the {entry.get('scored_on')}"])
+        rows.append(["score", f"{scores.text(score)}, on the {plain(entry.get('scored_on'))}"])
     return rows
 
 
@@ -57,10 +58,10 @@ def _columns(encoding: Encoding) -> list[list[str]]:
     rows = [["column", "read as"]]
     for column in encoding.columns:
         if isinstance(column, Category):
-            rows.append([column.name, f"one of {listed(column.categories)}"])
+            rows.append([plain(column.name), f"one of {listed(column.categories)}"])
         else:
-            rows.append([column.name, f"number: (value - {column.mean:.6g}) / {column.scale:.6g}".replace("- -", "+ ")])
-    return rows + [[name, "left out"] for name in encoding.left_out]
+            rows.append([plain(column.name), f"number: (value - {column.mean:.6g}) / {column.scale:.6g}".replace("- -", "+ ")])
+    return rows + [[plain(name), "left out"] for name in encoding.left_out]
 
 
 def _document(path: str, net: Network) -> dict[str, Any]:

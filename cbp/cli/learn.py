@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cbp.cli.columns import Category, Encoding, Label, Number, Target, tidy
 from cbp.cli.table import MISSING, Table, TableError, counted, has_decimal_comma, to_number, to_numbers
+from cbp.errors import plain, quoted
 
 __all__ = ["MAX_CATEGORIES", "guess_task", "learn"]
 
@@ -65,7 +66,7 @@ def _learn_column(table: Table, name: str, rows: Rows, *, as_text: bool) -> Numb
         categories = sorted(set(table.texts(name)))
         if len(categories) > MAX_CATEGORIES:
             limit = f"at most {MAX_CATEGORIES} are possible; leave it out with --ignore {shlex.quote(name)}"
-            raise TableError(f"{table.source}: column {name!r} holds {len(categories):,} different texts, {limit}")
+            raise TableError(f"{table.source}: column {quoted(name)} holds {len(categories):,} different texts, {limit}")
         return Category(name, tuple(categories)) if len(categories) > 1 else None
     values = table.numbers(name)[rows]
     if values.min() == values.max():
@@ -88,12 +89,13 @@ def _learn_target(table: Table, name: str, rows: Rows, task: str, *, as_text: bo
     if len(classes) > max(MAX_CLASSES_GUESSED, len(labels) // 2):
         advice = "" if is_text else "; say --task regression"
         found = f"{len(classes):,} different values in {counted(len(labels), 'row')}"
-        raise TableError(f"{table.source}: the target {name!r} has {found}, too many to be classes{advice}")
+        raise TableError(f"{table.source}: the target {quoted(name)} has {found}, too many to be classes{advice}")
     return Target(name, tuple(classes))
 
 
 def _constant(table: Table, name: str) -> TableError:
-    return TableError(f"{table.source}: the target {name!r} is {table.columns[name][0]} in every row: nothing to learn")
+    value = plain(table.columns[name][0])
+    return TableError(f"{table.source}: the target {quoted(name)} is {value} in every row: nothing to learn")
 
 
 def _is_text(table: Table, name: str) -> bool:
@@ -114,7 +116,7 @@ def _is_text(table: Table, name: str) -> bool:
         table.numbers(name)  # raises for the first stray
     counts = f"{len(cells) - len(strays):,} of {counted(len(cells), 'cell')} of the column are"
     advice = f"if the column holds categories, say --text {shlex.quote(name)}"
-    raise table.error(strays[0], name, f"{cells[strays[0]]!r} is not a number, while {counts}; {advice}")
+    raise table.error(strays[0], name, f"{quoted(cells[strays[0]])} is not a number, while {counts}; {advice}")
 
 
 def _mean_and_scale(values: npt.NDArray[np.float64], table: Table, name: str) -> tuple[float, float]:
@@ -124,5 +126,5 @@ def _mean_and_scale(values: npt.NDArray[np.float64], table: Table, name: str) ->
     if not (math.isfinite(mean) and math.isfinite(scale) and scale > 0):
         span = f"from {values.min():g} to {values.max():g}"
         problem = f"its numbers, {span}, are too large or too small to be standardised; take another unit"
-        raise TableError(f"{table.source}: column {name!r}: {problem}")
+        raise TableError(f"{table.source}: column {quoted(name)}: {problem}")
     return mean, scale

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from cbp.activations import ACTIVATIONS
+from cbp.errors import plain
 from cbp.optimizers import OPTIMIZERS
 
 __all__ = ["USAGE", "Parser", "build"]
@@ -79,7 +80,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"cbp: error: {message}\nTo see what is possible: {self.prog} --help\n")
+        self.exit(USAGE, f"cbp: error: {plain(message, 1000)}\nTo see what is possible: {self.prog} --help\n")
 
 
 def build() -> Parser:

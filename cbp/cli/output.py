@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from cbp.errors import plain
 from cbp.modelfile import files
 
 __all__ = [
@@ -25,8 +26,7 @@ _PLAIN = str.maketrans(
     | {"σ": "sigma", "α": "alpha", "₁": "1", "₂": "2", "Φ": "Phi", "φ": "phi", "π": "pi", "∞": "inf", "±": "+-"}
 )
 
-
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
 
 
 class UsageError(Exception):
@@ -51,11 +51,15 @@ def open_streams() -> None:
 
 
 def _write(text: str, stream: TextIO) -> None:
-    # A name from a stranger's file may hold control characters, which would act on the terminal.
-    text = text.translate(_CONTROL)
+    text = _harmless(text)
     if not can_show(text, stream):
         text = text.translate(_PLAIN).encode(stream.encoding, "replace").decode(stream.encoding)
     stream.write(text)
+
+
+def _harmless(text: str) -> str:
+    """Lines for people. A name from a stranger's file may hold what would act on the terminal."""
+    return "\n".join(line if line.isprintable() else plain(line, sys.maxsize) for line in text.split("\n"))
 
 
 def emit(text: str = "") -> None:
@@ -70,7 +74,12 @@ def emit_json(document: dict[str, Any]) -> None:
 
 
 def emit_file(text: str) -> None:
-    """A result for programs: in UTF-8 where standard output's encoding cannot hold it, never with a "?" in it."""
+    """A result for programs: in UTF-8 where standard output's encoding cannot hold it, never with a "?" in it.
+
+    A terminal gets no character that would act on it. A program gets all but control characters as they are: some scripts need
+    marks of direction and characters of no width.
+    """
+    text = _harmless(text) if sys.stdout.isatty() else text.translate(_CONTROL)
     if can_show(text):
         sys.stdout.write(text)
     else:

@@ -14,7 +14,7 @@ from cbp.cli import scores, table
 from cbp.cli.columns import METADATA, Encoding, Label, significant
 from cbp.cli.output import UsageError, check_output, emit_file, emit_json, say, write_file
 from cbp.cli.table import Table, counted, listed
-from cbp.errors import ModelFileError
+from cbp.errors import ModelFileError, plain, quoted
 from cbp.network import Network, load
 
 __all__ = ["encode", "load_model", "predict"]
@@ -27,7 +27,7 @@ def predict(options: Namespace) -> None:
     net, encoding = load_model(options.model)
     target = encoding.target
     if options.proba and not target.classes:
-        raise UsageError(f"--proba: {options.model} predicts a number, {target.name!r}, and has no classes")
+        raise UsageError(f"--proba: {plain(options.model)} predicts a number, {quoted(target.name)}, and has no classes")
     data = table.read(options.data)
     outputs = net.predict(encode(encoding, data))
     predictions = target.decode(outputs)
@@ -35,7 +35,7 @@ def predict(options: Namespace) -> None:
     as_csv = _as_csv(encoding, predictions, outputs if options.proba else None)
     if options.output != "-":
         write_file(options.output, as_csv)
-        say(f"{counted(len(predictions), 'prediction')} written to {options.output}")
+        say(f"{counted(len(predictions), 'prediction')} written to {plain(options.output)}")
     if options.json:
         document: dict[str, Any] = {
             "model": options.model, "task": target.task, "target": target.name, "classes": list(target.classes),
@@ -47,7 +47,7 @@ def predict(options: Namespace) -> None:
     elif options.output == "-":
         emit_file(as_csv)
     if score:
-        say(f"compared with the column {target.name!r} of {data.source}: {scores.text(score)}")
+        say(f"compared with the column {quoted(target.name)} of {data.source}: {scores.text(score)}")
 
 
 def load_model(path: str) -> tuple[Network, Encoding]:
@@ -55,12 +55,12 @@ def load_model(path: str) -> tuple[Network, Encoding]:
     net = load(path)
     if METADATA not in net.metadata:
         why = "since it was not made by cbp train or cbp demo"
-        raise ModelFileError(f"{path}: this model knows no columns, {why}; use it from Python, with cbp.load")
+        raise ModelFileError(f"{plain(path)}: this model knows no columns, {why}; use it from Python, with cbp.load")
     encoding = Encoding.from_dict(net.metadata[METADATA], path)
     outputs = encoding.target.outputs
     answers = [(outputs,), ()] if outputs == 1 else [(outputs,)]  # of one sample
     if net.input_shape != (len(encoding.inputs),) or net.output_shape not in answers:
-        raise ModelFileError(f"{path}: the columns that the model describes do not fit its network")
+        raise ModelFileError(f"{plain(path)}: the columns that the model describes do not fit its network")
     return net, encoding
 
 

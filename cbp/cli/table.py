@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from cbp.errors import plain, quoted
+
 if TYPE_CHECKING:
     from _csv import Reader
 
@@ -58,8 +60,8 @@ class Table:
         """The cells of a column; raises TableError, with the nearest name, where there is none of that name."""
         if name not in self.columns:
             nearest = difflib.get_close_matches(name, self.columns, n=1, cutoff=0.5)
-            hint = f"did you mean {nearest[0]!r}? It has" if nearest else "it has"
-            raise TableError(f"{self.source}: no column is called {name!r}; {hint} {listed(self.columns)}")
+            hint = f"did you mean {quoted(nearest[0])}? It has" if nearest else "it has"
+            raise TableError(f"{self.source}: no column is called {quoted(name)}; {hint} {listed(self.columns)}")
         return self.columns[name]
 
     def only(self, row: int) -> Table:
@@ -69,7 +71,7 @@ class Table:
 
     def error(self, row: int, name: str, problem: str) -> TableError:
         """The error for one cell; ``row`` counts from 0, people from 1."""
-        return TableError(f"{self.source}: row {self.first + row} (line {self.lines[row]}), column {name!r}: {problem}")
+        return TableError(f"{self.source}: row {self.first + row} (line {self.lines[row]}), column {quoted(name)}: {problem}")
 
     def numbers(self, name: str) -> npt.NDArray[np.float64]:
         """A column as finite numbers; raises TableError with the first cell that is none."""
@@ -80,12 +82,13 @@ class Table:
             if cells[row] in MISSING:
                 raise self.error(row, name, _missing(cells[row]))
             if has_decimal_comma(cells[row]):
-                raise self.error(row, name, f"{cells[row]!r} has a decimal comma; write {cells[row].replace(',', '.')!r}")
-            raise self.error(row, name, f"{cells[row]!r} is not a number")
+                point = quoted(cells[row].replace(",", "."))
+                raise self.error(row, name, f"{quoted(cells[row])} has a decimal comma; write {point}")
+            raise self.error(row, name, f"{quoted(cells[row])} is not a number")
         finite = np.isfinite(values)
         if not finite.all():
             row = int(np.argmin(finite))
-            problem = _missing(cells[row]) if cells[row] in MISSING else f"{cells[row]!r} is not a finite number"
+            problem = _missing(cells[row]) if cells[row] in MISSING else f"{quoted(cells[row])} is not a finite number"
             raise self.error(row, name, problem)
         return values
 
@@ -100,7 +103,7 @@ class Table:
 
 def listed(names: Collection[object]) -> str:
     """Up to ten names, quoted, and how many more there are."""
-    shown = ", ".join(repr(name) for name in list(names)[:10])
+    shown = ", ".join(quoted(name, 60) for name in list(names)[:10])
     return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
@@ -110,7 +113,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def _missing(cell: str) -> str:
-    return f"missing value ({cell!r})" if cell else "missing value (the cell is empty)"
+    return f"missing value ({quoted(cell)})" if cell else "missing value (the cell is empty)"
 
 
 def to_number(cell: str) -> float | None:
@@ -148,7 +151,7 @@ def read(path: str) -> Table:
     TableError
         It is not a table: not text, empty, without rows, ragged, or its names are missing or not unique.
     """
-    source = "standard input" if path == "-" else path
+    source = "standard input" if path == "-" else plain(path)
     data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     text = _decode(data, source)
     if not text.strip():
@@ -230,5 +233,5 @@ def _names(record: list[str], line: int, source: str) -> list[str]:
                 f"leave it out with to_csv(..., index=False))"
             )
         if name in names[: position - 1]:
-            raise TableError(f"{source}: line {line}: two columns are called {name!r}")
+            raise TableError(f"{source}: line {line}: two columns are called {quoted(name)}")
     return names

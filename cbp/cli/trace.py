@@ -13,6 +13,7 @@ from cbp.cli.output import UsageError, aligned, check_output, emit, emit_file, e
 from cbp.cli.predict import encode, load_model
 from cbp.cli.table import Table, TableError, counted
 from cbp.cli.train import optimizer
+from cbp.errors import plain, quoted
 from cbp.trace import Trace, html, story, worked_example
 from cbp.trace.formulas import PAGE
 
@@ -41,7 +42,7 @@ class Legend:
     def title(self) -> str:
         """The row and its target."""
         target = self.encoding.target.name
-        return f"{self.place[0].upper()}{self.place[1:]}: {target} is {self.row.columns[target][0]}"
+        return f"{self.place[0].upper()}{self.place[1:]}: {plain(target)} is {plain(self.row.columns[target][0])}"
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -63,7 +64,7 @@ class Legend:
         """For the top of a page, one element in the style of the trace."""
         parts = [f"<h3>{escape(self.title)}</h3>"]
         for noun, names in (("Inputs", self.inputs), ("Outputs", self._explained_outputs())):
-            entries = "".join(f"<li><code>{key}</code> {escape(str(name))}</li>" for key, name in names.items())
+            entries = "".join(f"<li><code>{key}</code> {escape(plain(name))}</li>" for key, name in names.items())
             parts.append(f"<details open><summary>{noun}</summary><ul>{entries}</ul></details>")
         return f'<div class="cbp-trace"><style>{STYLE}</style>{"".join(parts)}</div>'
 
@@ -96,7 +97,7 @@ def trace(options: Namespace) -> None:
             emit_file(page)
         else:
             write_file(options.html, page)
-            say(f"the trace is in {options.html}, a page for a browser")
+            say(f"the trace is in {plain(options.html)}, a page for a browser")
     if options.json:
         emit_json(result.to_dict() | (legend.to_dict() if legend else {}))
     elif not options.html:
@@ -124,7 +125,7 @@ def _of_model(options: Namespace) -> tuple[Legend, Trace]:
         raise TableError(f"--row {number}: {data.source} has {counted(len(data), 'row')}")
     if encoding.target.name not in data.columns:
         why = "a trace compares the output with the target"
-        raise TableError(f"{data.source}: {why}, and there is no column {encoding.target.name!r}")
+        raise TableError(f"{data.source}: {why}, and there is no column {quoted(encoding.target.name)}")
     row = data.only(number - 1)
     x, y = encode(encoding, row)[0], encoding.target.encode(row)[0]
     given = options.optimizer is not None or options.rate is not None
@@ -138,7 +139,7 @@ def _page(legend: Legend | None, result: Trace, *, everything: bool) -> str:
 
 
 def _listed(names: dict[str, Any], noun: str, everything: bool) -> list[list[str]]:
-    rows = [[key, str(name)] for key, name in names.items()]
+    rows = [[key, plain(name)] for key, name in names.items()]
     if everything or len(rows) <= SHOWN:
         return rows
     return [*rows[:SHOWN], ["…", counted(len(rows) - SHOWN, f"more {noun}")]]

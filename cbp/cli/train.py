@@ -16,7 +16,7 @@ from cbp.cli.fit import fit
 from cbp.cli.learn import guess_task, learn
 from cbp.cli.output import UsageError, check_output, emit, emit_json, say
 from cbp.cli.table import Table, TableError, counted, listed
-from cbp.errors import DivergedError
+from cbp.errors import DivergedError, plain, quoted
 from cbp.layers import Dense
 from cbp.network import Network
 from cbp.optimizers import OPTIMIZERS, Optimizer
@@ -70,7 +70,7 @@ def train(options: Namespace) -> None:
         })  # fmt: skip
     else:
         emit(f"{len(scored):,} {scored_on}: {scores.text(score)}")
-        emit(f"saved to {options.output}; to use it: cbp predict {options.output} NEW.csv")
+        emit(f"saved to {plain(options.output)}; to use it: cbp predict {plain(options.output)} NEW.csv")
 
 
 def optimizer(options: Namespace) -> Optimizer:
@@ -85,7 +85,7 @@ def _task(data: Table, options: Namespace) -> str:
     for name in (options.target, *options.ignore, *options.text):
         data.column(name)
     if options.target in options.ignore:
-        raise UsageError(f"--ignore: {options.target!r} is the target")
+        raise UsageError(f"--ignore: {quoted(options.target)} is the target")
     if options.task is not None:
         return str(options.task)
     task, reason = guess_task(data, options.target, as_text=options.target in options.text)
@@ -126,7 +126,7 @@ def _fit(
 ) -> dict[str, list[float]]:
     target = encoding.target
     if not (target.classes or options.quiet):
-        say(f"loss and mean error below: in standard deviations of {target.name}, which are {target.scale:.4g}")
+        say(f"loss and mean error below: in standard deviations of {plain(target.name)}, which are {target.scale:.4g}")
     try:
         return fit(
             net, X[rows], y[rows], epochs=options.epochs, batch_size=options.batch_size, optimizer=optimizer(options),

@@ -20,6 +20,7 @@ from cbp.engine.containers import as_array
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Plan
 from cbp.engine.specs import Loss
+from cbp.errors import quoted
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -282,7 +283,7 @@ def checked_lengths(form: Form, given: object, samples: int, name: str = "length
 def _target_array(name: str, y: object) -> Array:
     given = as_array(name, y, "be an array with one entry per sample")
     if given.ndim == 0:
-        raise ValueError(f"{name} must have one entry per sample, got the single value {y!r}")
+        raise ValueError(f"{name} must have one entry per sample, got the single value {quoted(y)}")
     return given
 
 

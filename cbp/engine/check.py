@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cbp.engine.containers import as_array
 from cbp.engine.cpu import core as _core
+from cbp.errors import quoted
 
 Array = npt.NDArray[Any]
 
@@ -30,12 +31,12 @@ def integer(argument: str, value: object, *, minimum: int = 1, below: int = 2**6
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         whole = isinstance(value, (float, np.floating)) and value.is_integer()
-        raise TypeError(f"{argument} must be a whole number of at least {minimum}, got {value!r}"
+        raise TypeError(f"{argument} must be a whole number of at least {minimum}, got {quoted(value)}"
                         f"{f'; int({value}) is one' if whole else ''}") from None
     if number < minimum:
-        raise ValueError(f"{argument} must be a whole number of at least {minimum}, got {number}")
+        raise ValueError(f"{argument} must be a whole number of at least {minimum}, got {quoted(number)}")
     if number >= below:
-        raise ValueError(f"{argument} must be a whole number below {below}, got {number}")
+        raise ValueError(f"{argument} must be a whole number below {below}, got {quoted(number)}")
     return number
 
 
@@ -59,7 +60,7 @@ def input_shape(inputs: object) -> tuple[int, ...]:
     """The shape of one sample from the argument ``inputs``, which may be a number of features."""
     sizes = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
     if isinstance(inputs, (tuple, list)) and any(size is None for size in sizes):
-        raise TypeError(f"inputs must be whole numbers, got {inputs!r}; sequences of different lengths are padded to the "
+        raise TypeError(f"inputs must be whole numbers, got {quoted(inputs)}; sequences of different lengths are padded to the "
                         f"longest, and lengths= says how long each is")
     checked = shape("inputs", sizes)
     if not checked:
@@ -93,7 +94,7 @@ def real(
     except OverflowError:
         number = math.inf
     except (TypeError, ValueError):
-        raise TypeError(f"{argument} must be {wanted}, got {value!r}") from None
+        raise TypeError(f"{argument} must be {wanted}, got {quoted(value)}") from None
     in_bounds = (
         math.isfinite(number)
         and (above is None or number > above)
@@ -112,7 +113,7 @@ def boolean(argument: str, value: object) -> bool:
         return bool(value)
     if type(value).__name__ in ("bool", "bool_"):
         return bool(value)
-    raise TypeError(f"{argument} must be True or False, got {value!r}")
+    raise TypeError(f"{argument} must be True or False, got {quoted(value)}")
 
 
 def numbers(argument: str, values: object, dtype: np.dtype[Any]) -> Array:
@@ -205,7 +206,7 @@ def _from_objects(argument: str, given: Array) -> Array:
     converted = np.empty(given.shape)
     for index, value in np.ndenumerate(given):
         if not isinstance(value, (Real, Decimal, np.bool_)) or isinstance(value, np.timedelta64):
-            raise TypeError(f"{argument} must hold numbers, got the object {value!r} {_where(index)}"
+            raise TypeError(f"{argument} must hold numbers, got the object {quoted(value)} {_where(index)}"
                             f"{_replacing(argument, value)}")
         try:
             converted[index] = float(value)
@@ -245,5 +246,5 @@ def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     except TypeError:
         checked = np.dtype(object)
     if dtype is None or checked not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {quoted(dtype)}")
     return checked

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from cbp.engine import check
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Plan
+from cbp.errors import quoted
 
 Threads = int | Literal["auto"]
 
@@ -39,7 +40,7 @@ def checked(threads: object) -> Threads:
     if isinstance(threads, str):
         if threads == "auto":
             return "auto"
-        raise ValueError(f"threads must be a whole number of at least 1, or 'auto', got {threads!r}")
+        raise ValueError(f"threads must be a whole number of at least 1, or 'auto', got {quoted(threads)}")
     return check.integer("threads", threads, below=_core.MOST_THREADS + 1)
 
 

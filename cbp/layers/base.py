@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cbp.activations import ACTIVATIONS
 from cbp.engine.plan import Parameter, Plan, Shape, Value
+from cbp.errors import quoted
 from cbp.initializers import Initializer
 from cbp.initializers import get as get_initializer
 
@@ -84,7 +85,7 @@ def checked_axis(layer: Layer, input_shape: Shape, axis: str = "features") -> Sh
 def checked_activation(name: object) -> str:
     """The name of an activation; raises TypeError or ValueError."""
     if not isinstance(name, str):
-        raise TypeError(f"activation must be a name, got {name!r}")
+        raise TypeError(f"activation must be a name, got {quoted(name)}")
     return ACTIVATIONS.find(name).name
 
 

@@ -18,6 +18,7 @@ from cbp.activations import ACTIVATIONS
 from cbp.engine import check
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import padded
+from cbp.errors import quoted
 from cbp.initializers import Draw, Fans, Initializer
 from cbp.layers.base import ZEROS, Layer, Parameter, Plan, Shape, Value, brief, checked_activation, chosen_init
 
@@ -181,7 +182,8 @@ class RNN(Recurrent):
 
     def __post_init__(self) -> None:
         if checked_activation(self.activation) not in STATE_ACTIVATIONS:
-            raise ValueError(f"activation of an RNN must be one of {', '.join(STATE_ACTIVATIONS)}, got {self.activation!r}")
+            known = ", ".join(STATE_ACTIVATIONS)
+            raise ValueError(f"activation of an RNN must be one of {known}, got {quoted(self.activation)}")
         super().__post_init__()
 
 

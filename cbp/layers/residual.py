@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from cbp.errors import quoted
 from cbp.layers.base import Layer, Parameter, Plan, Shape, Value, brief, checked_activation
 from cbp.layers.convolution import Conv1D, Conv2D
 from cbp.layers.dense import Dense
@@ -45,10 +46,10 @@ class Residual(Layer):
 
     def __post_init__(self) -> None:
         if isinstance(self.layers, Layer) or not isinstance(self.layers, Sequence):
-            raise TypeError(f"layers must be a list of layers, got {self.layers!r}")
+            raise TypeError(f"layers must be a list of layers, got {quoted(self.layers)}")
         for index, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
-                raise TypeError(f"layers[{index}] of Residual must be a layer such as Dense(10), got {layer!r}")
+                raise TypeError(f"layers[{index}] of Residual must be a layer such as Dense(10), got {quoted(layer)}")
         if not self.layers:
             raise ValueError("layers must hold at least one layer, got none")
         object.__setattr__(self, "layers", tuple(self.layers))

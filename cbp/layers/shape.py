@@ -11,6 +11,7 @@ from math import prod
 from typing import ClassVar
 
 from cbp.engine import check
+from cbp.errors import quoted
 from cbp.layers.base import Layer, Plan, Shape, Value, brief
 
 __all__ = ["Flatten", "Reshape"]
@@ -65,7 +66,7 @@ class Reshape(_Reshaping):
         given = self.shape if isinstance(self.shape, Sequence) and not isinstance(self.shape, str) else (self.shape,)
         shape = check.shape("shape", given, minimum=-1)
         if not shape or 0 in shape or shape.count(-1) > 1:
-            raise ValueError(f"shape must have axes of at least 1, of which one may be -1, got {self.shape!r}")
+            raise ValueError(f"shape must have axes of at least 1, of which one may be -1, got {quoted(self.shape)}")
         object.__setattr__(self, "shape", shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from cbp.engine.plan import MOST_NUMBERS, Plan, Value
+from cbp.errors import plain, quoted
 from cbp.layers import LAYERS
 from cbp.layers.base import MOST_LAYERS, Layer, Shape, brief, parts
 
@@ -15,14 +16,14 @@ __all__ = ["checked", "of_one_step", "plan", "table"]
 def checked(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """The layers of a network; raises TypeError or ValueError unless all of them are cbp's own."""
     if isinstance(layers, Layer) or not isinstance(layers, (list, tuple)):
-        raise TypeError(f"layers must be a list such as [cbp.Dense(8, 'relu'), cbp.Dense(1)], got {layers!r}")
+        raise TypeError(f"layers must be a list such as [cbp.Dense(8, 'relu'), cbp.Dense(1)], got {quoted(layers)}")
     if not layers:
         raise ValueError("layers is empty; a network needs at least one, for example cbp.Dense(1)")
     count = 0
     for index, layer in enumerate(layers):
         for part in parts(layer) if isinstance(layer, Layer) else [layer]:
             if type(part) not in LAYERS.values():
-                raise TypeError(f"layers[{index}] must be a layer such as cbp.Dense(8, 'relu'), got {part!r}"
+                raise TypeError(f"layers[{index}] must be a layer such as cbp.Dense(8, 'relu'), got {quoted(part)}"
                                 f"{'' if part is layer else ' inside'}")
             count += 1
         if count > MOST_LAYERS:
@@ -38,7 +39,7 @@ def plan(layers: Sequence[Layer], input_shape: Shape) -> Plan:
         try:
             value = _appended(planned, str(index), layer, value)
         except ValueError as problem:
-            raise ValueError(f"layers[{index}]: {problem}") from None
+            raise ValueError(f"layers[{index}]: {plain(problem, 1000)}") from None
     planned.finish(value)
     return planned
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cbp.engine import check
+from cbp.errors import quoted
 from cbp.layers.base import Layer, Plan, Shape, Value, brief
 
 __all__ = ["Sizes", "Window", "add_window", "check_pads", "checked_padding", "checked_sizes", "each_axis", "spans"]
@@ -75,7 +76,7 @@ def checked_sizes(layer: Layer, argument: str, value: object, axes: int, minimum
         return check.integer(name, value, minimum=minimum, below=_MOST)
     if len(value) != axes:
         wanted = "a whole number" if axes == 1 else f"a whole number or {axes} of them"
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+        raise ValueError(f"{name} must be {wanted}, got {quoted(value)}")
     numbers = tuple(check.integer(f"{name}[{i}]", n, minimum=minimum, below=_MOST) for i, n in enumerate(value))
     return numbers[0] if len(set(numbers)) == 1 else numbers
 
@@ -84,7 +85,7 @@ def checked_padding(layer: Layer, value: object, axes: int) -> str | int | tuple
     """The name of a padding, or zeros at both ends; none are "valid"."""
     if isinstance(value, str):
         if value not in ("valid", "same"):
-            raise ValueError(f"{type(layer).__name__}: padding must be 'valid', 'same' or a whole number, got {value!r}")
+            raise ValueError(f"{type(layer).__name__}: padding must be 'valid', 'same' or a whole number, got {quoted(value)}")
         return value
     return checked_sizes(layer, "padding", value, axes, minimum=0) or "valid"
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from cbp.engine import check
 from cbp.engine.snapshot import Snapshot
-from cbp.errors import ModelFileError
+from cbp.errors import ModelFileError, plain
 from cbp.modelfile import container, description, files
 from cbp.modelfile.description import Layout, state_name
 from cbp.optimizers import OPTIMIZERS
@@ -97,8 +97,8 @@ def loads(data: bytes) -> Snapshot:
 
 def refusal(path: str | os.PathLike[str] | None, problem: object) -> ModelFileError:
     """The error for a file, or for bytes, with its name, cut to a readable length: a hostile file chooses what is quoted."""
-    text, name = str(problem), "model data" if path is None else files.name_of(path)
-    return ModelFileError(f"{name}: {text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + '...'}")
+    name = "model data" if path is None else files.name_of(path)
+    return ModelFileError(f"{plain(name)}: {plain(problem, _LONGEST_MESSAGE)}")
 
 
 def _chosen(snapshot: Snapshot, optimizer: bool) -> Snapshot:

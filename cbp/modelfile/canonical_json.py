@@ -11,6 +11,8 @@ import math
 import re
 from typing import Any
 
+from cbp.errors import quoted
+
 __all__ = ["MAX_DEPTH", "check", "decode", "encode"]
 
 MAX_DEPTH = 64
@@ -67,7 +69,7 @@ def check(value: object, where: str, levels: int = MAX_DEPTH) -> None:
     try:
         _check(value, levels)
     except _Wrong as wrong:
-        keys = "" if wrong.kind is RecursionError else "".join(f"[{_short(key)}]" for key in reversed(wrong.place))
+        keys = "" if wrong.kind is RecursionError else "".join(f"[{quoted(key)}]" for key in reversed(wrong.place))
         kind = ValueError if wrong.kind is RecursionError else wrong.kind
         raise kind(f"{where}{keys}{wrong}") from None
 
@@ -109,7 +111,7 @@ def _check(value: object, levels: int) -> None:
 def _check_keys(value: dict[Any, object]) -> None:
     for key in value:
         if not isinstance(key, str):
-            raise _Wrong(TypeError, f": keys must be strings, got {_short(key)}")
+            raise _Wrong(TypeError, f": keys must be strings, got {quoted(key)}")
         _check_text(key)
 
 
@@ -117,7 +119,7 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _Wrong(ValueError, f": half a surrogate pair in the string {_short(text)}") from None
+        raise _Wrong(ValueError, f": half a surrogate pair in the string {quoted(text)}") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {_short(twice)} occurs twice")
+        raise ValueError(f"the key {quoted(twice)} occurs twice")
     return result
 
 
@@ -146,12 +148,6 @@ def _float(digits: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{digits} is out of range")
     return value
-
-
-def _short(value: object) -> str:
-    """``repr(value)``, cut to what an error message can carry."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_float=_float, parse_int=_int)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from cbp.errors import ModelFileError
+from cbp.errors import ModelFileError, quoted
 from cbp.modelfile import canonical_json
 
 __all__ = ["DTYPES", "HEADER_LIMIT", "Header", "data_size", "locate", "raw", "read_header", "write_header"]
@@ -114,15 +114,15 @@ def locate(header: Header, shapes: Shapes, dtype: str) -> dict[str, int]:
         raise ModelFileError(f"{header.size - expected:,} bytes too long: the arrays take {expected:,}")
     for name in shapes:
         if name not in header.entries:
-            raise ModelFileError(f"damaged header: the array {name!r} is missing")
+            raise ModelFileError(f"damaged header: the array {quoted(name)} is missing")
     if len(header.entries) > len(shapes):
         name = next(name for name in header.entries if name not in shapes)
-        raise ModelFileError(f"damaged header: the network has no array {name[:60]!r}")
+        raise ModelFileError(f"damaged header: the network has no array {quoted(name)}")
     spans = {name: _span(name, header.entries[name], shape, dtype) for name, shape in shapes.items()}
     end = 0
     for name, (start, stop) in sorted(spans.items(), key=lambda item: item[1]):
         if start != end:
-            raise ModelFileError(f"damaged header: {name!r} should begin at {end:,}, not at {_count(start)}")
+            raise ModelFileError(f"damaged header: {quoted(name)} should begin at {end:,}, not at {_count(start)}")
         end = stop
     return {name: start for name, (start, _) in spans.items()}
 
@@ -130,15 +130,15 @@ def locate(header: Header, shapes: Shapes, dtype: str) -> dict[str, int]:
 def _span(name: str, entry: object, shape: tuple[int, ...], dtype: str) -> tuple[int, int]:
     """First and last offset of an array whose entry must have this shape and dtype."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ModelFileError(f"damaged header: {name!r} must have dtype, shape and data_offsets, and nothing else")
+        raise ModelFileError(f"damaged header: {quoted(name)} must have dtype, shape and data_offsets, and nothing else")
     if entry["dtype"] != DTYPES[dtype]:
-        raise ModelFileError(f"damaged header: the dtype of {name!r} must be {DTYPES[dtype]}")
+        raise ModelFileError(f"damaged header: the dtype of {quoted(name)} must be {DTYPES[dtype]}")
     if not _integers(entry["shape"]) or tuple(entry["shape"]) != shape:
-        raise ModelFileError(f"damaged header: the shape of {name!r} must be {list(shape)}")
+        raise ModelFileError(f"damaged header: the shape of {quoted(name)} must be {list(shape)}")
     offsets = entry["data_offsets"]
     size = prod(shape) * np.dtype(dtype).itemsize
     if not _integers(offsets) or len(offsets) != 2 or offsets[1] - offsets[0] != size:
-        raise ModelFileError(f"damaged header: {name!r} needs two data_offsets that are {size:,} bytes apart")
+        raise ModelFileError(f"damaged header: {quoted(name)} needs two data_offsets that are {size:,} bytes apart")
     return offsets[0], offsets[1]
 
 

@@ -15,7 +15,7 @@ from cbp._version import __version__
 from cbp.engine import check
 from cbp.engine.plan import MOST_ARRAYS
 from cbp.engine.snapshot import Array, Snapshot
-from cbp.errors import ModelFileError
+from cbp.errors import ModelFileError, plain, quoted
 from cbp.initializers import Initializer, constant
 from cbp.layers import LAYERS, Layer
 from cbp.layers.base import MOST_LAYERS, Shape, parts
@@ -55,7 +55,7 @@ def write(snapshot: Snapshot) -> str:
         if other := next((part for part in parts(layer) if type(part) not in LAYERS.values()), None):
             raise TypeError(f"layer {index} cannot be saved: {type(other).__name__} is none of cbp's layers")
     if type(snapshot.optimizer) not in (*OPTIMIZERS.values(), type(None)):
-        raise TypeError(f"the optimizer cannot be saved: {snapshot.optimizer!r} is none of cbp's optimizers")
+        raise TypeError(f"the optimizer cannot be saved: {quoted(snapshot.optimizer)} is none of cbp's optimizers")
     canonical_json.check(snapshot.metadata, "metadata", canonical_json.MAX_DEPTH - 1)
     described = {key: getattr(snapshot, name) for key, name in _KEYS.items()}
     described["format"] = FORMAT
@@ -89,14 +89,14 @@ def read(text: str) -> tuple[Snapshot, Layout]:
         if type(version) is not int or version < 1:
             raise ValueError("format must be a version number")
         if version > FORMAT:
-            newer = f"written by a newer cbp {writer}".rstrip()
+            newer = f"written by a newer cbp {plain(writer)}".rstrip()
             raise ModelFileError(f"{newer}: format {version}, this cbp reads format {FORMAT} and older; pip install -U cbp")
         snapshot = _read(described, optional)
         return snapshot, Layout.of(snapshot)
     except ModelFileError:
         raise
     except (ValueError, TypeError, OverflowError) as problem:
-        advice = f"; cbp {writer} wrote it, this is cbp {__version__}: pip install -U cbp if that is newer"
+        advice = f"; cbp {plain(writer)} wrote it, this is cbp {__version__}: pip install -U cbp if that is newer"
         raise ModelFileError(f"damaged description: {problem}{advice if writer not in ('', __version__) else ''}") from None
 
 
@@ -267,7 +267,7 @@ def _expect_keys(described: dict[str, Any], keys: set[str], where: str) -> None:
     if missing := sorted(keys - described.keys()):
         raise ValueError(f"{where} lacks {', '.join(missing)}")
     if unknown := described.keys() - keys:
-        raise ValueError(f"{where} has the unknown key {min(unknown)!r}")
+        raise ValueError(f"{where} has the unknown key {quoted(min(unknown))}")
 
 
 def _whole(value: object, where: str, smallest: int, largest: int) -> int:
@@ -278,7 +278,7 @@ def _whole(value: object, where: str, smallest: int, largest: int) -> int:
 
 def _member(value: object, known: Container[str], where: str) -> str:
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{where}: {value!r} is unknown")
+        raise ValueError(f"{where}: {quoted(value)} is unknown")
     return value
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from cbp.errors import ModelFileError
+from cbp.errors import ModelFileError, quoted
 from cbp.modelfile import temporaries
 
 __all__ = ["check_writable", "name_of", "open_regular", "replace"]
@@ -23,7 +23,7 @@ def name_of(path: str | os.PathLike[str]) -> str:
     try:
         return os.fsdecode(path)
     except TypeError:
-        raise TypeError(f"path must be a string or an os.PathLike, got {path!r}") from None
+        raise TypeError(f"path must be a string or an os.PathLike, got {quoted(path)}") from None
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def _target(path: str) -> tuple[str, os.stat_result | None]:
     if stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"path must name a file, {path!r} is {_kind(status)}")
+        raise ValueError(f"path must name a file, {quoted(path)} is {_kind(status)}")
     if not os.access(target, os.W_OK):
         raise OSError(errno.EACCES, "the file is write-protected", path)
     return target, status

@@ -35,7 +35,7 @@ from cbp import losses, optimizers
 from cbp.engine import check, finite
 from cbp.engine.arrays import Form
 from cbp.engine.snapshot import Snapshot
-from cbp.errors import DivergedError
+from cbp.errors import DivergedError, quoted
 from cbp.layers import Dense, stack
 from cbp.losses import Loss
 from cbp.optimizers import Optimizer
@@ -111,7 +111,7 @@ class Trace:
         for unit in units:
             if unit.name == name:
                 return unit
-        raise KeyError(f"no unit is called {name!r}; the units are {units[0].name} to {units[-1].name}")
+        raise KeyError(f"no unit is called {quoted(name)}; the units are {units[0].name} to {units[-1].name}")
 
     def parameter(self, source: str, unit: str = "") -> Parameter:
         """The weight of the connection from ``source`` ("x1", "h1", "bias") to ``unit`` ("h1", "ŷ"), or the parameter that
@@ -120,10 +120,10 @@ class Trace:
             if ((parameter.source, parameter.unit) if unit else (parameter.symbol, "")) == (source, unit):
                 return parameter
         if unit:
-            raise KeyError(f"no connection leads from {source!r} to {unit!r}")
+            raise KeyError(f"no connection leads from {quoted(source)} to {quoted(unit)}")
         symbols = [parameter.symbol for parameter in self.parameters if parameter.symbol]
         known = f"the shared parameters are {symbols[0]} to {symbols[-1]}" if symbols else "a connection has two ends"
-        raise KeyError(f"no parameter is called {source!r}; {known}")
+        raise KeyError(f"no parameter is called {quoted(source)}; {known}")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as dicts, lists, strings and numbers that ``json.dumps`` takes."""

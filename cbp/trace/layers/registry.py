@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cbp.errors import quoted
 from cbp.layers import Layer
 from cbp.trace.layers.scope import Scope, Values
 
@@ -48,5 +49,5 @@ def compute(scope: Scope, layer: Layer, batch: list[Values]) -> list[Values]:
     """The layer on all rows of the batch."""
     found = LAYER_RULES.get(type(layer))
     if found is None:
-        raise TypeError(f"a trace has no rule for the layer {layer!r}")
+        raise TypeError(f"a trace has no rule for the layer {quoted(layer)}")
     return found(scope, layer, batch)
