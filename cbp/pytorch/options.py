@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cbp.errors import quoted
 from cbp.pytorch.way import Module
 
 REMEDIES = {
@@ -26,7 +27,7 @@ def only(module: Module, remedy: str | None = None, /, **usual: object) -> None:
         given = getattr(module, name)
         if given != value:
             advice = remedy or REMEDIES.get(name, "take that one")
-            raise ValueError(f"{name}={given!r} has no counterpart in cbp, which knows {name}={value!r}; {advice}")
+            raise ValueError(f"{name}={quoted(given)} has no counterpart in cbp, which knows {name}={value!r}; {advice}")
 
 
 def each(value: Any, axes: int) -> tuple[Any, ...]:
