@@ -4,6 +4,7 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from cbp.kernels cimport gather
+from cbp.kernels.finite cimport finite
 from cbp.kernels.structs cimport Op, Source
 from cbp.loops.step cimport counted
 from cbp.ops.passes cimport Pass, d_output_of, output_of
@@ -29,6 +30,17 @@ cdef inline void copy_outputs(const Pass* batch, floating* arena, floating* out)
     cdef Py_ssize_t p
     for p in range(batch.rows * last.positions):
         memcpy(out + p * last.units, outputs + p * last.width, last.units * sizeof(floating))
+
+
+cdef inline bint finite_outputs(const Pass* batch, floating* arena) noexcept nogil:
+    """Whether the outputs of the piece's rows are finite; their pads may hold anything."""
+    cdef const Op* last = &batch.ops[batch.count - 1]
+    cdef const floating* outputs = output_of(batch, last, 0, arena)
+    cdef Py_ssize_t p
+    for p in range(batch.rows * last.positions):
+        if not finite(last.units, outputs + p * last.width):
+            return False
+    return True
 
 
 cdef inline void read_d_output(const Pass* batch, const Source* wanted, floating* arena) noexcept nogil:

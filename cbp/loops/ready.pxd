@@ -16,7 +16,7 @@ from cbp.kernels.finite cimport finite
 from cbp.kernels.losses cimport CLASSES, Loss, in_range, is_fused
 from cbp.kernels.structs cimport Op, Run
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
-from cbp.loops.answer cimport begin_forward, copy_outputs
+from cbp.loops.answer cimport begin_forward, copy_outputs, finite_outputs
 from cbp.loops.epochs cimport begin_batch
 from cbp.loops.step cimport forward, one_piece
 from cbp.ops.passes cimport Pass
@@ -52,6 +52,8 @@ cdef inline object ready_outputs(
     else:
         with nogil:
             forward(&batch, 0, batch.rows, arena, <floating*>NULL, NULL)
+    if not finite_outputs(&batch, arena):
+        return None
     shape[0] = batch.rows
     shape[1] = last.units
     return outputs_of(&batch, arena, dimensions - flat, &shape[2 - dimensions], dtype)

@@ -75,6 +75,14 @@ def test_a_question_warns_of_the_number(question, spoil):
     assert caught[0].filename == __file__
 
 
+@pytest.mark.parametrize("ask", [lambda net: net.predict(X[:1]), lambda net: net.predict_one(X[0]), lambda net: net.predict(X)])
+def test_a_few_rows_straight_through_the_core_warn_too(ask):
+    net = plain()
+    net.parameters["0.weight"][0, 1] = np.inf
+    with pytest.warns(RuntimeWarning, match=r"output holds (inf|-inf|nan): parameters\['0\.weight'\] holds inf at index \(0, 1\)"):
+        ask(net)
+
+
 def test_many_such_values_are_counted():
     net = trained()
     net.parameters["2.weight"][...] = np.nan
