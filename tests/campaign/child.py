@@ -22,6 +22,10 @@ TURNS = ["sequences"] * 6 + ["files", "torch"] * 2
 """A case's kind follows from its seed: with ``--only`` and without it, a seed is the same case."""
 
 
+NOT_FINITE = r".*\b(holds|is) -?(nan|inf): "
+"""What cbp warns of results that are not finite; any other warning is a finding."""
+
+
 def kind_of(seed):
     return TURNS[seed % len(TURNS)]
 
@@ -34,6 +38,7 @@ def run_case(seed, tell):
     found = ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore" if kind == "torch" else "error")
+        warnings.filterwarnings("ignore", NOT_FINITE, RuntimeWarning)
         try:
             case.run()
         except Finding as finding:

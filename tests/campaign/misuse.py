@@ -100,7 +100,6 @@ MISUSES = [
     ("cbp.Network.from_snapshot(None layers)", lambda net, batch: cbp.Network(net.input_shape, None, loss=net.loss)),
     ("net.learning_rate = 0.1", lambda net, batch: setattr(net, "learning_rate", 0.1)),
     ("net.parameter", lambda net, batch: net.parameter),
-    ("net.parameters['no such'] = 1", lambda net, batch: net.parameters.__setitem__("no such", 1)),
     ("net.parameters = {'no such': 1}", lambda net, batch: setattr(net, "parameters", {"no such": 1})),
     ("net.optimizer_state = 1", lambda net, batch: setattr(net, "optimizer_state", 1)),
     ("net.publish(v of another length)", lambda net, batch: net.publish(np.zeros(len(net.get_vector()) + 1))),
