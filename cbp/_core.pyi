@@ -20,6 +20,7 @@ SOURCES: Final[dict[str, int]]
 STREAMS: Final[dict[str, int]]
 KEEPS_SUM: Final[frozenset[str]]
 MOST_THREADS: Final[int]
+DEEP: Final[int]
 PHASES: Final[tuple[str, ...]]
 READY: Final[dict[str, int]]
 BUILD: Final[str]
@@ -44,8 +45,8 @@ def cpu_level() -> str: ...
 def clock() -> float: ...
 def source(array: npt.NDArray[Any], dtype: int) -> bytes: ...
 def run_epochs(
-    ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, state: _Numbers, statistics: _Numbers,
-    carry: _Numbers, x: bytes, targets: bytes, labels: _Indices, weights: _Numbers, lengths: _Indices, order: _Indices,
+    ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, parts: _Numbers, state: _Numbers,
+    statistics: _Numbers, carry: _Numbers, x: bytes, targets: bytes, labels: _Indices, weights: _Numbers, lengths: _Indices, order: _Indices,
     arena: _Numbers, workspace: _Numbers, scratch: _Numbers, row_results: _Doubles, row_labels: _Indices,
     row_lengths: _Indices, curves: _Doubles, last_epoch: int, patience: float, team: Team | None, laps: _Doubles,
 ) -> None: ...
@@ -67,9 +68,9 @@ def train_ready(
     y: object, most: int,
 ) -> float | None: ...
 def vector_jacobian(
-    ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, statistics: _Numbers, x: bytes, lengths: _Indices,
-    d_output: bytes, d_input: _Numbers, arena: _Numbers, workspace: _Numbers, scratch: _Numbers, rows: _Numbers, first: int,
-    patience: float,
+    ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, parts: _Numbers, statistics: _Numbers, x: bytes,
+    lengths: _Indices, d_output: bytes, d_input: _Numbers, arena: _Numbers, workspace: _Numbers, scratch: _Numbers,
+    rows: _Numbers, first: int, patience: float,
 ) -> int: ...
 def draw(seed: int, stream: int, counter: int, kind: str, out: _Doubles) -> None: ...
 def permutation(seed: int, counter: int, order: _Indices) -> None: ...

@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from cbp.kernels cimport gather, random, tile
+from cbp.kernels cimport gather, random, sums, tile
 from cbp.kernels.finite cimport place_not_finite
 from cbp.kernels.losses cimport CLASSES, is_fused
 from cbp.kernels.optimizers cimport begin_rule
@@ -63,6 +63,7 @@ SOURCES = {
 }
 STREAMS = {"initial_weights": random.INITIAL_WEIGHTS, "shuffle": random.SHUFFLE}
 MOST_THREADS = MAX_MEMBERS
+DEEP = sums.DEEP      # terms of a float32 gradient from which on it is summed in parts
 BUILD = {16: "v2", 32: "v3", 64: "v4"}[tile.VECTOR_BYTES]
 
 
@@ -187,7 +188,8 @@ cdef class Exclusive:
 
 def run_epochs(
     const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] gradient not None,
-    floating[:, ::1] state not None, floating[::1] statistics not None, floating[:, ::1] carry not None,
+    floating[:, ::1] parts not None, floating[:, ::1] state not None, floating[::1] statistics not None,
+    floating[:, ::1] carry not None,
     bytes x not None, bytes targets not None, const Py_ssize_t[::1] labels not None,
     const floating[::1] weights not None, const Py_ssize_t[::1] lengths not None, Py_ssize_t[::1] order not None,
     floating[::1] arena not None, floating[::1] workspace not None, floating[:, ::1] scratch not None,
@@ -199,7 +201,8 @@ def run_epochs(
 
     `x` (samples, inputs) and `targets` (samples, outputs) are what source() gave. Either `targets` or `labels` (samples x
     positions of the output) has no rows; empty may be `weights` (all 1), `lengths` (all steps count), `order` (no shuffling),
-    `carry` (no state goes from batch to batch), `laps` (nobody looks at the clock) and, when nothing is updated, `state`.
+    `carry` (no state goes from batch to batch), `parts` (few terms make a gradient, see ops/parts.pxd), `laps` (nobody looks at
+    the clock) and, when nothing is updated, `state`.
     `curves` gets a row (loss, metric, seconds) for every complete epoch, `laps` the seconds of every phase. Every member of the
     `team` (None: the caller alone) has a row of `scratch`. Where the call stopped stands in `run`; the same call again goes on
     from there.
@@ -227,6 +230,8 @@ def run_epochs(
         batch.row_metric = &row_results[1, 0]
         batch.parameters = &parameters[0]
         batch.gradient = &gradient[0]
+        batch.parts = &parts[0, 0] if parts.shape[0] > 0 else NULL
+        batch.parts_size = parts.shape[1]
         batch.state1 = &state[0, 0] if state.shape[0] > 0 else NULL
         batch.state2 = &state[1, 0] if state.shape[0] > 1 else NULL
         batch.statistics = &statistics[0]
@@ -297,7 +302,8 @@ def predict(
 
 def vector_jacobian(
     const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] gradient not None,
-    floating[::1] statistics not None, bytes x not None, const Py_ssize_t[::1] lengths not None, bytes d_output not None,
+    floating[:, ::1] parts not None, floating[::1] statistics not None, bytes x not None,
+    const Py_ssize_t[::1] lengths not None, bytes d_output not None,
     floating[:, ::1] d_input not None, floating[::1] arena not None, floating[::1] workspace not None,
     floating[:, ::1] scratch not None, floating[::1] rows not None, Py_ssize_t first, double patience,
 ):
@@ -314,6 +320,8 @@ def vector_jacobian(
         deadline = now() + patience
         begin_forward(&batch, &tables, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
         batch.run, batch.gradient, batch.scratch = &run[0], &gradient[0], &scratch[0, 0]
+        batch.parts = &parts[0, 0] if parts.shape[0] > 0 else NULL
+        batch.parts_size = parts.shape[1]
         batch.statistics, batch.workspace = &statistics[0], &workspace[0]
         batch.d_x = &rows[0]
         batch.ld_dx = op.in_positions * padded(op.inputs)

@@ -355,6 +355,12 @@ class Plan:
         return self.arena + self.scratch + self.workspace + self.carry
 
     @property
+    def terms(self) -> int:
+        """Of the gradient of a parameter by one sample, at most: one for every position."""
+        learning = self.ops[self.ops["weight_rows"] > 0]
+        return int(max(learning["positions"].max(initial=0), learning["in_positions"].max(initial=0)))
+
+    @property
     def work(self) -> int:
         """Multiplications of one sample on the way forward, roughly."""
         return int(min(self.ops["work"].sum(), 2**60))

@@ -68,6 +68,7 @@ class Runner:
         self._tempo = crew.tempo if crew is not None and mode == "train" else None
         self._order = np.empty(samples if shuffle and batch < samples else 0, np.intp)
         self._gradient = aligned(max(plan.size, 1) if mode != "evaluate" else 1, dtype)
+        self._parts = _parts(plan, batch if mode != "evaluate" else 0, dtype)
         self._arena = aligned(plan.arena * piece, dtype)
         self._scratch = _scratch(plan, 1 if crew is None else crew.threads, dtype)
         self._workspace = aligned(max(plan.workspace, 1), dtype)
@@ -149,8 +150,8 @@ class Runner:
         rows, started = self._rows_done, _core.clock()
         try:
             _core.run_epochs(
-                self._plan.ops, self._record, numbers.parameters, self._gradient, numbers.state, numbers.statistics,
-                self._carry, data.x.record, data.targets.record, data.labels, data.weights, data.lengths, self._order,
+                self._plan.ops, self._record, numbers.parameters, self._gradient, self._parts, numbers.state,
+                numbers.statistics, self._carry, data.x.record, data.targets.record, data.labels, data.weights, data.lengths, self._order,
                 self._arena, self._workspace, self._scratch, self._row_results, self._row_labels, self._row_lengths, curves,
                 last_epoch, patience, None if crew is None else crew.team, self._laps,
             )
@@ -231,7 +232,8 @@ def vector_jacobian(model: Model, x: Source, lengths: Flat, d_output: Source, *,
     dtype = numbers.parameters.dtype
     d_input = np.empty((samples, features), dtype)
     piece = plan.piece(samples, apart=not training)
-    gradient, arena = aligned(max(plan.size, 1), dtype), aligned(plan.arena * piece, dtype)
+    gradient, parts = aligned(max(plan.size, 1), dtype), _parts(plan, samples, dtype)
+    arena = aligned(plan.arena * piece, dtype)
     workspace, scratch = aligned(max(plan.workspace, 1), dtype), _scratch(plan, 1, dtype)
     first = plan.ops[0]
     rows = aligned(piece * int(first["in_positions"]) * padded(int(first["inputs"])), dtype)
@@ -243,8 +245,8 @@ def vector_jacobian(model: Model, x: Source, lengths: Flat, d_output: Source, *,
     done = 0
     while done < samples:
         done = _core.vector_jacobian(
-            plan.ops, record, numbers.parameters, gradient, numbers.statistics, x.record, lengths, d_output.record, d_input,
-            arena, workspace, scratch, rows, done, PATIENCE)
+            plan.ops, record, numbers.parameters, gradient, parts, numbers.statistics, x.record, lengths, d_output.record,
+            d_input, arena, workspace, scratch, rows, done, PATIENCE)
     return d_input.reshape(samples, *plan.input_shape), gradient
 
 
@@ -252,3 +254,9 @@ def _scratch(plan: Plan, threads: int, dtype: np.dtype[Any]) -> Flat:
     """A row of scratch for every thread."""
     size = padded(max(plan.scratch, 1))
     return aligned(threads * size, dtype).reshape(threads, size)
+
+
+def _parts(plan: Plan, rows: int, dtype: np.dtype[Any]) -> Flat:
+    """What the core needs beside the gradient of so many rows where its terms are many; none, and no memory, where they are few."""
+    deep = dtype == np.float32 and rows * plan.terms > _core.DEEP
+    return aligned(3 * plan.size if deep else 0, dtype).reshape(3 if deep else 0, plan.size)

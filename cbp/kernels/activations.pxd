@@ -20,7 +20,7 @@ from cbp.kernels.elementary cimport (
     normal_cdf,
 )
 from cbp.kernels.inlining cimport forced
-from cbp.kernels.rows cimport largest_of_row, subtract_from_row, sum_of_row
+from cbp.kernels.rows cimport dot_of_rows, largest_of_row, subtract_from_row, sum_of_row
 
 
 cdef struct Size:
@@ -235,10 +235,8 @@ cdef inline forced softmax_of(
 
 cdef inline void softmax_row_backward(Py_ssize_t units, const floating* a, const floating* da, floating* dz) noexcept nogil:
     """dz = a (da - sum of a da): the product with the Jacobian diag(a) - a aᵀ. Pad lanes of da are 0 and stay so."""
-    cdef floating mean = 0
+    cdef floating mean = dot_of_rows(units, a, da)
     cdef Py_ssize_t j
-    for j in range(units):
-        mean += a[j] * da[j]
     for j in range(units):
         dz[j] = a[j] * (da[j] - mean)
 

@@ -6,6 +6,7 @@
 from cython cimport floating
 
 from cbp.kernels.inlining cimport forced
+from cbp.kernels.rows cimport LONG
 from cbp.kernels.tile cimport VECTOR_BYTES, product
 
 cdef extern from *:
@@ -149,17 +150,36 @@ cdef inline void dense_backward_few(
     for r in range(rows):
         i = 0
         while inputs - i >= most:
-            dots(most, width, weight + i * width, dz + r * width, dx + r * lddx + i)
+            long_dots(most, width, weight + i * width, dz + r * width, dx + r * lddx + i)
             i += most
         while i < inputs:
-            dots(1, width, weight + i * width, dz + r * width, dx + r * lddx + i)
+            long_dots(1, width, weight + i * width, dz + r * width, dx + r * lddx + i)
             i += 1
         for i in range(inputs, lddx):
             dx[r * lddx + i] = 0
 
 
-cdef inline forced dots(
+cdef inline forced long_dots(
     const int rows, Py_ssize_t width, const floating* a, const floating* b, floating* sums,
+) noexcept nogil:
+    """Dot products of b with up to 8 rows of a, in parts (kernels/sums.pxd)."""
+    cdef floating part[8]
+    cdef double total[8]
+    cdef Py_ssize_t j = 0
+    cdef int i
+    for i in range(rows):
+        total[i] = 0
+    while j < width:
+        dots(rows, min(width - j, <Py_ssize_t>LONG), a + j, width, b + j, part)
+        for i in range(rows):
+            total[i] += part[i]
+        j += LONG
+    for i in range(rows):
+        sums[i] = <floating>total[i]
+
+
+cdef inline forced dots(
+    const int rows, Py_ssize_t width, const floating* a, Py_ssize_t lda, const floating* b, floating* sums,
 ) noexcept nogil:
     """Dot products of b with up to 8 rows of a. Each has 16 running sums; in the end these are added in pairs, all rows
     together: row by row that took more time than 64 products."""
@@ -174,7 +194,7 @@ cdef inline forced dots(
     for j in range(0, width, 16):
         for i in range(rows):
             for k in range(16):
-                x[16 * i + k] += a[i * width + j + k] * b[j + k]
+                x[16 * i + k] += a[i * lda + j + k] * b[j + k]
     for k in range(8 * rows):
         y[k] = x[2 * k] + x[2 * k + 1]
     for k in range(4 * rows):

@@ -18,7 +18,7 @@ from libc.string cimport memset, strcmp
 from cbp.kernels.activations cimport Activation, relu
 from cbp.kernels.elementary cimport exponential, log1p_of_fraction, logarithm, logistic
 from cbp.kernels.inlining cimport forced
-from cbp.kernels.rows cimport lanes_sum, largest_of_row, subtract_from_row, sum_of_row
+from cbp.kernels.rows cimport LONG, lanes_sum, largest_of_row, subtract_from_row, sum_of_row
 
 
 cdef struct Rows:
@@ -147,19 +147,25 @@ cdef inline forced sum_of_width(
     cdef floating factor, constant = <floating>rows.constant
     cdef Py_ssize_t units = rows.units, ldy = rows.ldy
     cdef double share = 1 / <double>units if is_mean else 1
-    cdef double scale = rows.scale
-    cdef Py_ssize_t r, j
+    cdef double scale = rows.scale, loss, metric
+    cdef Py_ssize_t r, first, j
     cdef int k
     for r in range(rows.count):
         factor = <floating>(scale * share * (weights[r] if weights is not NULL else 1))
-        for k in range(16):
-            terms[k] = 0
-            hits[k] = 0
-        for j in range(0, width, 16):
-            sixteen_terms(term, slope, hit, <int>min(units - j, 16), constant, factor, y_hat + r * width + j, y + r * ldy + j,
-                          terms, hits, d + r * width + j)
-        rows.loss[r] = lanes_sum(terms) * share
-        rows.metric[r] = lanes_sum(hits) / units
+        loss = metric = 0
+        first = 0
+        while first < width:
+            for k in range(16):
+                terms[k] = 0
+                hits[k] = 0
+            for j in range(first, min(first + LONG, width), 16):
+                sixteen_terms(term, slope, hit, <int>min(units - j, 16), constant, factor, y_hat + r * width + j,
+                              y + r * ldy + j, terms, hits, d + r * width + j)
+            loss += lanes_sum(terms)
+            metric += lanes_sum(hits)
+            first += LONG
+        rows.loss[r] = loss * share
+        rows.metric[r] = metric / units
 
 
 cdef inline forced sum_rows(

@@ -9,7 +9,7 @@ from cython cimport floating
 from libc.math cimport sqrt, sqrtf
 
 from cbp.kernels.inlining cimport forced
-from cbp.kernels.rows cimport lanes_sum
+from cbp.kernels.rows cimport LONG, lanes_sum
 from cbp.kernels.tile cimport VECTOR_BYTES
 
 
@@ -223,29 +223,45 @@ cdef inline forced layer_moments(
     cdef floating t[16]
     cdef floating each = <floating>1 / <floating>channels
     cdef floating mean, rest, variance, d
+    cdef double sum = 0, squares = 0
     cdef Py_ssize_t last = width - 16
-    cdef Py_ssize_t j
+    cdef Py_ssize_t first, j
     cdef int left = <int>(channels - last)
     cdef int k
     for k in range(16):
         d = x[last + k]
         s[k] = d if k < left else <floating>0
-    for j in range(0, last, 16):
+    first = 0
+    while first == 0 or first < last:   # once, unless the row is long
+        for j in range(first, min(first + LONG, last), 16):
+            for k in range(16):
+                s[k] += x[j + k]
+        sum += lanes_sum(s)
         for k in range(16):
-            s[k] += x[j + k]
-    mean = lanes_sum(s) * each
+            s[k] = 0
+        first += LONG
+    mean = <floating>sum * each
     for k in range(16):
         d = x[last + k] - mean
         d = d if k < left else <floating>0
         s[k] = d
         t[k] = d * d
-    for j in range(0, last, 16):
+    sum = 0
+    first = 0
+    while first == 0 or first < last:
+        for j in range(first, min(first + LONG, last), 16):
+            for k in range(16):
+                d = x[j + k] - mean
+                s[k] += d
+                t[k] += d * d
+        sum += lanes_sum(s)
+        squares += lanes_sum(t)
         for k in range(16):
-            d = x[j + k] - mean
-            s[k] += d
-            t[k] += d * d
-    rest = lanes_sum(s) * each
-    variance = lanes_sum(t) * each - rest * rest
+            s[k] = 0
+            t[k] = 0
+        first += LONG
+    rest = <floating>sum * each
+    variance = <floating>squares * each - rest * rest
     moments[0] = mean
     moments[1] = rest
     moments[2] = <floating>1 / root((variance if variance > 0 else <floating>0) + epsilon)
@@ -290,20 +306,26 @@ cdef inline forced layer_backward_of(
     cdef floating s[16]
     cdef floating t[16]
     cdef floating g, constant, slope
+    cdef double sum = 0, products = 0
     cdef Py_ssize_t last = width - 16
-    cdef Py_ssize_t j
+    cdef Py_ssize_t first, j
     cdef int left = <int>(channels - last)
     cdef int k
-    for k in range(16):
-        s[k] = 0
-        t[k] = 0
-    for j in range(0, width, 16):
+    first = 0
+    while first < width:
         for k in range(16):
-            g = dy[j + k] * scale[j + k]
-            s[k] += g
-            t[k] += g * (((x[j + k] - mean) - rest) * inverse)
-    constant = lanes_sum(s) * each
-    slope = lanes_sum(t) * each
+            s[k] = 0
+            t[k] = 0
+        for j in range(first, min(first + LONG, width), 16):
+            for k in range(16):
+                g = dy[j + k] * scale[j + k]
+                s[k] += g
+                t[k] += g * (((x[j + k] - mean) - rest) * inverse)
+        sum += lanes_sum(s)
+        products += lanes_sum(t)
+        first += LONG
+    constant = <floating>sum * each
+    slope = <floating>products * each
     for j in range(0, last, 16):
         for k in range(16):
             dx[j + k] = (dy[j + k] * scale[j + k] * inverse - constant) - ((x[j + k] - mean) - rest) * inverse * slope

@@ -13,9 +13,12 @@
 
 from cython cimport floating
 from libc.math cimport NAN
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy
 
 from cbp.kernels.inlining cimport forced
 from cbp.kernels.structs cimport Op
+from cbp.kernels.sums cimport TERMS
 from cbp.kernels.tile cimport VECTOR_BYTES
 
 cdef extern from "<math.h>" nogil:
@@ -24,6 +27,7 @@ cdef extern from "<math.h>" nogil:
 
 cdef enum:
     MOST_LANES = 16
+    MOST_COUNTED = 1 << 24   # numbers of a window that a float32 counts
 
 
 cdef inline forced mean_of_window(
@@ -35,6 +39,9 @@ cdef inline forced mean_of_window(
     cdef Py_ssize_t _k, w = 0
     cdef int j
     if height * width < 1:   # never; or gcc keeps the sums in memory, for a way around the loop
+        return
+    if height * width > TERMS:
+        mean_in_parts(lanes, height, width, x, row, ldx, y)
         return
     for j in range(lanes):
         sums[j] = 0
@@ -48,6 +55,31 @@ cdef inline forced mean_of_window(
             x += row - width * ldx
     for j in range(lanes):
         y[j] = sums[j] * part
+
+
+cdef inline forced mean_in_parts(
+    const int lanes, Py_ssize_t height, Py_ssize_t width, const floating* x, Py_ssize_t row, Py_ssize_t ldx, floating* y,
+) noexcept nogil:
+    """mean_of_window for many numbers: TERMS of a line at a time (kernels/sums.pxd)."""
+    cdef floating part[MOST_LANES]
+    cdef double total[MOST_LANES]
+    cdef Py_ssize_t w, first, i
+    cdef int j
+    for j in range(lanes):
+        total[j] = 0
+    for w in range(height):
+        first = 0
+        while first < width:
+            for j in range(lanes):
+                part[j] = 0
+            for i in range(first, min(first + TERMS, width)):
+                for j in range(lanes):
+                    part[j] += x[w * row + i * ldx + j]
+            for j in range(lanes):
+                total[j] += part[j]
+            first += TERMS
+    for j in range(lanes):
+        y[j] = <floating>(total[j] / (<double>height * width))
 
 
 cdef inline forced largest_of_window(
@@ -64,6 +96,9 @@ cdef inline forced largest_of_window(
     cdef Py_ssize_t _k, w = 0
     cdef int j
     if height * width < 1:
+        return
+    if height * width > MOST_COUNTED:
+        largest_of_many(lanes, height, width, x, row, ldx, y, where)
         return
     for j in range(lanes):
         found[j] = x[j]
@@ -95,6 +130,38 @@ cdef inline forced largest_of_window(
         y[j] = found[j]
     for j in range(lanes):
         where[j] = before[j]
+
+
+cdef inline void largest_of_many(
+    int lanes, Py_ssize_t height, Py_ssize_t width, const floating* x, Py_ssize_t row, Py_ssize_t ldx, floating* y,
+    floating* where,
+) noexcept nogil:
+    """largest_of_window where a float32 cannot count all numbers: the place is kept as a whole number of 32 bits."""
+    cdef uint32_t place
+    cdef Py_ssize_t h, w
+    cdef floating value
+    cdef int j
+    for j in range(lanes):
+        y[j] = x[j]
+        place = 0
+        for h in range(height):
+            for w in range(width):
+                value = x[h * row + w * ldx + j]
+                if value > y[j] or (value != value and y[j] == y[j]):
+                    y[j] = value
+                    place = <uint32_t>(h * width + w)
+        memcpy(where + j, &place, sizeof(place))
+
+
+cdef inline void one_of_many(
+    int lanes, Py_ssize_t width, const floating* where, const floating* dy, floating* dx, Py_ssize_t row, Py_ssize_t ldx,
+) noexcept nogil:
+    """The gradient of such a window."""
+    cdef uint32_t place
+    cdef int j
+    for j in range(lanes):
+        memcpy(&place, where + j, sizeof(place))
+        dx[place // width * row + place % width * ldx + j] += dy[j]
 
 
 cdef inline forced largest_of_four(
@@ -132,6 +199,9 @@ cdef inline forced window_backward(
     cdef Py_ssize_t k, w = 0
     cdef int j
     if height * width < 1:
+        return
+    if largest and height * width > MOST_COUNTED:   # of neither kind that stores
+        one_of_many(lanes, width, where, dy, dx, row, ldx)
         return
     for j in range(lanes):
         given[j] = dy[j] if largest else dy[j] * part

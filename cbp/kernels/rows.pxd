@@ -4,6 +4,11 @@
 from cython cimport floating
 from libc.math cimport INFINITY
 
+from cbp.kernels.sums cimport DEEP, TERMS
+
+cdef enum:
+    LONG = 16 * TERMS   # numbers of a row that sixteen sums take: more go in parts
+
 
 cdef inline floating larger(floating x, floating y) noexcept nogil:
     return x if x > y else y
@@ -55,7 +60,18 @@ cdef inline floating largest_of_row(Py_ssize_t units, Py_ssize_t width, const fl
 
 
 cdef inline floating sum_of_row(Py_ssize_t width, const floating* row) noexcept nogil:
-    """The sum of a row whose pads are 0, in the same way."""
+    """The sum of a row whose pads are 0, in the same way, and of a long one in parts (kernels/sums.pxd)."""
+    cdef double total = 0
+    cdef Py_ssize_t j = 0
+    if width <= LONG:
+        return sum_of_lanes(width, row)
+    while j < width:
+        total += sum_of_lanes(min(width - j, <Py_ssize_t>LONG), row + j)
+        j += LONG
+    return <floating>total
+
+
+cdef inline floating sum_of_lanes(Py_ssize_t width, const floating* row) noexcept nogil:
     cdef floating lanes[16]
     cdef Py_ssize_t j
     cdef int k
@@ -75,3 +91,18 @@ cdef inline void subtract_from_row(
     for j in range(0, width - 16):
         a[j] = z[j] - shift
     without_pad(<int>(units - (width - 16)), z + width - 16, shift, a + width - 16)
+
+
+cdef inline floating dot_of_rows(Py_ssize_t units, const floating* x, const floating* y) noexcept nogil:
+    """The sum of the products x y, one after the other, and of long rows in parts."""
+    cdef floating part
+    cdef double total = 0
+    cdef Py_ssize_t j = 0, end
+    while j < units:
+        end = min(j + TERMS, units) if units > DEEP else units
+        part = 0
+        while j < end:
+            part += x[j] * y[j]
+            j += 1
+        total += part
+    return <floating>total

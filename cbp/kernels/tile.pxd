@@ -16,8 +16,10 @@
 # depth 64.
 
 from cython cimport floating
+from libc.string cimport memset
 
 from cbp.kernels.inlining cimport forced
+from cbp.kernels.sums cimport DEEP, PARTS, TERMS, add_all, add_exactly
 
 cdef extern from *:
     """
@@ -132,6 +134,10 @@ cdef inline forced product(
     """c = start + a b, `columns` a multiple of 16. Inlined, because one of the strides is mostly a literal 1."""
     cdef int lanes = VECTOR_BYTES // <int>sizeof(floating)
     cdef Py_ssize_t j = 0
+    if floating is float:
+        if depth > DEEP:
+            multiply_deep(rows, columns, depth, a, row_stride, column_stride, b, ldb, start, start_stride, c, ldc)
+            return
     # Few rows leave most registers empty and wait for each sum and for b: take more columns at once.
     while VECTOR_BYTES == 64 and rows == 1 and columns - j >= 16 * lanes:
         # Longer stretches of b: as fast as adding up the numbers of b, 15 % faster than 8 vectors where b lies in L3.
@@ -162,3 +168,60 @@ cdef inline void multiply(
 ) noexcept nogil:
     """product() as a function, for those whose strides vary: it is long."""
     product(rows, columns, depth, a, row_stride, column_stride, b, ldb, start, start_stride, c, ldc)
+
+
+cdef enum:
+    PANEL = 1536      # numbers of c that are summed at once, in four sums that stay in the first-level cache
+    PANEL_ROWS = 24
+
+
+cdef inline void multiply_deep(
+    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
+    const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
+    const floating* b, Py_ssize_t ldb,
+    const floating* start, Py_ssize_t start_stride,
+    floating* c, Py_ssize_t ldc,
+) noexcept nogil:
+    """product() for a depth above DEEP, panel by panel."""
+    cdef Py_ssize_t high = min(rows, <Py_ssize_t>PANEL_ROWS)
+    cdef Py_ssize_t wide = min(columns, PANEL // high // 64 * 64)
+    cdef Py_ssize_t r = 0, j
+    while r < rows:
+        j = 0
+        while j < columns:
+            multiply_panel(min(high, rows - r), min(wide, columns - j), depth, a + r * row_stride, row_stride, column_stride,
+                           b + j, ldb, start + r * start_stride + j if start is not NULL else NULL, start_stride,
+                           c + r * ldc + j, ldc)
+            j += wide
+        r += high
+
+
+cdef inline void multiply_panel(
+    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
+    const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
+    const floating* b, Py_ssize_t ldb,
+    const floating* start, Py_ssize_t start_stride,
+    floating* c, Py_ssize_t ldc,
+) noexcept nogil:
+    cdef floating part[PANEL]
+    cdef floating middle[PANEL]
+    cdef floating total[PANEL]
+    cdef floating rest[PANEL]
+    cdef Py_ssize_t size = rows * columns, k = 0, i, j, n
+    for i in range(rows):
+        for j in range(columns):
+            total[i * columns + j] = start[i * start_stride + j] if start is not NULL else <floating>0
+    memset(rest, 0, size * sizeof(floating))
+    memset(middle, 0, size * sizeof(floating))
+    while k < depth:
+        n = min(<Py_ssize_t>TERMS, depth - k)
+        multiply(rows, columns, n, a + k * column_stride, row_stride, column_stride, b + k * ldb, ldb, <const floating*>NULL, 0,
+                 part, columns)
+        add_all(size, part, middle)
+        k += n
+        if k % (TERMS * PARTS) == 0 or k == depth:
+            add_exactly(size, middle, total, rest)
+            memset(middle, 0, size * sizeof(floating))
+    for i in range(rows):
+        for j in range(columns):
+            c[i * ldc + j] = total[i * columns + j] + rest[i * columns + j]

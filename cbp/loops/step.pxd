@@ -24,6 +24,7 @@ from cbp.ops.calls cimport (
     op_remember,
     op_silence,
 )
+from cbp.ops.parts cimport begin_parts, end_parts, in_parts
 from cbp.ops.passes cimport (
     ACTIVATION,
     FORWARD,
@@ -364,8 +365,9 @@ cdef inline void backward_weights(
     the whole gradient; otherwise the blocks of a thread take one place, one after the other.
     """
     cdef const Op* op = &batch.ops[index]
-    cdef bint accumulate = batch.run.row > 0
-    cdef bint whole = not accumulate and batch.updating
+    cdef bint parts = in_parts(batch, op)
+    cdef bint accumulate = parts or batch.run.row > 0
+    cdef bint whole = batch.run.row == 0 and batch.updating
     cdef bint penalised = not op.unpenalised
     cdef Py_ssize_t block, most
     cdef Py_ssize_t row = first
@@ -386,13 +388,21 @@ cdef inline void backward_weights(
         n = min(block, end - row)
         offset = op.weight + row * op.weight_width
         g = gradient + (op.weight + first * op.weight_width if whole else offset)
+        if parts:
+            begin_parts(batch, op, n * op.weight_width, g)
         op_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
+        if parts:
+            end_parts(batch, op, n * op.weight_width, g)
         lap(laps, WEIGHT_GRADIENT)
         end_gradient(batch, penalised, n * op.weight_width, offset, g)
         lap(laps, UPDATE)
         row += n
     if first == 0 and op.bias >= 0:
+        if parts:
+            begin_parts(batch, op, op.bias_width, gradient + op.bias)
         op_backward_bias(batch, op, accumulate, arena, scratch, gradient + op.bias)
+        if parts:
+            end_parts(batch, op, op.bias_width, gradient + op.bias)
         lap(laps, WEIGHT_GRADIENT)
         end_gradient(batch, False, op.bias_width, op.bias, gradient + op.bias)
         lap(laps, UPDATE)

@@ -6,11 +6,14 @@
 # counted in convolution_needs().
 
 from cython cimport floating
+from libc.string cimport memset
 
 from cbp.kernels cimport conv, tile
 from cbp.kernels.dense cimport transpose
 from cbp.kernels.structs cimport Op
-from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, input_of, padded, slot_of
+from cbp.kernels.sums cimport DEEP, PARTS, TERMS, add_all, add_exactly
+from cbp.ops.parts cimport end_part, in_parts, next_part
+from cbp.ops.passes cimport SUMS_OUTPUTS, Kind, Needs, Pass, d_input_of, input_of, padded, slot_of
 
 
 cdef inline void window_pairs(
@@ -48,6 +51,11 @@ cdef inline void window_multiply(
     """The product of kernels/conv.pxd for `columns` that fill whole vectors; `start` is nothing, a row (strides 0) or c."""
     cdef int lanes = tile.VECTOR_BYTES // <int>sizeof(floating)
     cdef Py_ssize_t j = 0
+    if floating is float:
+        if depth > DEEP:
+            deep_windows(groups, rows, columns, depth, a, group_stride, row_stride, offsets, b, ldb,
+                         start, start_group, start_row, c, c_group, c_row)
+            return
     while columns - j >= 2 * lanes:
         window_pairs(groups, rows, depth, a, group_stride, row_stride, offsets, b + j, ldb,
                      start + j if start is not NULL else NULL, start_group, start_row, c + j, c_group, c_row)
@@ -55,6 +63,71 @@ cdef inline void window_multiply(
     if columns - j >= lanes:
         window_vectors(groups, rows, depth, a, group_stride, row_stride, offsets, b + j, ldb,
                        start + j if start is not NULL else NULL, start_group, start_row, c + j, c_group, c_row)
+
+
+cdef enum:
+    SUMMED = 1536   # numbers of c that are summed in parts at once
+
+
+cdef inline void deep_windows(
+    Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
+    const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
+    const floating* b, Py_ssize_t ldb,
+    const floating* start, Py_ssize_t start_group, Py_ssize_t start_row,
+    floating* c, Py_ssize_t c_group, Py_ssize_t c_row,
+) noexcept nogil:
+    """window_multiply() for a depth above DEEP: some columns of some rows of some groups at a time."""
+    cdef Py_ssize_t wide = min(columns, <Py_ssize_t>32)
+    cdef Py_ssize_t high = min(rows, SUMMED // wide)
+    cdef Py_ssize_t some = min(groups, max(1, SUMMED // (wide * high)))
+    cdef Py_ssize_t g, r, j
+    for j in range(0, columns, 32):
+        g = 0
+        while g < groups:
+            r = 0
+            while r < rows:
+                deep_panel(min(some, groups - g), min(high, rows - r), min(wide, columns - j), depth,
+                           a + g * group_stride + r * row_stride, group_stride, row_stride, offsets, b + j, ldb,
+                           start + g * start_group + r * start_row + j if start is not NULL else NULL, start_group, start_row,
+                           c + g * c_group + r * c_row + j, c_group, c_row)
+                r += high
+            g += some
+
+
+cdef inline void deep_panel(
+    Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
+    const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
+    const floating* b, Py_ssize_t ldb,
+    const floating* start, Py_ssize_t start_group, Py_ssize_t start_row,
+    floating* c, Py_ssize_t c_group, Py_ssize_t c_row,
+) noexcept nogil:
+    """As multiply_panel() of kernels/tile.pxd."""
+    cdef floating part[SUMMED]
+    cdef floating middle[SUMMED]
+    cdef floating total[SUMMED]
+    cdef floating rest[SUMMED]
+    cdef Py_ssize_t size = groups * rows * columns, k = 0, g, i, j, n
+    for g in range(groups):
+        for i in range(rows):
+            for j in range(columns):
+                total[(g * rows + i) * columns + j] = (
+                    start[g * start_group + i * start_row + j] if start is not NULL else <floating>0)
+    memset(rest, 0, size * sizeof(floating))
+    memset(middle, 0, size * sizeof(floating))
+    while k < depth:
+        n = min(<Py_ssize_t>TERMS, depth - k)
+        window_multiply(groups, rows, columns, n, a, group_stride, row_stride, offsets + k, b + k * ldb, ldb,
+                        <const floating*>NULL, 0, 0, part, rows * columns, columns)
+        add_all(size, part, middle)
+        k += n
+        if k % (TERMS * PARTS) == 0 or k == depth:
+            add_exactly(size, middle, total, rest)
+            memset(middle, 0, size * sizeof(floating))
+    for g in range(groups):
+        for i in range(rows):
+            for j in range(columns):
+                c[g * c_group + i * c_row + j] = (
+                    total[(g * rows + i) * columns + j] + rest[(g * rows + i) * columns + j])
 
 
 cdef struct Image:
@@ -147,7 +220,7 @@ cdef inline void convolution_backward_weight(
     cdef const floating* x = input_of(batch, op, 0, arena)
     cdef const floating* dz = slot_of(batch, op.d_output, op.positions * op.width, 0, arena)
     cdef const floating* laid
-    cdef Py_ssize_t r = 0, block, oy, ox, pixels
+    cdef Py_ssize_t r = 0, block, first, oy, ox, pixels, p, part
     if in_pairs(op, arena):
         pairs_backward_weight(batch, op, row, n, accumulate, arena, scratch, g)
         return
@@ -159,12 +232,17 @@ cdef inline void convolution_backward_weight(
         for block in range(blocks):   # one, if there are several samples
             oy, ox = block // across * high, block % across * wide
             pixels = some * min(high, op.out_h - oy) * min(wide, op.out_w - ox)
-            weight_of_block(op, &image, op.kernel_w, row, n, pixels,
-                            laid + oy * op.stride_h * image.line + ox * op.stride_w * image.pixel, offsets,
-                            dz + (oy * op.out_w + ox) * op.width, op.width, accumulate, g)
-            accumulate = True
+            first = r * op.positions + oy * op.out_w + ox
+            p = 0
+            while p < pixels:
+                part = next_part(batch, op, first + p, pixels - p)
+                weight_of_block(op, &image, op.kernel_w, row, n, part,
+                                laid + oy * op.stride_h * image.line + ox * op.stride_w * image.pixel, offsets + p,
+                                dz + (first + p) * op.width, op.width, accumulate, g)
+                end_part(batch, op, first + p, part, n, op.width, op.width, g)
+                accumulate = True
+                p += part
         x += some * op.in_positions * op.in_width
-        dz += some * op.positions * op.width
         r += some
 
 
@@ -208,10 +286,12 @@ cdef inline void positions_backward_bias(
 ) noexcept nogil:
     """The sum of dz over samples and positions, a sample at a time."""
     cdef const floating* dz = slot_of(batch, op.d_output, op.positions * op.width, 0, arena)
-    cdef Py_ssize_t r
-    for r in range(batch.rows):
-        conv.add_positions(op.positions, op.width, dz, accumulate or r > 0, g)
-        dz += op.positions * op.width
+    cdef Py_ssize_t p = 0, some
+    while p < batch.rows * op.positions:
+        some = next_part(batch, op, p, op.positions - p % op.positions)
+        conv.add_positions(some, op.width, dz + p * op.width, accumulate or p > 0, g)
+        end_part(batch, op, p, some, 1, op.width, op.width, g)
+        p += some
 
 
 cdef inline void convolution_backward_rows(
@@ -356,8 +436,9 @@ cdef inline void pairs_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* scratch,
     floating* g,
 ) noexcept nogil:
-    """The gradient of the doubled weights, a sample at a time, then folded into g: W[kx] gets what the lower half of tap kx and
-    the upper half of tap kx + 1 have."""
+    """The gradient of the doubled weights, of a sample or of a part of one, then folded into g: W[kx] gets what the lower half of
+    tap kx and the upper half of tap kx + 1 have."""
+    cdef bint parts = in_parts(batch, op), begun
     cdef int lanes = tile.VECTOR_BYTES // <int>sizeof(floating)
     cdef Image image = image_of(op)
     cdef Py_ssize_t most = conv.PIXELS // 2
@@ -374,20 +455,30 @@ cdef inline void pairs_backward_weight(
     cdef const floating* x = input_of(batch, op, 0, arena)
     cdef const floating* dz = slot_of(batch, op.d_output, op.positions * op.width, 0, arena)
     cdef const floating* laid
-    cdef Py_ssize_t r, block, oy, ox, lines, columns
+    cdef Py_ssize_t r, block, first, oy, ox, both, p, part
     conv.grid_offsets(high, wide, 1, op.stride_h * image.line, 2 * image.pixel, offsets)
     for r in range(batch.rows):
         laid = laid_out(op, &image, 1, x, copy)
+        begun = False
         for block in range(blocks):
             oy, ox = block // across * high, block % across * wide
-            lines, columns = min(high, op.out_h - oy), min(wide, op.out_w // 2 - ox)
-            conv.join_pairs(lines * columns, lanes // 2, op.width, dz + (oy * op.out_w + 2 * ox) * op.width, pairs)
-            weight_of_block(op, &image, op.kernel_w + 1, start, count, lines * columns,
-                            laid + oy * op.stride_h * image.line + 2 * ox * image.pixel, offsets, pairs, lanes, block > 0,
-                            doubled)
-        conv.fold_weights(row, n, line, op.inputs, lanes, op.width, doubled, accumulate or r > 0, g)
+            both = min(high, op.out_h - oy) * min(wide, op.out_w // 2 - ox)
+            first = r * op.positions + oy * op.out_w + 2 * ox
+            conv.join_pairs(both, lanes // 2, op.width, dz + first * op.width, pairs)
+            p = 0
+            while p < both:
+                part = next_part(batch, op, first + 2 * p, 2 * (both - p)) // 2
+                weight_of_block(op, &image, op.kernel_w + 1, start, count, part,
+                                laid + oy * op.stride_h * image.line + 2 * ox * image.pixel, offsets + p, pairs + p * lanes,
+                                lanes, begun, doubled)
+                begun = not parts
+                if parts:
+                    conv.fold_weights(row, n, line, op.inputs, lanes, op.width, doubled, True, g)
+                    end_part(batch, op, first + 2 * p, 2 * part, n, op.width, op.width, g)
+                p += part
+        if not parts:
+            conv.fold_weights(row, n, line, op.inputs, lanes, op.width, doubled, accumulate or r > 0, g)
         x += op.in_positions * op.in_width
-        dz += op.positions * op.width
 
 
 cdef inline double table_size(double entries) noexcept nogil:
@@ -418,3 +509,4 @@ cdef inline void convolution_kind(Kind* kind) noexcept:
     kind.backward32, kind.backward64 = convolution_backward_rows, convolution_backward_rows
     kind.weight32, kind.weight64 = convolution_backward_weight, convolution_backward_weight
     kind.bias32, kind.bias64 = positions_backward_bias, positions_backward_bias
+    kind.sums = SUMS_OUTPUTS

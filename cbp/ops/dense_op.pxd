@@ -4,7 +4,8 @@ from cython cimport floating
 
 from cbp.kernels.dense cimport STRIP, dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
 from cbp.kernels.structs cimport Op
-from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, d_output_of, input_of, padded, sums_of
+from cbp.ops.parts cimport end_part, next_part
+from cbp.ops.passes cimport SUMS_OUTPUTS, Kind, Needs, Pass, d_input_of, d_output_of, input_of, padded, sums_of
 
 
 cdef inline void dense_op_forward(
@@ -29,14 +30,25 @@ cdef inline void dense_op_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* _scratch,
     floating* g,
 ) noexcept nogil:
-    dense_backward_weight(batch.rows * op.positions, n, op.width, accumulate, input_of(batch, op, 0, arena) + row, op.in_width,
-                          d_output_of(batch, op, 0, arena), g)
+    cdef Py_ssize_t rows = batch.rows * op.positions, done = 0, some
+    while done < rows:
+        some = next_part(batch, op, done, rows - done)
+        dense_backward_weight(some, n, op.width, accumulate, input_of(batch, op, 0, arena) + done * op.in_width + row,
+                              op.in_width, d_output_of(batch, op, 0, arena) + done * op.width, g)
+        end_part(batch, op, done, some, n, op.width, op.width, g)
+        done += some
 
 
-cdef inline void dense_op_backward_bias(
+cdef inline void sum_of_positions(
     const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
 ) noexcept nogil:
-    dense_backward_bias(batch.rows * op.positions, op.width, accumulate, d_output_of(batch, op, 0, arena), g)
+    """The gradient of the bias; of the shift of a normalisation too."""
+    cdef Py_ssize_t rows = batch.rows * op.positions, done = 0, some
+    while done < rows:
+        some = next_part(batch, op, done, rows - done)
+        dense_backward_bias(some, op.width, accumulate, d_output_of(batch, op, 0, arena) + done * op.width, g)
+        end_part(batch, op, done, some, 1, op.width, op.width, g)
+        done += some
 
 
 cdef inline void dense_needs(Op* op, Needs* needs) noexcept nogil:
@@ -49,4 +61,5 @@ cdef inline void dense_kind(Kind* kind) noexcept:
     kind.forward32, kind.forward64 = dense_op_forward, dense_op_forward
     kind.backward32, kind.backward64 = dense_op_backward_rows, dense_op_backward_rows
     kind.weight32, kind.weight64 = dense_op_backward_weight, dense_op_backward_weight
-    kind.bias32, kind.bias64 = dense_op_backward_bias, dense_op_backward_bias
+    kind.bias32, kind.bias64 = sum_of_positions, sum_of_positions
+    kind.sums = SUMS_OUTPUTS

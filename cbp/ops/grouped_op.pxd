@@ -8,7 +8,8 @@ from cython cimport floating
 from cbp.kernels cimport conv, depthwise
 from cbp.kernels.structs cimport Op
 from cbp.ops.convolution_op cimport Image, image_of, positions_backward_bias, table, table_size
-from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, input_of, padded, slot_of
+from cbp.ops.parts cimport end_part, next_part
+from cbp.ops.passes cimport SUMS_OUTPUTS, Kind, Needs, Pass, d_input_of, input_of, padded, slot_of
 
 
 cdef struct Planes:
@@ -84,7 +85,8 @@ cdef inline void grouped_backward_weight(
     cdef const floating* dz = slot_of(batch, op.d_output, op.positions * op.width, 0, arena)
     cdef const floating* laid
     cdef Py_ssize_t across = (op.out_w + wide - 1) // wide, blocks = across * ((op.out_h + high - 1) // high)
-    cdef Py_ssize_t r, number, block, oy, ox, tap, end, pixels
+    cdef Py_ssize_t r, number, block, first, oy, ox, tap, end, pixels, p, part
+    cdef floating* own
     conv.grid_offsets(high, wide, 1, op.stride_h * planes.line, op.stride_w * op.width, offsets)
     for r in range(batch.rows):
         for number in range(planes.read):
@@ -96,12 +98,17 @@ cdef inline void grouped_backward_weight(
             for block in range(blocks):
                 oy, ox = block // across * high, block % across * wide
                 pixels = min(high, op.out_h - oy) * min(wide, op.out_w - ox)
-                taps_of_block(
-                    op, &planes, tap, end, pixels, laid + oy * op.stride_h * planes.line + ox * op.stride_w * op.width, offsets,
-                    dz + (oy * op.out_w + ox) * op.width, accumulate or r > 0 or block > 0,
-                    g + (tap * planes.read + number - row) * op.width)
+                first = r * op.positions + oy * op.out_w + ox
+                own = g + (tap * planes.read + number - row) * op.width
+                p = 0
+                while p < pixels:
+                    part = next_part(batch, op, first + p, pixels - p)
+                    taps_of_block(op, &planes, tap, end, part,
+                                  laid + oy * op.stride_h * planes.line + ox * op.stride_w * op.width, offsets + p,
+                                  dz + (first + p) * op.width, accumulate or first + p > 0, own)
+                    end_part(batch, op, first + p, part, end - tap, op.width, planes.read * op.width, own)
+                    p += part
         x += op.in_positions * op.in_width
-        dz += op.positions * op.width
 
 
 cdef inline void taps_of_block(
@@ -205,3 +212,4 @@ cdef inline void grouped_kind(Kind* kind) noexcept:
     kind.backward32, kind.backward64 = grouped_backward_rows, grouped_backward_rows
     kind.weight32, kind.weight64 = grouped_backward_weight, grouped_backward_weight
     kind.bias32, kind.bias64 = positions_backward_bias, positions_backward_bias
+    kind.sums = SUMS_OUTPUTS

@@ -16,9 +16,10 @@ from libc.math cimport sqrt
 from libc.string cimport memset
 
 from cbp.kernels cimport norm
-from cbp.kernels.dense cimport dense_backward_bias
 from cbp.kernels.structs cimport Op
-from cbp.ops.passes cimport Kind, Needs, Pass, add_row, d_input_of, d_output_of, input_of, slot_of, sums_of
+from cbp.ops.dense_op cimport sum_of_positions
+from cbp.ops.parts cimport end_part, next_part
+from cbp.ops.passes cimport SUMS_OUTPUTS, Kind, Needs, Pass, add_row, d_input_of, d_output_of, input_of, slot_of, sums_of
 
 
 cdef enum Moments:
@@ -291,7 +292,7 @@ cdef inline void batch_norm_backward_weight(
     """Of the scale: one row."""
     cdef const floating* variance = <const floating*>batch.statistics + op.statistics + op.width
     cdef const floating* weights = <const floating*>batch.weights
-    cdef Py_ssize_t k, r
+    cdef Py_ssize_t k, p = 0, some
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
     if batch.training:
@@ -299,18 +300,22 @@ cdef inline void batch_norm_backward_weight(
         return
     for k in range(op.width):
         scratch[k] = <floating>(1 / sqrt(variance[k] + op.epsilon))
-    for r in range(batch.rows):
-        if weights is NULL or weights[r] != 0:   # such a row may have numbers too large for a product
-            norm.add_frozen_products(op.positions, op.inputs, op.width, input_of(batch, op, r, arena), op.in_width,
-                                     variance - op.width, <const floating*>scratch, d_output_of(batch, op, r, arena), g)
+    while p < batch.rows * op.positions:
+        some = next_part(batch, op, p, op.positions - p % op.positions)
+        if weights is NULL or weights[p // op.positions] != 0:   # such a row may have numbers too large for a product
+            norm.add_frozen_products(some, op.inputs, op.width, input_of(batch, op, 0, arena) + p * op.in_width, op.in_width,
+                                     variance - op.width, <const floating*>scratch,
+                                     d_output_of(batch, op, 0, arena) + p * op.width, g)
+        end_part(batch, op, p, some, 1, op.width, op.width, g)
+        p += some
 
 
 cdef inline void batch_norm_backward_bias(
-    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
+    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* scratch, floating* g,
 ) noexcept nogil:
     """Of the shift."""
     if not batch.training:
-        dense_backward_bias(batch.rows * op.positions, op.width, accumulate, d_output_of(batch, op, 0, arena), g)
+        sum_of_positions(batch, op, accumulate, arena, scratch, g)
         return
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
@@ -375,29 +380,18 @@ cdef inline void layer_norm_backward_weight(
     cdef const floating* x = input_of(batch, op, 0, arena)
     cdef const floating* dy = d_output_of(batch, op, 0, arena)
     cdef const floating* moments = slot_of(batch, op.extra, op.extra_size, 0, arena)
-    cdef Py_ssize_t r, p
+    cdef Py_ssize_t p = 0, some
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
-    if op.in_width != op.width:
-        for r in range(batch.rows):
-            for p in range(r * op.positions, (r + 1) * op.positions):
-                norm.layer_backward_scale(1, op.width, with_pads(op, x + p * op.in_width, scratch), 0, moments, 3,
-                                          dy + p * op.width, g)
-                moments += 3
-            moments += op.extra_size - 3 * op.positions
-    elif op.positions == 1:
-        norm.layer_backward_scale(batch.rows, op.width, x, op.in_width, moments, op.extra_size, dy, g)
-    else:
-        for r in range(batch.rows):
-            norm.layer_backward_scale(op.positions, op.width, x + r * op.positions * op.in_width, op.in_width,
-                                      moments + r * op.extra_size, 3, dy + r * op.positions * op.width, g)
-
-
-cdef inline void layer_norm_backward_bias(
-    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
-) noexcept nogil:
-    """Of the shift."""
-    dense_backward_bias(batch.rows * op.positions, op.width, accumulate, d_output_of(batch, op, 0, arena), g)
+    while p < batch.rows * op.positions:
+        some = batch.rows - p if op.positions == 1 else op.positions - p % op.positions
+        some = next_part(batch, op, p, some) if op.in_width == op.width else 1
+        norm.layer_backward_scale(
+            some, op.width, with_pads(op, x + p * op.in_width, scratch), op.in_width,
+            moments + p // op.positions * op.extra_size + p % op.positions * 3, op.extra_size if op.positions == 1 else 3,
+            dy + p * op.width, g)
+        end_part(batch, op, p, some, 1, op.width, op.width, g)
+        p += some
 
 
 # --- every sample by itself ---------------------------------------------------------------------------------------------------
@@ -540,6 +534,7 @@ cdef inline void group_norm_backward_weight(
         memset(g, 0, op.width * sizeof(floating))
     for r in range(batch.rows):
         add_row(op.width, slot_of(batch, op.extra, op.extra_size, r, arena), g)
+        end_part(batch, op, r * op.positions, op.positions, 1, op.width, op.width, g)
 
 
 cdef inline void batch_norm_needs(Op* op, Needs* needs) noexcept nogil:
@@ -549,6 +544,7 @@ cdef inline void batch_norm_needs(Op* op, Needs* needs) noexcept nogil:
 
 cdef inline void batch_norm_kind(Kind* kind) noexcept:
     kind.name = "batch_norm"
+    kind.sums = SUMS_OUTPUTS
     kind.needs = batch_norm_needs
     kind.forward32, kind.forward64 = batch_norm_forward, batch_norm_forward
     kind.backward32, kind.backward64 = batch_norm_backward_rows, batch_norm_backward_rows
@@ -566,11 +562,12 @@ cdef inline void layer_norm_needs(Op* op, Needs* needs) noexcept nogil:
 
 cdef inline void layer_norm_kind(Kind* kind) noexcept:
     kind.name = "layer_norm"
+    kind.sums = SUMS_OUTPUTS
     kind.needs = layer_norm_needs
     kind.forward32, kind.forward64 = layer_norm_forward, layer_norm_forward
     kind.backward32, kind.backward64 = layer_norm_backward_rows, layer_norm_backward_rows
     kind.weight32, kind.weight64 = layer_norm_backward_weight, layer_norm_backward_weight
-    kind.bias32, kind.bias64 = layer_norm_backward_bias, layer_norm_backward_bias
+    kind.bias32, kind.bias64 = sum_of_positions, sum_of_positions
 
 
 cdef inline void group_norm_needs(Op* op, Needs* needs) noexcept nogil:
@@ -580,8 +577,9 @@ cdef inline void group_norm_needs(Op* op, Needs* needs) noexcept nogil:
 
 cdef inline void group_norm_kind(Kind* kind) noexcept:
     kind.name = "group_norm"
+    kind.sums = SUMS_OUTPUTS
     kind.needs = group_norm_needs
     kind.forward32, kind.forward64 = group_norm_forward, group_norm_forward
     kind.backward32, kind.backward64 = group_norm_backward_rows, group_norm_backward_rows
     kind.weight32, kind.weight64 = group_norm_backward_weight, group_norm_backward_weight
-    kind.bias32, kind.bias64 = layer_norm_backward_bias, layer_norm_backward_bias
+    kind.bias32, kind.bias64 = sum_of_positions, sum_of_positions

@@ -90,6 +90,11 @@ ctypedef void (*CountNeeds)(Op* op, Needs* needs) noexcept nogil
 cdef enum:
     GRADIENT_BLOCK = 4096   # usual for `block`: they stay in the first-level cache
 
+cdef enum Terms:
+    SUMS_NOTHING     # the gradients are no sums over terms, or summed in another way
+    SUMS_OUTPUTS     # a term for every position of the output
+    SUMS_INPUTS      # ... of the input
+
 
 cdef struct Kind:
     # What a kind of op is, in both precisions. Where a function is NULL there is nothing to do; `backward` is always there.
@@ -122,6 +127,7 @@ cdef struct Kind:
     Listed64 listed64
     Py_ssize_t block     # numbers of a weight gradient between product and update; 0: all at once
     bint names_rows      # the inputs are numbers of rows of the weights
+    int sums             # how many terms of a row the gradients have (see ops/parts.pxd)
 
 
 # --- a piece of a batch -------------------------------------------------------------------------------------------------------
@@ -159,6 +165,8 @@ cdef struct Pass:
     double* row_metric
     void* parameters
     void* gradient
+    void* parts                 # three times as many numbers beside it, for sums of many terms; NULL: there are few
+    Py_ssize_t parts_size       # of each
     void* state1
     void* state2
     void* statistics

@@ -6,7 +6,8 @@ from libc.string cimport memset
 
 from cbp.kernels.inlining cimport forced
 from cbp.kernels.structs cimport Op
-from cbp.ops.passes cimport Kind, Pass, d_input_of, d_output_of, input_of, sums_of
+from cbp.ops.parts cimport end_part, next_part
+from cbp.ops.passes cimport SUMS_OUTPUTS, Kind, Pass, d_input_of, d_output_of, input_of, sums_of
 
 
 cdef inline forced rectify(
@@ -74,15 +75,20 @@ cdef inline void prelu_backward_weight(
     """Of the slopes: one row."""
     cdef const floating* x = input_of(batch, op, 0, arena)
     cdef const floating* dy = d_output_of(batch, op, 0, arena)
-    cdef Py_ssize_t rows = batch.rows * op.positions
-    cdef Py_ssize_t c
+    cdef Py_ssize_t rows = batch.rows * op.positions, done = 0, some, c
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
-    for c in range(0, op.width, 16):
-        if c + 16 <= op.in_width:
-            add_slopes(rows, 16, x + c, op.in_width, dy + c, op.width, g + c)
-        else:
-            add_slopes(rows, op.in_width - c, x + c, op.in_width, dy + c, op.width, g + c)
+    while done < rows:
+        some = next_part(batch, op, done, rows - done)
+        for c in range(0, op.width, 16):
+            if c + 16 <= op.in_width:
+                add_slopes(some, 16, x + c, op.in_width, dy + c, op.width, g + c)
+            else:
+                add_slopes(some, op.in_width - c, x + c, op.in_width, dy + c, op.width, g + c)
+        end_part(batch, op, done, some, 1, op.width, op.width, g)
+        done += some
+        x += some * op.in_width
+        dy += some * op.width
 
 
 cdef inline void prelu_kind(Kind* kind) noexcept:
@@ -90,3 +96,4 @@ cdef inline void prelu_kind(Kind* kind) noexcept:
     kind.forward32, kind.forward64 = prelu_forward, prelu_forward
     kind.backward32, kind.backward64 = prelu_backward_rows, prelu_backward_rows
     kind.weight32, kind.weight64 = prelu_backward_weight, prelu_backward_weight
+    kind.sums = SUMS_OUTPUTS

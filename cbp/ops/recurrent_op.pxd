@@ -19,7 +19,8 @@ from cbp.kernels.activations cimport Activation, Size, activate, activate_backwa
 from cbp.kernels.dense cimport ONE32, ONE64, STRIP, transpose
 from cbp.kernels.structs cimport EVALUATE, Op
 from cbp.kernels.tile cimport multiply
-from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, d_output_of, input_of, output_of, padded, slot_of
+from cbp.ops.parts cimport end_part, next_part
+from cbp.ops.passes cimport SUMS_INPUTS, Kind, Needs, Pass, d_input_of, d_output_of, input_of, output_of, padded, slot_of
 
 
 cdef enum Cell:
@@ -440,14 +441,15 @@ cdef inline void states_by_gates(
     """The product of the states, transposed, with the gradients of some gates, over all steps of all samples: so many at a time
     that all rows of the weights find the gates in the second-level cache."""
     cdef Py_ssize_t ld = states_width(op), ldg = gates_width(op), ldw = op.weight_width
-    cdef Py_ssize_t left = batch.rows * op.in_positions, most = max(<Py_ssize_t>64, GATES_BLOCK // ldg), depth
+    cdef Py_ssize_t steps = batch.rows * op.in_positions, most = max(<Py_ssize_t>64, GATES_BLOCK // ldg), done = 0, depth
     cdef const floating* states = states_of(batch, op, 0, arena) + row
-    while left > 0:
-        depth = min(left, most)
+    while done < steps:
+        depth = next_part(batch, op, done, min(steps - done, most))
         multiply(n, columns, depth, states, 1, ld, gates, ldg, g if accumulate else NULL, ldw, g, ldw)
+        end_part(batch, op, done, depth, n, columns, ldw, g)
         states += depth * ld
         gates += depth * ldg
-        left -= depth
+        done += depth
         accumulate = True
 
 
@@ -468,12 +470,17 @@ cdef inline void sum_of_gates(
     const Pass* batch, const Op* op, Py_ssize_t columns, bint accumulate, const floating* gates, floating* g,
 ) noexcept nogil:
     """The same product with ones for the states."""
+    cdef Py_ssize_t steps = batch.rows * op.in_positions, ldg = gates_width(op), done = 0, depth
     cdef const floating* one
     if floating is float:
         one = &ONE32
     else:
         one = &ONE64
-    multiply(1, columns, batch.rows * op.in_positions, one, 0, 0, gates, gates_width(op), g if accumulate else NULL, 0, g, 0)
+    while done < steps:
+        depth = next_part(batch, op, done, steps - done)
+        multiply(1, columns, depth, one, 0, 0, gates + done * ldg, ldg, g if accumulate else NULL, 0, g, 0)
+        end_part(batch, op, done, depth, 1, columns, columns, g)
+        done += depth
 
 
 cdef inline void recurrent_needs(Op* op, Needs* needs) noexcept nogil:
@@ -504,6 +511,7 @@ cdef inline void recurrent_kind(Kind* kind) noexcept:
     kind.bias32, kind.bias64 = recurrent_backward_bias, recurrent_backward_bias
     kind.silence32, kind.silence64 = recurrent_silence, recurrent_silence
     kind.block = RECURRENT_BLOCK
+    kind.sums = SUMS_INPUTS
 
 cdef inline void rnn_kind(Kind* kind) noexcept:
     recurrent_kind(kind)
