@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cbp import losses, optimizers
 from cbp.engine import arrays, check, finite, team
+from cbp.engine.columns import names_or_none
 from cbp.engine.cpu import core as _core
 from cbp.engine.fit import Fit
 from cbp.engine.model import Model
@@ -72,6 +73,10 @@ class Network:
         The optimizer whose state the network holds; None before any training. Assigning one is :meth:`set_optimizer`.
     optimizer_state : mapping of str to mapping of str to array
         Name of a state array -> as ``parameters``.
+    feature_names : tuple of str or None
+        Names of the columns of the first table of pandas, Polars or Arrow that :meth:`fit` got, if all are strings; saved.
+        Later tables must have the same in the same order, else there is a ValueError; data without names get a UserWarning
+        (:meth:`predict_one` does not look at them). May be assigned: None forgets them.
     step, epoch : int
         Updates made by that optimizer; epochs begun in the network's life, which is the position of the shuffle generator.
     history : History or None
@@ -224,11 +229,14 @@ class Network:
                 numbers.hold_again(before)
                 raise
             self._carried.reset()
+            if form.names is None and data.names is not None:
+                self._model = self._model.named(data.names)
             try:
                 run.run(epochs, progress)
             except DivergedError:
                 if numbers.epoch == before.epoch:
                     numbers.hold_again(before)
+                    self._model = self._model.named(form.names)
                 raise
             finally:
                 self._history = history = run.history
@@ -315,12 +323,13 @@ class Network:
         if more or unknown:
             raise refusal(Network.predict, (self, X, *more), unknown)
         outputs: Array | None = None
-        if lengths is None:
-            numbers = self._model.numbers
+        model = self._model
+        if lengths is None and model.form.names is None:
+            numbers = model.numbers
             outputs = _core.predict_ready(self._plan.ops, numbers.parameters, X, 2, self._few, numbers.flat)
         if outputs is None:
-            x = arrays.inputs(self._model.form, X, "predict_one")
-            outputs = self._outputs(x, arrays.checked_lengths(self._model.form, lengths, len(x)))
+            x = arrays.inputs(model.form, X, "predict_one")
+            outputs = self._outputs(x, arrays.checked_lengths(model.form, lengths, len(x)))
         return outputs
 
     def predict_one(self, x: npt.ArrayLike) -> Array:
@@ -496,6 +505,17 @@ class Network:
         self.set_optimizer(optimizer)
 
     @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """Names of the columns of the table that the network was trained on."""
+        return self._model.form.names
+
+    @feature_names.setter
+    def feature_names(self, names: Sequence[str] | None) -> None:
+        checked_names = names_or_none("feature_names", names, self.input_shape)
+        with self._training:
+            self._model = self._model.named(checked_names)
+
+    @property
     def step(self) -> int:
         """Updates made by the present optimizer."""
         return self._numbers.step
@@ -659,6 +679,7 @@ class Network:
             raise ValueError(f"step must be 0 where there is no optimizer, got {snapshot.step}")
         network._numbers.epoch = check.integer("epoch", snapshot.epoch, minimum=0)
         network._numbers.flat = check.boolean("flat", snapshot.flat)
+        network.feature_names = snapshot.feature_names
         if snapshot.flat and network._plan.output_shape[-1] != 1:
             raise ValueError(f"flat must be False for outputs of the shape {network._plan.output_shape}")
         return network
@@ -670,7 +691,7 @@ class Network:
             input_shape=self.input_shape, layers=self.layers, loss=self.loss, l1=self.l1, l2=self.l2, dtype=self.dtype.name,
             seed=self.seed, optimizer=self.optimizer, metadata=self.metadata, parameters=self._model.parameters,
             statistics=self._model.statistics, optimizer_state=self.optimizer_state, step=self.step, epoch=self.epoch,
-            flat=self._numbers.flat, extras=self._extras)
+            flat=self._numbers.flat, feature_names=self.feature_names, extras=self._extras)
 
     def save(self, path: str | os.PathLike[str], *, optimizer: bool = True) -> None:
         """Write the network, its optimizer's state and the generator's position to one file; see :func:`cbp.load`.

@@ -15,7 +15,7 @@ import cbp
 from cbp import datasets
 from cbp.cli.columns import METADATA, Encoding, Number, Target
 from cbp.cli.fit import fit
-from cbp.cli.output import aligned, can_show, check_output, emit, emit_json, say, write_file
+from cbp.cli.output import aligned, can_show, check_model, check_output, emit, emit_json, say, write_file
 
 __all__ = ["demo"]
 
@@ -27,9 +27,9 @@ Array = npt.NDArray[Any]
 
 def demo(options: Namespace) -> None:
     """Train, print what the network does on digits that it has not seen, and save it."""
-    for path in (options.output, options.csv):
-        if path is not None:
-            check_output(path)
+    check_model(options.output)
+    if options.csv is not None:
+        check_output(options.csv)
     X, y = datasets.digits()
     X_train, X_test, y_train, y_test = datasets.split(X, y, test=0.25, seed=options.seed)
     say(f"handwritten digits: {len(X_train):,} images of 8 x 8 pixels to learn from, {len(X_test)} held out")

@@ -14,8 +14,8 @@ from cbp.errors import plain
 from cbp.modelfile import files
 
 __all__ = [
-    "UsageError", "aligned", "can_show", "check_output", "discard", "emit", "emit_file", "emit_json", "open_streams", "say",
-    "write_file",
+    "UsageError", "aligned", "can_show", "check_model", "check_output", "discard", "emit", "emit_file", "emit_json",
+    "open_streams", "say", "write_file",
 ]
 
 # For terminals and pipes that cannot show what traces and tables are written with; what is not here becomes "?".
@@ -126,6 +126,12 @@ def check_output(path: str, *inputs: str) -> None:
                 raise UsageError(f"{path} is read from and would be replaced: give another name for the result")
     if _is_replaced(path):
         files.check_writable(path)
+
+
+def check_model(path: str, *inputs: str) -> None:
+    """:func:`check_output` for a model, which replaces a file as a whole: a device or a pipe cannot take one."""
+    check_output(path, *inputs)
+    files.check_writable(path)
 
 
 def write_file(path: str, text: str) -> None:

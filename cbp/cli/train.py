@@ -14,7 +14,7 @@ from cbp.cli import scores, table
 from cbp.cli.columns import METADATA, Encoding
 from cbp.cli.fit import fit
 from cbp.cli.learn import guess_task, learn
-from cbp.cli.output import UsageError, check_output, emit, emit_json, say
+from cbp.cli.output import UsageError, check_model, emit, emit_json, say
 from cbp.cli.table import Table, TableError, counted, listed
 from cbp.errors import DivergedError, plain, quoted
 from cbp.layers import Dense
@@ -39,7 +39,7 @@ Rows = npt.NDArray[np.intp]
 
 def train(options: Namespace) -> None:
     """Read the table, train on most of its rows, save the model, and report the score on the rest."""
-    check_output(options.output, options.data)
+    check_model(options.output, options.data)
     data = table.read(options.data)
     task = _task(data, options)
     rows, held_out = _split(len(data), options.validation, options.seed)

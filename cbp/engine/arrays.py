@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.engine import check
+from cbp.engine.columns import Names, check_names, names_of
 from cbp.engine.containers import as_array
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Plan
@@ -49,7 +50,7 @@ class Source:
 @dataclass(frozen=True)
 class Data:
     """What a pass runs over. Something empty stands for what is not there: targets or labels, weights, lengths. ``flat`` tells
-    whether the targets came without the last axis of the outputs, which has one number."""
+    whether the targets came without the last axis of the outputs, which has one number; ``names`` are those of the columns."""
 
     x: Source
     targets: Source
@@ -57,6 +58,7 @@ class Data:
     weights: Array
     lengths: Array
     flat: bool = False
+    names: Names | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Form:
         How many whole numbers inputs may be, where they name rows of an embedding; 0: inputs are any numbers.
     no_lengths : str
         Why samples cannot have lengths of their own; empty where they can.
+    names : tuple of str or None
+        Of the columns of the table that the network was trained on.
     """
 
     inputs: Shape
@@ -82,6 +86,7 @@ class Form:
     dtype: np.dtype[Any]
     vocabulary: int
     no_lengths: str
+    names: Names | None = None
 
     @classmethod
     def of(cls, plan: Plan, loss: Loss, dtype: np.dtype[Any]) -> Form:
@@ -136,6 +141,7 @@ def features(
 
 def inputs(form: Form, X: object, one: str = "") -> Source:
     """The samples ``X``; ``one`` names where a single row goes."""
+    check_names("X", X, form.names)
     return features("X", X, form.inputs, form.dtype, one, vocabulary=form.vocabulary)
 
 
@@ -208,6 +214,7 @@ def data(
     """Checked inputs, targets, weights and lengths for a network."""
     if lengths is not None:
         _check_no_lengths(form)
+    check_names(names[0], x, form.names)
     try:
         rows = features(names[0], x, form.inputs, form.dtype, vocabulary=form.vocabulary)
     except ValueError as problem:
@@ -227,7 +234,8 @@ def data(
         targets = _targets(names[1], given, form)
     weights = _weights(names[2], sample_weight, samples, form.dtype)
     flat = outputs == 1 and given.shape[1:] == tuple(places)
-    return Data(rows, targets, labels, weights, checked_lengths(form, lengths, samples, names[3]), flat)
+    return Data(rows, targets, labels, weights, checked_lengths(form, lengths, samples, names[3]), flat,
+                names_of(x) if len(form.inputs) == 1 else None)
 
 
 def _shape_of(values: object) -> Shape:

@@ -96,9 +96,9 @@ def warn_of(model: Model, results: Mapping[str, Array | float]) -> None:
             return
 
 
-def warn(message: str) -> None:
-    """A RuntimeWarning at the line outside of cbp that the call came from."""
+def warn(message: str, kind: type[Warning] = RuntimeWarning) -> None:
+    """A warning at the line outside of cbp that the call came from."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "cbp":
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, RuntimeWarning, stacklevel=level)
+    warnings.warn(message, kind, stacklevel=level)

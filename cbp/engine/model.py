@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from cbp.engine.arrays import Form
+from cbp.engine.columns import Names
 from cbp.engine.numbers import Numbers
 from cbp.engine.plan import Flat, Plan, Shape
 from cbp.engine.specs import Loss
@@ -56,6 +57,10 @@ class Model:
                 view[...] = values[name]
         self.numbers.state = self.numbers.state[:]  # another object, by which a step that is about to begin knows
         return model
+
+    def named(self, names: Names | None) -> Model:
+        """The same, over the same numbers, where columns have these names."""
+        return replace(self, form=replace(self.form, names=names))
 
     @property
     def output_shape(self) -> Shape:

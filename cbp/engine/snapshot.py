@@ -31,6 +31,8 @@ class Snapshot:
         The optimizer's state: name of the slot -> name of the parameter -> array.
     step, epoch : int
         As those of the network.
+    feature_names : tuple of str or None
+        Of the columns of the table that the network was trained on.
     flat : bool
         Whether outputs come without their last axis, which has one number, as the last targets did.
     extras : mapping of str to JSON data
@@ -51,6 +53,7 @@ class Snapshot:
     optimizer_state: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     step: int = 0
     epoch: int = 0
+    feature_names: tuple[str, ...] | None = None
     flat: bool = False
     extras: Mapping[str, Any] = field(default_factory=dict)
 

@@ -35,6 +35,7 @@ Spec = TypeVar("Spec")
 
 
 _OPTIONAL: dict[str, Callable[[Any, str], Any]] = {
+    "feature_names": lambda value, where: tuple(_text(name, where, longest=None) for name in _list(value, where)),
     "flat": lambda value, where: check.boolean(where, value),
 }
 """The optional keys, which are fields of the snapshot, each with the function ``(value, where)`` that checks what a file has
@@ -282,9 +283,9 @@ def _member(value: object, known: Container[str], where: str) -> str:
     return value
 
 
-def _text(value: object, where: str) -> str:
-    if not isinstance(value, str) or len(value) > _LONGEST_NAME:
-        raise ValueError(f"{where} must be a text of at most {_LONGEST_NAME} characters")
+def _text(value: object, where: str, longest: int | None = _LONGEST_NAME) -> str:
+    if not isinstance(value, str) or (longest is not None and len(value) > longest):
+        raise ValueError(f"{where} must be a text{'' if longest is None else f' of at most {longest} characters'}")
     return value
 
 

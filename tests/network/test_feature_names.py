@@ -1,0 +1,164 @@
+"""Names of columns: taken from the first table that fit gets, kept, and checked in every later one.
+
+Tables are played by classes with the attributes of those of pandas (and Polars) and of Arrow, so that neither is needed.
+"""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+import cbp
+
+X = np.random.default_rng(0).standard_normal((300, 3))
+Y = X @ [1.0, 2.0, 3.0]
+
+
+class Pandas:
+    def __init__(self, array, names):
+        self._array, self.columns = array, names
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array
+
+
+class Arrow:
+    """Its ``columns`` are the data."""
+
+    def __init__(self, array, names):
+        self._array, self.columns, self.column_names = array, list(array.T), names
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array
+
+
+def network():
+    return cbp.mlp([3, 4, 1], seed=0)
+
+
+def trained(table=Pandas):
+    net = network()
+    net.fit(table(X, ["a", "b", "c"]), Y, epochs=2)
+    return net
+
+
+METHODS = {
+    "fit": lambda net, X: net.fit(X, Y, epochs=1),
+    "train_on_batch": lambda net, X: net.train_on_batch(X, Y),
+    "predict": lambda net, X: net.predict(X),
+    "evaluate": lambda net, X: net.evaluate(X, Y),
+    "gradient": lambda net, X: net.gradient(X, Y),
+    "backward": lambda net, X: net.backward(X, Y),
+    "validation_data": lambda net, X: net.fit(Pandas(np.zeros((300, 3)), ["a", "b", "c"]), Y, epochs=1, validation_data=(X, Y)),
+}
+
+
+@pytest.mark.parametrize("table", [Pandas, Arrow])
+def test_names_are_taken_and_change_no_number(table):
+    net, plain = trained(table), network()
+    plain.fit(X, Y, epochs=2)
+    assert net.feature_names == ("a", "b", "c")
+    assert plain.feature_names is None
+    np.testing.assert_array_equal(net.get_vector(), plain.get_vector())
+    np.testing.assert_array_equal(net.predict(table(X, ["a", "b", "c"])), plain.predict(X))
+    np.testing.assert_array_equal(net.predict(table(X[:5], ("a", "b", "c"))), plain.predict(X[:5]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("names", "words"), [
+    (["c", "b", "a"], ["another order", "[list(network.feature_names)] has them in the right order"]),
+    (["a", "b", "d"], ["it lacks 'c' and it has the unknown 'd'", "add what is missing"]),
+    (["a", "b", "C"], ["it lacks 'c' and it has the unknown 'C'"]),
+    (["a", "b"], ["it lacks 'c';", "add what is missing"]),
+    (["a", "b", "c", "d"], ["it has the unknown 'd'", "[list(network.feature_names)]"]),
+])  # fmt: skip
+def test_other_columns_are_refused(method, names, words):
+    net = trained()
+    before = net.get_vector(), net.step
+    with pytest.raises(ValueError, match="must have the columns") as caught:
+        METHODS[method](net, Pandas(np.resize(X, (300, len(names))), names))
+    assert str(caught.value).startswith("validation_data[0] " if method == "validation_data" else "X ")
+    for word in words:
+        assert word in str(caught.value)
+    np.testing.assert_array_equal(net.get_vector(), before[0])
+    assert net.step == before[1]
+
+
+@pytest.mark.parametrize("data", [X, X.tolist(), X[:1], Pandas(X, [0, 1, 2])], ids=["array", "list", "few rows", "numbers"])
+def test_data_without_names_are_warned_of(data):
+    net, plain = trained(), network()
+    plain.fit(X, Y, epochs=2)
+    told = r"^X has no names of columns, .* 'a', 'b', 'c'.*network.feature_names = None"
+    with pytest.warns(UserWarning, match=told) as caught:
+        found = net.predict(data)
+    assert [warning.filename for warning in caught] == [__file__]
+    np.testing.assert_array_equal(found, plain.predict(data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net.predict_one(X[0])
+        net.feature_names = None
+        net.predict(data)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_warning_a_call(method):
+    net = trained()
+    with pytest.warns(UserWarning, match="has no names of columns") as caught:
+        METHODS[method](net, X)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("names", [[0, 1, 2], ["a", 1, "c"], [("a", "x"), ("a", "y"), ("b", "x")], ["a", "b", "\ud800"], []])
+def test_other_names_are_none(names):
+    net = network()
+    net.fit(Pandas(X, names), Y, epochs=1)
+    assert net.feature_names is None
+
+
+def test_only_fit_takes_names_and_only_where_it_succeeds():
+    net, table = network(), Pandas(X, ["a", "b", "c"])
+    net.train_on_batch(table, Y)
+    net.predict(table), net.evaluate(table, Y)
+    with pytest.raises(ValueError, match="y "):
+        net.fit(table, Y[:5])
+    with pytest.raises(cbp.DivergedError):
+        net.fit(table, Y * 1e30)
+    assert net.feature_names is None
+    net.fit(X, Y, epochs=1)
+    assert net.feature_names is None
+    net.fit(table, Y, epochs=1)
+    assert net.feature_names == ("a", "b", "c")
+
+
+def test_pictures_and_sequences_have_none():
+    net = cbp.Network((3, 1), [cbp.Flatten(), cbp.Dense(1)], loss="huber", seed=0)
+    net.fit(Pandas(X[..., None], ["a", "b", "c"]), Y, epochs=1)
+    assert net.feature_names is None
+
+
+def test_names_are_kept(tmp_path):
+    net = trained()
+    net.save(tmp_path / "net.cbp")
+    served = network()
+    served.feature_names = net.feature_names
+    served.publish(net.parameters)
+    others = [cbp.load(tmp_path / "net.cbp"), copy.deepcopy(net), pickle.loads(pickle.dumps(net)),
+              cbp.Network.from_snapshot(net.snapshot()), served]
+    for other in others:
+        assert other.feature_names == ("a", "b", "c")
+        with pytest.raises(ValueError, match="another order"):
+            other.predict(Pandas(X, ["c", "b", "a"]))
+
+
+def test_names_may_be_assigned():
+    net = network()
+    net.feature_names = ["x", "y", "z"]
+    assert net.feature_names == ("x", "y", "z")
+    for wrong, error in ((["x", "y"], ValueError), ("xyz", TypeError), ([1, 2, 3], TypeError), (3, TypeError), ((), TypeError)):
+        with pytest.raises(error, match=r"^feature_names must "):
+            net.feature_names = wrong
+    assert net.feature_names == ("x", "y", "z")
+    with pytest.raises(ValueError, match=r"^feature_names must name the features of inputs of the shape \(3, 1\)"):
+        cbp.Network((3, 1), [cbp.Flatten(), cbp.Dense(1)], loss="huber").feature_names = ["x", "y", "z"]
