@@ -12,6 +12,9 @@ Names = tuple[str, ...]
 
 _SHOWN = 5
 
+_CHOICE = {False: "[list(network.feature_names)]", True: ".select(list(network.feature_names))"}
+"""How columns are chosen; the second of a table of Arrow."""
+
 
 def names_of(table: Any) -> Names | None:
     """The names of the columns of a table of pandas, Polars or Arrow; None where there are none, or not all are strings."""
@@ -52,7 +55,7 @@ def check_names(argument: str, table: object, known: Names | None) -> None:
         missing, unknown = [[name for name in one if name not in set(other)] for one, other in ((known, given), (given, known))]
         found = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"it has the unknown {_listed(unknown)}"] * bool(unknown)
         remedy = f"add what is missing; network.feature_names has all {len(known)}" if missing else (
-            f"{argument}[list(network.feature_names)] has them in the right order")
+            f"{argument}{_CHOICE[hasattr(table, 'column_names')]} has them in the right order")
         raise ValueError(f"{argument} must have the columns that the network was trained on, in their order: "
                          f"{' and '.join(found) or 'it has them in another order'}; {remedy}")
 

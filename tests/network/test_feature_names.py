@@ -86,6 +86,11 @@ def test_other_columns_are_refused(method, names, words):
     assert net.step == before[1]
 
 
+def test_columns_of_arrow_are_selected():
+    with pytest.raises(ValueError, match=r"another order; X.select\(list\(network.feature_names\)\) has them"):
+        trained(Arrow).predict(Arrow(X, ["c", "b", "a"]))
+
+
 @pytest.mark.parametrize("data", [X, X.tolist(), X[:1], Pandas(X, [0, 1, 2])], ids=["array", "list", "few rows", "numbers"])
 def test_data_without_names_are_warned_of(data):
     net, plain = trained(), network()
