@@ -503,6 +503,8 @@ class Sequence(Case):
         if not all(np.isfinite(values).all() for values in self.net.parameters.values()):
             raise Finding(f"{text}: left weights that are not finite")
         if isinstance(history, Exception):
+            if way in ("split", "resumed"):
+                twin = None  # a divergence goes back to before the call, and two calls have another before
             history = self.net.history
         elif history is not self.net.history or history.epochs != epochs:
             raise Finding(f"{text}: {history!r}")
