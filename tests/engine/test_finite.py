@@ -79,7 +79,7 @@ def test_a_question_warns_of_the_number(question, spoil):
 def test_a_few_rows_straight_through_the_core_warn_too(ask):
     net = plain()
     net.parameters["0.weight"][0, 1] = np.inf
-    with pytest.warns(RuntimeWarning, match=r"output holds (inf|-inf|nan): parameters\['0\.weight'\] holds inf at index \(0, 1\)"):
+    with pytest.warns(RuntimeWarning, match=r"output holds \S+: parameters\['0\.weight'\] holds inf at index \(0, 1\)"):
         ask(net)
 
 
