@@ -362,7 +362,8 @@ def predict_ready(
 def train_ready(
     object busy, object numbers, object held, object chosen, cnp.ndarray run not None, cnp.ndarray ops not None,
     cnp.ndarray parameters not None, cnp.ndarray state not None, cnp.ndarray gradient not None, cnp.ndarray arena not None,
-    cnp.ndarray scratch not None, cnp.ndarray before not None, cnp.ndarray targets not None, object x, object y, Py_ssize_t most,
+    cnp.ndarray scratch not None, cnp.ndarray before not None, cnp.ndarray targets not None, object x, object y,
+    Py_ssize_t most,
 ):
     """One update with up to `most` rows; returns their loss, or None with nothing changed: x or y have to be looked at, the
     lock `busy` is taken, `state` and the optimizer `held` are no longer those of `numbers`, or the step diverges.

@@ -68,9 +68,9 @@ cdef inline object outputs_of(Pass* batch, floating* arena, int dimensions, cnp.
 
 
 cdef inline object ready_step(
-    Tables* tables, object numbers, object held, object chosen, cnp.ndarray table, cnp.ndarray record, cnp.ndarray state, floating* parameters,
-    floating* gradient, floating* arena, floating* scratch, floating* before, floating* targets, object given_x, object given_y,
-    Py_ssize_t most,
+    Tables* tables, object numbers, object held, object chosen, cnp.ndarray table, cnp.ndarray record, cnp.ndarray state,
+    floating* parameters, floating* gradient, floating* arena, floating* scratch, floating* before, floating* targets,
+    object given_x, object given_y, Py_ssize_t most,
 ):
     cdef const Op* ops = <const Op*>cnp.PyArray_DATA(table)
     cdef Py_ssize_t count = cnp.PyArray_DIM(table, 0)
