@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cbp.engine.finite import warn
+from cbp.errors import quoted
 
 __all__ = ["Names", "check_names", "names_of", "names_or_none"]
 
@@ -37,7 +38,7 @@ def names_or_none(argument: str, names: Any, shape: tuple[int, ...]) -> Names | 
         return None
     listed = list(names) if isinstance(names, (list, tuple)) else []
     if not listed or not all(map(_is_name, listed)):
-        raise TypeError(f"{argument} must be a tuple of names, or None, got {names!r:.100}")
+        raise TypeError(f"{argument} must be a tuple of names, or None, got {quoted(names, 100)}")
     if shape != (len(listed),):
         raise ValueError(f"{argument} must name the features of inputs of the shape {shape}, got {len(listed)} names")
     return tuple(map(str, listed))
@@ -52,7 +53,8 @@ def check_names(argument: str, table: object, known: Names | None) -> None:
         warn(f"{argument} has no names of columns, but the network was trained on a table with the columns {_listed(known)}: "
              f"they are taken in this order. Pass such a table, or let network.feature_names = None forget them", UserWarning)
     elif given != known:
-        missing, unknown = [[name for name in one if name not in set(other)] for one, other in ((known, given), (given, known))]
+        missing, unknown = [[name for name in one if name not in other] for one, other in (
+            (known, set(given)), (given, set(known)))]
         found = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"it has the unknown {_listed(unknown)}"] * bool(unknown)
         remedy = f"add what is missing; network.feature_names has all {len(known)}" if missing else (
             f"{argument}{_CHOICE[hasattr(table, 'column_names')]} has them in the right order")
@@ -62,4 +64,4 @@ def check_names(argument: str, table: object, known: Names | None) -> None:
 
 def _listed(names: list[str] | Names) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(f"{name!r:.60}" for name in names[:_SHOWN]) + more
+    return ", ".join(f"{quoted(name, 60)}" for name in names[:_SHOWN]) + more

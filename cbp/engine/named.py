@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.engine import check
-from cbp.errors import unknown_name
+from cbp.errors import plain, quoted, unknown_name
 
 __all__ = ["Named", "NamedState", "checked"]
 
@@ -142,9 +142,10 @@ def checked(
 def _check_names(what: str, wanted: Mapping[str, object], given: object) -> None:
     """Raise TypeError or ValueError where something else is given than what the network has under ``what``."""
     if not isinstance(given, Mapping):
-        raise TypeError(f"{what} must be a mapping of names to arrays, got {given!r:.200}")
+        raise TypeError(f"{what} must be a mapping of names to arrays, got {quoted(given)}")
     if wanted.keys() != given.keys():
-        raise ValueError(f"{what} must be {', '.join(wanted) or 'empty'}, got {', '.join(map(str, given)) or 'none'}")
+        names = plain(", ".join(map(str, given)) or "none", 1000)
+        raise ValueError(f"{what} must be {', '.join(wanted) or 'empty'}, got {names}")
 
 
 def _checked(what: str, view: Array, given: npt.ArrayLike, not_negative: bool) -> Array:

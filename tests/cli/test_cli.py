@@ -780,6 +780,66 @@ def test_control_characters_in_names_do_not_reach_the_terminal(tmp_path, capsys)
     assert r"x\x1b[2J" in printed.out
 
 
+NASTY = "n\x1b[2J\u202e\u200b\n\x9b31m"
+"""A name that clears the terminal, turns the direction of writing, and goes on on another line."""
+ACTING = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202e]")
+
+
+@pytest.fixture
+def nasty(tmp_path, ok, capsys):
+    """A table whose columns, categories and classes are nasty, and a model of it; both have long names too."""
+    table, model = tmp_path / "a.csv", tmp_path / "m.cbp"
+    rows = [[NASTY, "L" * 100_000, "class"]]
+    rows += [[f"{NASTY}{i % 3}", f"{i}", f"{NASTY}{i % 2}"] for i in range(30)]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    ok("train", table, "--target", "class", "--epochs", "1", "-o", model)
+    return table, model
+
+
+def test_names_from_files_neither_act_on_the_terminal_nor_fill_it(nasty, run, tmp_path):
+    table, model = nasty
+    lines = {}
+    for command in ("info", "predict", "trace"):
+        code, out, err = run(command, model, *([table] if command != "info" else []))
+        assert code == 0, err
+        lines[command] = out.count("\n")
+        shown = out + err if command != "predict" else err
+        assert not ACTING.search(shown), command
+        assert max(map(len, shown.split("\n"))) < 1000, command
+        assert r"n\x1b[2J" in out
+        assert not re.search(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f]", out), command
+    other = tmp_path / "b.csv"
+    other.write_text("q\n1\n", encoding="utf-8")
+    for arguments in (
+        ("predict", model, other), ("train", table, "--target", "q" + NASTY),
+        ("train", table, "--target", NASTY, "--task", "regression"),
+        ("train", table, "--target", "class", "--activation", NASTY * 1000), ("info", tmp_path / (NASTY + ".cbp")),
+    ):
+        code, out, err = run(*arguments)
+        assert code in (1, 2)
+        assert not ACTING.search(out + err), arguments
+        assert len(err) < 3500, arguments
+
+
+def test_a_program_gets_the_classes_and_a_terminal_nothing_that_acts(nasty, ok, monkeypatch, tmp_path):
+    table, model = nasty
+    ok("predict", model, table, "-o", tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        assert {row[0] for row in csv.reader(file)} <= {"class", f"{NASTY}0", f"{NASTY}1"}
+    assert "\u202e" in ok("predict", model, table)[0]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert not ACTING.search(ok("predict", model, table)[0])
+
+
+def test_a_page_shows_names_as_text(nasty, ok, tmp_path):
+    table, model = nasty
+    ok("trace", model, table, "--html", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", page)
+    assert r"n\x1b[2J" in page
+
+
 @pytest.mark.parametrize("option", ["--ignore", "--text"])
 def test_names_on_two_lines_are_a_wrong_command_line(option, capsys):
     assert cli.main(["train", "a.csv", "--target", "y", option, "a\nb"]) == 2

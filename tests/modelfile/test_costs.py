@@ -92,7 +92,8 @@ HOSTILE = {
     "keys that may be": (lambda: container("{" + ",".join(f'"{i:x}":1' for i in range(219_000)) + "}"), "version number"),
     "objects": (lambda: container("[" + ",".join(f'{{"":{i}}}' for i in range(219_000)) + "]"), "must be a JSON object"),
     "strings": (lambda: container("[" + ",".join(f'"{i:x}"' for i in range(490_000)) + "]"), "must be a JSON object"),
-    "strings beyond": (lambda: container("[" + ",".join(f'"{i:x}"' for i in range(1_100_000)) + "]"), "more than 500,000 strings"),
+    "strings beyond": (
+        lambda: container("[" + ",".join(f'"{i:x}"' for i in range(1_100_000)) + "]"), "more than 500,000 strings"),
     "quotes": (lambda: container('"' * 8_000_000), "more than 500,000 strings"),
     "backslashes": (lambda: container('"' + "\\" * 7_000_000), "not valid JSON"),
     "brackets": (lambda: container("[" * 16_000_000), "more than 1,000,000 items"),
