@@ -34,6 +34,7 @@ import numpy.typing as npt
 from cbp import losses, optimizers
 from cbp.engine import check, finite
 from cbp.engine.arrays import Form
+from cbp.engine.columns import check_names, names_of
 from cbp.engine.snapshot import Snapshot
 from cbp.errors import DivergedError, quoted
 from cbp.layers import Dense, stack
@@ -230,6 +231,8 @@ def trace(
     if defect is not None:
         raise ValueError(f"{defect}. A step cannot mend that")
     plan, dtype = stack.plan(network.layers, network.input_shape), np.dtype(network.dtype)
+    if names_of(x) is not None:  # a single row has none
+        check_names("x", x, network.feature_names)
     samples = read_samples(Form.of(plan, network.loss, dtype), x, y, sample_weight, lengths)
     terms = terms_of(plan) * len(samples) + 2 * plan.count
     if terms > MOST_TERMS:

@@ -107,6 +107,14 @@ def test_data_without_names_are_warned_of(data):
         net.predict(data)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_trace_looks_at_names_where_there_are_some():
+    net = trained()
+    assert net.trace(Pandas(X[:2], ["a", "b", "c"]), Y[:2]).loss_before == net.trace(X[:2], Y[:2]).loss_before
+    with pytest.raises(ValueError, match=r"^x must have the columns .* another order"):
+        net.trace(Pandas(X[:2], ["b", "a", "c"]), Y[:2])
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_one_warning_a_call(method):
     net = trained()
