@@ -66,8 +66,7 @@ class Stream:
             raise ValueError(f"predict_step() takes a step of a sequence (time, features); the inputs of this network have the "
                              f"shape {plan.input_shape}")
         single = of_one_step(self._shape)
-        if any({name: array.shape for name, array in arrays.items()} != {name: array.shape for name, array in mine.items()}
-               for arrays, mine in ((single.parameters, plan.parameters), (single.statistics, plan.statistics))):
+        if _places(single) != _places(plan):
             raise ValueError("predict_step(): the layers are no longer those that the network was built of; they are not to be "
                              "changed")
         dtype = self._dtype = numbers.parameters.dtype
@@ -97,3 +96,8 @@ class Stream:
         if self._vocabulary:
             check.row_numbers("x", np.asarray(x).reshape(-1), self._vocabulary)
         return values.reshape(-1)
+
+
+def _places(plan: Plan) -> list[tuple[str, Shape, str]]:
+    """What must be the same where plans share their numbers."""
+    return [(name, array.shape, array.layout) for name, array in {**plan.parameters, **plan.statistics}.items()]
