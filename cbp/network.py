@@ -630,7 +630,7 @@ class Network:
         model = self._model
         values = (checked("parameters", model.parameters, parameters) if isinstance(parameters, Mapping)
                   else self._plan.named(self._checked_vector("parameters", parameters)))
-        measured = model.statistics if statistics is None else checked("statistics", model.statistics, statistics)
+        measured = None if statistics is None else checked("statistics", model.statistics, statistics)
         with self._copying, self._training:
             self._model = self._model.published(values, measured)
 

@@ -48,11 +48,13 @@ class Model:
         """Views of what the layers measure, by name."""
         return self.plan.views(self.numbers.statistics, self.plan.statistics)
 
-    def published(self, parameters: Mapping[str, Flat], statistics: Mapping[str, Flat]) -> Model:
-        """The same with these values in memory of their own; it takes the place of this one, with which nobody trains on."""
+    def published(self, parameters: Mapping[str, Flat], statistics: Mapping[str, Flat] | None) -> Model:
+        """The same with these values, None for those that it has, in memory of their own; it takes the place of this one, with
+        which nobody trains on."""
         fresh = Numbers.zeros(self.plan, self.form.dtype)
         model = replace(self, numbers=replace(self.numbers, parameters=fresh.parameters, statistics=fresh.statistics))
-        for views, values in (model.parameters, parameters), (model.statistics, statistics):
+        measured = self.statistics if statistics is None else statistics
+        for views, values in (model.parameters, parameters), (model.statistics, measured):
             for name, view in views.items():
                 view[...] = values[name]
         self.numbers.state = self.numbers.state[:]  # another object, by which a step that is about to begin knows

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import cbp
+from cbp.modelfile import description
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype("float32")
@@ -166,6 +167,16 @@ def test_several_outputs_never_lose_their_axis():
     object.__setattr__(snapshot, "flat", True)
     with pytest.raises(ValueError, match="flat must be False"):
         cbp.Network.from_snapshot(snapshot)
+
+
+def test_files_that_claim_it_wrongly():
+    net = plain()
+    net.train_on_batch(X, FLAT)
+    text = description.write(net.snapshot())
+    assert description.read(text)[0].flat
+    for wrong in ('"flat":1', '"flat":null', '"flat":"true"'):
+        with pytest.raises(cbp.ModelFileError, match="flat must be True or False"):
+            description.read(text.replace('"flat":true', wrong))
 
 
 def test_one_place_and_one_output():
