@@ -4,10 +4,11 @@
 
 from cython cimport floating
 
-from cbp.kernels.dense cimport dense_backward_bias
 from cbp.kernels.structs cimport Op
 from cbp.kernels.thin cimport thin_backward_input, thin_backward_weight, thin_forward
-from cbp.ops.passes cimport Kind, Pass, d_input_of, d_output_of, input_of, padded, sums_of
+from cbp.ops.dense_op cimport sum_of_positions
+from cbp.ops.parts cimport end_part, next_part
+from cbp.ops.passes cimport SUMS_OUTPUTS, Kind, Pass, d_input_of, d_output_of, input_of, padded, sums_of
 
 
 cdef inline void thin_op_forward(
@@ -32,14 +33,14 @@ cdef inline void thin_op_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* _scratch,
     floating* g,
 ) noexcept nogil:
-    thin_backward_weight(batch.rows * op.positions, op.inputs, op.width, row * op.weight_width, n * op.weight_width, accumulate,
-                         input_of(batch, op, 0, arena), op.in_width, d_output_of(batch, op, 0, arena), padded(op.inputs), g)
-
-
-cdef inline void thin_op_backward_bias(
-    const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* _scratch, floating* g,
-) noexcept nogil:
-    dense_backward_bias(batch.rows * op.positions, op.width, accumulate, d_output_of(batch, op, 0, arena), g)
+    cdef Py_ssize_t rows = batch.rows * op.positions, width = op.weight_width, done = 0, some
+    while done < rows:
+        some = next_part(batch, op, done, rows - done)
+        thin_backward_weight(some, op.inputs, op.width, row * width, n * width, accumulate or done > 0,
+                             input_of(batch, op, 0, arena) + done * op.in_width, op.in_width,
+                             d_output_of(batch, op, 0, arena) + done * op.width, padded(op.inputs), g)
+        end_part(batch, op, done, some, n, width, width, g)
+        done += some
 
 
 cdef inline void thin_kind(Kind* kind) noexcept:
@@ -47,4 +48,5 @@ cdef inline void thin_kind(Kind* kind) noexcept:
     kind.forward32, kind.forward64 = thin_op_forward, thin_op_forward
     kind.backward32, kind.backward64 = thin_op_backward_rows, thin_op_backward_rows
     kind.weight32, kind.weight64 = thin_op_backward_weight, thin_op_backward_weight
-    kind.bias32, kind.bias64 = thin_op_backward_bias, thin_op_backward_bias
+    kind.bias32, kind.bias64 = sum_of_positions, sum_of_positions
+    kind.sums = SUMS_OUTPUTS

@@ -198,6 +198,16 @@ def test_a_sum_over_a_million_inputs(inputs, first):
     assert np.abs(net.predict(x) / exact - 1).max() < 2e-6
 
 
+def test_a_gradient_over_many_rows(thin):
+    """In one batch that comes in pieces, of equal terms too."""
+    net = cbp.Network(20, [cbp.Dense(1, init="zeros")], loss="half_squared_error")
+    x, y = np.full((200_000, 20), 0.1, np.float32), np.full((200_000, 1), -0.1, np.float32)
+    gradient = net.gradient(x, y)[1]
+    exact = float(np.float32(0.1)) ** 2
+    assert np.abs(gradient[:-1] / exact - 1).max() < 2e-6
+    assert abs(gradient[-1] / float(np.float32(0.1)) - 1) < 2e-6
+
+
 # --- what users see -----------------------------------------------------------------------------------------------------------
 
 
