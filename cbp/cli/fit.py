@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import numpy.typing as npt
@@ -40,10 +41,12 @@ def fit(
         next_mark = min(mark for mark in marks if mark > done)
         piece = min(next_mark - done, max(1, int(_SILENCE / 2 / pace)))
         started = time.perf_counter()
-        history = net.fit(
-            X, y, epochs=piece, batch_size=batch_size, optimizer=optimizer, validation_data=held_out, threads=threads,
-            progress=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a loss that is not finite: the lines show it
+            history = net.fit(
+                X, y, epochs=piece, batch_size=batch_size, optimizer=optimizer, validation_data=held_out, threads=threads,
+                progress=False,
+            )
         now = time.perf_counter()
         pace = max((now - started) / piece, 1e-6)
         for name, values in history.items():
