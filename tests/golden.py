@@ -26,6 +26,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fnmatch import fnmatch
 from math import fsum
 from pathlib import Path
@@ -34,6 +35,7 @@ import numpy as np
 
 import cbp
 from cbp import layers as of
+from cbp import modelfile
 from cbp.engine.cpu import core, levels
 from cbp.modelfile import description
 
@@ -474,6 +476,7 @@ OPTIMIZERS = (cbp.SGD(0.05, momentum=0.5, nesterov=True), cbp.Adam(0.01, weight_
               cbp.Adagrad(0.05), cbp.SGD(0.05))
 FOLDER = FILE.with_name("data")
 FORMATS = range(1, description.FORMAT + 1)
+OPTIONAL_X = [[0.0, 1.0], [2.0, 0.5], [1.0, -1.0]]
 
 
 def model_file(name: str, version: int = 1) -> Path:
@@ -516,6 +519,10 @@ def write_files() -> None:
         path = model_file(name, description.FORMAT)
         path.parent.mkdir(exist_ok=True)
         cbp.load(model_file(name)).save(path)
+    net = cbp.load(model_file("plain"))   # and one with every optional key, and with one that a newer cbp may have
+    net.feature_names = ("a", "ä")
+    net.fit(np.array(OPTIONAL_X), [1.0, 0.0, 2.0], epochs=1)
+    modelfile.save(replace(net.snapshot(), extras={"unheard": {"of": [1, None]}}), model_file("optional", description.FORMAT))
 
 
 # --- the file -----------------------------------------------------------------------------------------------------------------

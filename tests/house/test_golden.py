@@ -44,3 +44,13 @@ def test_a_model_file_predicts_and_trains_on_whatever_its_format_is(name, versio
         assert np.array_equal(value, of_format_1)
     with safetensors.safe_open(golden.model_file(name, version), "numpy") as file:
         assert json.loads(file.metadata()["cbp"])["format"] == version
+
+
+def test_a_file_with_every_optional_key_is_the_network_that_was_saved():
+    net = cbp.load(golden.model_file("optional", 2))
+    X = np.array(golden.OPTIONAL_X)
+    assert net.feature_names == ("a", "ä")
+    assert net.snapshot().extras == {"unheard": {"of": [1, None]}}
+    assert net.predict(X) == pytest.approx([0.5837656, 0.00573086, -0.22000371], rel=1e-5)
+    net.fit(X, [1.0, 0.0, 2.0], epochs=1)
+    assert net.predict(X) == pytest.approx([0.68584996, 0.08524107, -0.14674583], rel=1e-5)
