@@ -13,7 +13,7 @@ import cbp
 from cbp.engine import runner
 
 RNG = np.random.default_rng(0)
-SECONDS = 0.7
+SECONDS = 0.3
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +131,7 @@ def test_what_is_published_is_trained_on():
 
 @pytest.mark.parametrize(("parameters", "statistics", "error", "words"), [
     ([1.0, 2.0], None, ValueError, "parameters must have the shape"),
-    (None, None, TypeError, "parameters must hold numbers"),
+    (None, None, TypeError, "parameters must"),
     ({}, None, ValueError, "parameters must be 0.weight"),
     (np.full(526, np.nan), None, ValueError, "finite"),
     ("good", {}, ValueError, "statistics must be"),
@@ -154,7 +154,7 @@ def test_what_cannot_be_published(parameters, statistics, error, words):
 # --- what else the page says --------------------------------------------------------------------------------------
 
 
-def beside(net, work, ask, seconds=0.3):
+def beside(net, work, ask, seconds=0.15):
     """Ask in two threads while this one works; what was answered and what went wrong."""
     answers, problems, stop = [], [], threading.Event()
 
