@@ -161,7 +161,7 @@ def behind_steps(*layers: Layer, channels: int = 16) -> tuple[Shape | Layer, ...
 
 LAYERS: dict[str, tuple] = {
     "dense, steps": ((32, 16), Dense(64, "relu"), Dense(48), *END),
-    "dense, thin": ((4,), Dense(10_000, "relu"), Dense(2)),
+    "dense, thin": ((4,), Dense(10_000, "tanh"), Dense(2)),
     "conv 3x3": behind_pixels(Conv2D(16, 3, "relu")),
     "conv 3x3 same": behind_pixels(Conv2D(32, 3, padding=1)),
     "conv 3x3, 3 filters": behind_pixels(Conv2D(3, 3), channels=4),
