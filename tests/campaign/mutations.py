@@ -23,6 +23,10 @@ MOST_NUMBERS = 2**20
 """Samples and outputs of a changed network may have so many, or it is not asked for more than its description."""
 
 
+LONGEST = 2**21
+"""Characters that a change may add to a description."""
+
+
 def sanitized():
     """Whether a sanitizer watches, which takes time and memory of its own."""
     return "san" in os.environ.get("LD_PRELOAD", "")
@@ -125,7 +129,7 @@ class File(Case):
                 holder[self.pick(["x", "required", "\u202e", ""])] = self.value(1)
                 return f"{path}: a key added"
         if isinstance(holder, list):
-            times = int(self.pick([2, 3, 40, 20_000]))
+            times = min(int(self.pick([2, 3, 40, 20_000])), 2 + LONGEST // len(json.dumps(holder)))
             holder[key:key] = [holder[key]] * times
             return f"{path}[{key!r}] repeated {times} times"
         return "nothing"
