@@ -22,7 +22,7 @@ TURNS = ["sequences"] * 6 + ["files", "torch"] * 2
 """A case's kind follows from its seed: with ``--only`` and without it, a seed is the same case."""
 
 
-NOT_FINITE = r".*\b(holds|is) -?(nan|inf): "
+NOT_FINITE = r".*\b(holds|is) -?(nan|inf)\b"
 """What cbp warns of results that are not finite; any other warning is a finding."""
 
 

@@ -385,6 +385,14 @@ def exact(parameters):
     return {name: np.asarray(values, float) for name, values in parameters.items()}
 
 
+def clipped(subject, row, outputs):
+    """Whether the core takes a logarithm of something so near to 0 that it takes that of a small number instead; it does not
+    where it computes loss and last activation as one."""
+    fused = row.fused and getattr(subject.layers[-1], "activation", "") == row.output
+    low, high = row.range
+    return not fused and np.isfinite(low) and bool((np.minimum(outputs - low, high - outputs) < 1e-13).any())
+
+
 @np.errstate(all="ignore")  # logarithms of 0 are told by what is not finite
 def loss_and_metric(subject, x, y, weights=None, lengths=None, parameters=None, **settings):
     """Loss with penalty, metric and the pass of a batch."""
@@ -395,7 +403,8 @@ def loss_and_metric(subject, x, y, weights=None, lengths=None, parameters=None, 
     rows = outputs.reshape(-1, units)
     labels = row.distribution and np.size(y) == len(rows)
     goals = np.asarray(y).reshape(-1) if labels else np.asarray(y, float).reshape(-1, units)
-    loss = over_samples(run, row.value(subject.loss, rows, goals), outputs, weights) + penalty(subject, parameters)
+    values = np.full(len(rows), np.nan) if clipped(subject, row, rows) else row.value(subject.loss, rows, goals)
+    loss = over_samples(run, values, outputs, weights) + penalty(subject, parameters)
     metric = over_samples(run, np.asarray(row.measure(rows, goals), float), outputs, weights)
     return loss, metric, run
 
