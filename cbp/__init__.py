@@ -1,6 +1,14 @@
 """cbp: small and medium neural networks on the CPU, with every number of backpropagation open to inspection."""
 
-from cbp import activations, datasets, initializers, layers, losses, optimizers
+from cbp import (  # _ctrl_c first: the others take long
+    _ctrl_c,  # noqa: F401
+    activations,
+    datasets,
+    initializers,
+    layers,
+    losses,
+    optimizers,
+)
 from cbp._version import __version__
 from cbp.check import check_gradients
 from cbp.errors import DivergedError, ModelFileError

@@ -9,13 +9,14 @@ cimport cython
 cimport numpy as cnp
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cython cimport floating
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
 from cbp.kernels cimport gather, random, sums, tile
 from cbp.kernels.finite cimport place_not_finite
+from cbp.kernels.forks cimport forks, survivor, this_thread, watch_forks
 from cbp.kernels.losses cimport CLASSES, is_fused
 from cbp.kernels.optimizers cimport begin_rule
 from cbp.kernels.structs cimport EVALUATE, GRADIENT, TRAIN, Op, Run, Source
@@ -29,6 +30,7 @@ from cbp.ops.passes cimport PHASE_COUNT, REST, Laps, Needs, Pass, lap, now, padd
 from cbp.ops.table cimport Tables, fill_tables
 
 cnp.import_array()
+watch_forks()
 
 # --- names, as Python sees them ---------------------------------------------------------------------------------------------
 
@@ -138,21 +140,31 @@ cdef class Team:
     """Threads for ``run_epochs``: members 1, 2, ... are Python threads that call ``work``, member 0 is who calls the core."""
 
     cdef TeamState state
+    cdef int64_t opened     # the number of forks then
 
     def __cinit__(self, int members):
         if not 1 <= members <= MAX_MEMBERS:
             raise ValueError(f"members must be from 1 to {MAX_MEMBERS}, got {members}")
         team_open(&self.state, members)
+        self.opened = forks
 
     def __dealloc__(self):
-        team_free(&self.state)
+        if self.here() is not NULL:
+            team_free(&self.state)
+
+    cdef TeamState* here(self) noexcept:
+        """NULL in the child of a fork: the members stayed in the parent, maybe with the mutex, and the caller is alone."""
+        return &self.state if self.opened == forks else NULL
 
     def work(self, int member):
         """Take part until ``__exit__``."""
         cdef uint64_t mode
+        cdef TeamState* team = self.here()
+        if team is NULL:
+            return
         with nogil:
             mode = flush_subnormals()
-            team_work(&self.state, member)
+            team_work(team, member)
             restore_subnormals(mode)
 
     def __enter__(self):
@@ -161,29 +173,124 @@ cdef class Team:
 
     def __exit__(self, *exception):
         """Let every ``work`` return. In C, where no signal comes between."""
-        team_close(&self.state)
+        if self.here() is not NULL:
+            team_close(&self.state)
 
 
 @cython.final
 @cython.auto_pickle(False)
-cdef class Exclusive:
-    """A ``threading.Lock`` for ``with``, which raises where it is taken. In C: where a signal comes between the lock and the
-    block, or between the block and the release, it would stay locked for ever."""
+cdef class Training:
+    """One thread changes the numbers of a network: ``with`` takes them for it, or raises RuntimeError.
 
-    cdef object lock
+    Nobody waits here, who trains or who copies (``Copying``): a signal handler would wait for the call that it interrupted, and
+    the child of a fork for a thread that it has not. In C: where a signal comes between the entry and the block, or between
+    the block and the exit, the numbers would stay taken.
+    """
 
-    def __cinit__(self, lock not None):
-        self.lock = lock
+    cdef int64_t trainer        # the thread; 0: nobody
+    cdef list copiers           # the threads, one as often as its copies interrupt one another
+    cdef int64_t seen           # so many forks have been looked at
+    cdef object present
+
+    def __cinit__(self):
+        self.copiers = []
+        self.seen = forks
 
     def __enter__(self):
-        """Take the lock, or raise RuntimeError."""
-        if not self.lock.acquire(False):
-            raise RuntimeError("this network is being trained or saved by another thread, or carries its state on there; wait "
-                               "for it, or work with a copy.deepcopy() that was made before")
+        """Take the numbers, or raise RuntimeError."""
+        if not self.taken():
+            self.refuse()
 
     def __exit__(self, *exception):
-        """Release the lock."""
-        self.lock.release()
+        """Give them back."""
+        self.give_back()
+
+    def busy(self):
+        """Whether anybody trains or copies."""
+        with cython.critical_section(self):
+            self.look_at_forks()
+            return self.trainer != 0 or len(self.copiers) > 0
+
+    def between(self, present not None):
+        """From now on ``present()`` is what a handler that interrupts the training finds."""
+        self.present = present
+
+    cdef bint taken(self):
+        with cython.critical_section(self):
+            self.look_at_forks()
+            if self.trainer != 0 or len(self.copiers) > 0:
+                return False
+            self.trainer = this_thread()
+            return True
+
+    cdef int give_back(self) except -1:
+        with cython.critical_section(self):
+            self.trainer = 0
+            self.present = None
+        return 0
+
+    cdef bint copy_begins(self, bint within):
+        me = this_thread()
+        with cython.critical_section(self):
+            self.look_at_forks()
+            if self.trainer != 0 and not (within and self.trainer == me):
+                return False
+            self.copiers.append(me)
+            return True
+
+    cdef int copy_ends(self) except -1:
+        with cython.critical_section(self):
+            self.look_at_forks()
+            self.forget(this_thread())
+        return 0
+
+    cdef int forget(self, int64_t copier) except -1:
+        self.copiers.remove(copier)
+        return 0
+
+    cdef int look_at_forks(self) except -1:
+        """What was held by threads that stayed in the parent is free."""
+        if self.seen != forks:
+            self.seen = forks
+            if self.trainer != survivor:
+                self.trainer = 0
+                self.present = None
+            self.copiers = [thread for thread in self.copiers if thread == survivor]
+        return 0
+
+    cdef int refuse(self) except -1:
+        me = this_thread()
+        if self.trainer == me or me in self.copiers:
+            raise RuntimeError("this network is in the middle of a call, of fit() or save() for example, that this one "
+                               "interrupted: a signal handler, a finalizer or a display of progress may predict, save and "
+                               "copy, not train")
+        raise RuntimeError("this network is being trained or saved by another thread, or carries its state on there; wait "
+                           "for it, or work with a copy.deepcopy() that was made before")
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Copying:
+    """Any number of threads copy the numbers of a network, while no other trains: RuntimeError where one does. A thread that
+    trains and is interrupted may, unless ``within`` is false: ``with`` gives the function that it left in ``between``, or None.
+    """
+
+    cdef Training training
+    cdef bint within
+
+    def __cinit__(self, Training training not None, bint within=True):
+        self.training = training
+        self.within = within
+
+    def __enter__(self):
+        """Begin to copy, or raise RuntimeError."""
+        if not self.training.copy_begins(self.within):
+            self.training.refuse()
+        return self.training.present
+
+    def __exit__(self, *exception):
+        """The copy is made."""
+        self.training.copy_ends()
 
 
 def run_epochs(
@@ -213,7 +320,7 @@ def run_epochs(
     cdef uint64_t mode
     cdef const Source* inputs = <const Source*><const char*>x
     cdef const Source* wanted = <const Source*><const char*>targets
-    cdef TeamState* threads = NULL if team is None else &team.state
+    cdef TeamState* threads = NULL if team is None else team.here()
     with nogil:
         mode = flush_subnormals()
         memset(&batch, 0, sizeof(Pass))
@@ -360,19 +467,19 @@ def predict_ready(
 
 
 def train_ready(
-    object busy, object numbers, object held, object chosen, cnp.ndarray run not None, cnp.ndarray ops not None,
+    Training training not None, object numbers, object held, object chosen, cnp.ndarray run not None, cnp.ndarray ops not None,
     cnp.ndarray parameters not None, cnp.ndarray state not None, cnp.ndarray gradient not None, cnp.ndarray arena not None,
     cnp.ndarray scratch not None, cnp.ndarray before not None, cnp.ndarray targets not None, object x, object y,
     Py_ssize_t most,
 ):
     """One update with up to `most` rows; returns their loss, or None with nothing changed: x or y have to be looked at, the
-    lock `busy` is taken, `state` and the optimizer `held` are no longer those of `numbers`, or the step diverges.
+    numbers are taken, `state` and the optimizer `held` are no longer those of `numbers`, or the step diverges.
 
     `chosen` is the optimizer that `run` describes, which `numbers` hold from then on. `before` has room for parameters and
-    state, `targets` for the targets of `most` rows. The lock, the optimizer and the count of steps are handled in here too,
+    state, `targets` for the targets of `most` rows. `training`, the optimizer and the count of steps are handled in here too,
     where no signal comes between them and the update.
     """
-    if not busy.acquire(False):
+    if not training.taken():
         return None
     try:
         if numbers.state is not state or numbers.optimizer is not held:
@@ -387,7 +494,21 @@ def train_ready(
                           <double*>cnp.PyArray_DATA(scratch), <double*>cnp.PyArray_DATA(before),
                           <double*>cnp.PyArray_DATA(targets), x, y, most)
     finally:
-        busy.release()
+        training.give_back()
+
+
+def put_back(object numbers, object held, object before):
+    """Let `numbers` have again the arrays that they `held`, and all values of their copy `before`: no signal comes between."""
+    numbers.state, numbers.optimizer, numbers.flat = held.state, held.optimizer, held.flat
+    numbers.step, numbers.epoch = before.step, before.epoch
+    write_all([numbers.parameters, numbers.state, numbers.statistics], [before.parameters, before.state, before.statistics])
+
+
+def write_all(list arrays not None, list values not None):
+    """Copy the values into the arrays, all of them: no signal comes between."""
+    cdef Py_ssize_t k
+    for k in range(len(arrays)):
+        cnp.PyArray_CopyInto(arrays[k], values[k])
 
 
 def step_ready(

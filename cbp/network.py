@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Never, cast
 import numpy as np
 import numpy.typing as npt
 
-from cbp import losses, optimizers
+from cbp import losses, modelfile, optimizers
 from cbp.engine import arrays, check, finite, team
 from cbp.engine.columns import names_or_none
 from cbp.engine.cpu import core as _core
@@ -95,7 +94,7 @@ class Network:
     without ``__init__``. ``load`` gives a plain network, ``Mine.from_snapshot`` a ``Mine`` without attributes of its own.
     """
 
-    __slots__ = ("__weakref__", "_busy", "_carried", "_copying", "_extras", "_few", "_history", "_layers", "_metadata",
+    __slots__ = ("__weakref__", "_carried", "_copying", "_extras", "_few", "_history", "_layers", "_metadata",
                  "_model", "_online", "_plan", "_stream", "_training")
 
     def __init__(
@@ -124,9 +123,8 @@ class Network:
         self._history: History | None = None
         self._metadata: dict[str, Any] = {}
         self._extras: Mapping[str, Any] = {}
-        self._busy = threading.Lock()
-        self._training = _core.Exclusive(self._busy)
-        self._copying = threading.Lock()
+        self._training = _core.Training()
+        self._copying = _core.Copying(self._training)
         self._few = plan.few(number)
         self._online: Online | None = None
         self._carried = Carried(plan, number)
@@ -201,7 +199,7 @@ class Network:
             The loss or a weight is no longer finite. The network holds the numbers of the last finite epoch, and where that is
             none of this run, the optimizer from before.
         RuntimeError
-            Another thread is training this network, or saving it.
+            Another thread is training this network, or saving it, or this call came in the middle of one on this network.
         KeyboardInterrupt
             Ctrl-C, answered between two updates; ``history`` tells how far the run came.
         """
@@ -219,6 +217,7 @@ class Network:
             numbers = self._checked_numbers()
             crew.start()
             before = replace(numbers)
+            self._training.between(lambda: before)
             try:
                 numbers.hold(chosen)
                 numbers.flat = data.flat
@@ -231,6 +230,7 @@ class Network:
             self._carried.reset()
             if form.names is None and data.names is not None:
                 self._model = self._model.named(data.names)
+            self._training.between(run.present)
             try:
                 run.run(epochs, progress)
             except DivergedError:
@@ -263,6 +263,7 @@ class Network:
         with self._training:
             numbers = self._checked_numbers()
             held, before = replace(numbers), numbers.copy()
+            self._training.between(lambda: before)
             try:
                 numbers.hold(chosen)
                 numbers.flat = data.flat
@@ -272,13 +273,12 @@ class Network:
                 if runner.diverged or not numbers.finite:
                     raise finite.refusal(self._plan, before, chosen, updated=before.step > 0 or not runner.diverged)
             except BaseException:
-                numbers.hold_again(held)
-                numbers.assign(before)
+                numbers.put_back(held, before)
                 raise
             finally:
                 numbers.epoch = before.epoch  # a batch is no epoch: the shuffles to come stay the same
             if carry is not None:
-                self._carried.keep(carry)
+                self._carried.rows = carry
             self._keep_online(chosen, runner, len(data.x))
         return float(curves[0, 0])
 
@@ -286,15 +286,13 @@ class Network:
         """Keep what the next batch like this one needs."""
         fits = self._online is not None and self._online.covers(self._numbers, rows)
         if not fits and Online.suits(self._plan, rows):
-            self._online = Online(self._plan, self._numbers, self._busy, optimizer, runner, rows)
+            self._online = Online(self._plan, self._numbers, self._training, optimizer, runner, rows)
 
     def set_optimizer(self, optimizer: str | Optimizer) -> None:
         """Hold this optimizer with fresh state, also if it equals the present one."""
         chosen = optimizers.get(optimizer)
         with self._training:
-            numbers = self._checked_numbers()
-            numbers.optimizer = None
-            numbers.hold(chosen)
+            self._checked_numbers().hold(chosen, afresh=True)
 
     def _checked_numbers(self) -> Numbers:
         """The numbers, which training may begin with."""
@@ -348,7 +346,7 @@ class Network:
         with self._training:
             carry = self._carried.copy(len(x))
             outputs = predict(self._model, x, lengths, carry)
-            self._carried.keep(carry)
+            self._carried.rows = carry
         finite.warn_of(self._model, {"the output": outputs})
         return outputs
 
@@ -550,17 +548,19 @@ class Network:
     @property
     def optimizer_state(self) -> NamedState:
         """The state of the optimizer: name of the array ("mean", ...) -> name of the parameter -> writable view."""
-        numbers = self._numbers
+        return self._state_of(self._numbers)
+
+    @optimizer_state.setter
+    def optimizer_state(self, state: Mapping[str, Mapping[str, npt.ArrayLike]]) -> None:
+        self.optimizer_state.assign(state)
+
+    def _state_of(self, numbers: Numbers) -> NamedState:
         slots = numbers.optimizer.slots if numbers.optimizer is not None else ()
         return NamedState({
             slot: Named(f"optimizer_state[{slot!r}]", self._plan.views(row), self._training,
                         not_negative=slot in numbers.optimizer.not_negative)
             for slot, row in zip(slots, numbers.state, strict=False)
         }, self._training)
-
-    @optimizer_state.setter
-    def optimizer_state(self, state: Mapping[str, Mapping[str, npt.ArrayLike]]) -> None:
-        self.optimizer_state.assign(state)
 
     @property
     def history(self) -> History | None:
@@ -586,7 +586,10 @@ class Network:
         """Set all parameters from one flat vector, as :meth:`get_vector` gives it; raises ValueError for a wrong length."""
         values = self._checked_vector("vector", vector)
         with self._training:
-            self._plan.fill(self._numbers.parameters, values)
+            parameters = self._numbers.parameters
+            padded = parameters.copy()
+            self._plan.fill(padded, values)
+            parameters[:] = padded  # at once: a signal handler may save
 
     def _checked_vector(self, argument: str, vector: npt.ArrayLike) -> Array:
         values = check.numbers(argument, vector, self.dtype)
@@ -631,7 +634,7 @@ class Network:
         values = (checked("parameters", model.parameters, parameters) if isinstance(parameters, Mapping)
                   else self._plan.named(self._checked_vector("parameters", parameters)))
         measured = None if statistics is None else checked("statistics", model.statistics, statistics)
-        with self._copying, self._training:
+        with _core.Copying(self._training, within=False):  # beside others that copy: the old numbers stay as they are
             self._model = self._model.published(values, measured)
 
     # --- description ----------------------------------------------------------------------------------------------------------
@@ -653,10 +656,13 @@ class Network:
     def snapshot(self) -> Snapshot:
         """A copy of this moment: the description, all arrays, the counters. What ``metadata`` nests is not copied.
 
-        Raises RuntimeError while another thread is training the network; saving, copying and pickling do too.
+        Raises RuntimeError while another thread is training the network; saving, copying and pickling do too. A signal handler
+        that interrupts a call on the network may take one: in ``fit`` it gets what Ctrl-C would leave at this moment, in
+        ``train_on_batch`` the network before the call.
         """
-        with self._copying, self._training:  # several threads may ask at once, while none trains
-            return self._present.copy()
+        with self._copying as interrupted:
+            numbers = self._numbers if interrupted is None else interrupted()
+            return self._at(numbers).copy()
 
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> Network:
@@ -687,11 +693,17 @@ class Network:
     @property
     def _present(self) -> Snapshot:
         """The network as it is and becomes: a snapshot whose arrays are the network's own."""
+        return self._at(self._numbers)
+
+    def _at(self, numbers: Numbers) -> Snapshot:
+        """The network with these numbers: a snapshot whose arrays are views of theirs."""
         return Snapshot(
             input_shape=self.input_shape, layers=self.layers, loss=self.loss, l1=self.l1, l2=self.l2, dtype=self.dtype.name,
-            seed=self.seed, optimizer=self.optimizer, metadata=self.metadata, parameters=self._model.parameters,
-            statistics=self._model.statistics, optimizer_state=self.optimizer_state, step=self.step, epoch=self.epoch,
-            flat=self._numbers.flat, feature_names=self.feature_names, extras=self._extras)
+            seed=self.seed, optimizer=numbers.optimizer, metadata=self.metadata,
+            parameters=self._plan.views(numbers.parameters),
+            statistics=self._plan.views(numbers.statistics, self._plan.statistics),
+            optimizer_state=self._state_of(numbers), step=numbers.step, epoch=numbers.epoch, flat=numbers.flat,
+            feature_names=self.feature_names, extras=self._extras)
 
     def save(self, path: str | os.PathLike[str], *, optimizer: bool = True) -> None:
         """Write the network, its optimizer's state and the generator's position to one file; see :func:`cbp.load`.
@@ -699,15 +711,12 @@ class Network:
         ``optimizer=False`` leaves the optimizer and its state out, up to two thirds of a file: for one that only predicts.
         Loaded, it has no optimizer and step 0.
 
-        Raises RuntimeError while another thread is training the network; copying and pickling do too.
+        Raises RuntimeError while another thread is training the network; copying and pickling do too. A signal handler may save
+        in the middle of any call on the network, and waits for nothing: see :meth:`snapshot`, and ``docs/signals.md``.
         """
-        from cbp import modelfile  # here, not above: a program that saves nothing need not wait for the import
-
         modelfile.save(self.snapshot(), path, optimizer=optimizer)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from cbp import modelfile
-
         data, own = modelfile.dumps(self.snapshot()), self.__getstate__()
         if type(self) is Network:
             return _from_bytes, (data,)
@@ -786,8 +795,6 @@ def load(path: str | os.PathLike[str], *, limit: int | None = 2**30) -> Network:
     >>> cbp.load("small.cbp", limit=2**20)
     Network(2, [Dense(3, 'relu'), Dense(1, 'identity')], loss='mean_squared_error', dtype='float32', seed=0)
     """
-    from cbp import modelfile  # here, not above: a program that loads nothing need not wait for the import
-
     most = None if limit is None else check.integer("limit", limit)
     network = _built(modelfile.load(path), path)
     needed = network._plan.on_the_way * network.dtype.itemsize
@@ -799,15 +806,11 @@ def load(path: str | os.PathLike[str], *, limit: int | None = 2**30) -> Network:
 
 def _from_bytes(data: bytes, kind: type[Network] = Network) -> Network:
     """The network that was pickled or copied as these bytes of a model file."""
-    from cbp import modelfile
-
     return _built(modelfile.loads(data), None, kind)
 
 
 def _built(snapshot: Snapshot, path: str | os.PathLike[str] | None, kind: type[Network] = Network) -> Network:
     """The network that a file, or bytes, describe; raises ModelFileError where that is none."""
-    from cbp import modelfile
-
     try:
         return kind.from_snapshot(snapshot)
     except (TypeError, ValueError, OverflowError) as problem:

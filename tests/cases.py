@@ -1,6 +1,8 @@
 """Networks, targets and optimizers that several test files run through, and how close two numbers must be."""
 
+import threading
 import zlib
+from contextlib import contextmanager
 
 import facts
 import numpy as np
@@ -55,6 +57,26 @@ def network(hidden="tanh", output="identity", loss="mean_squared_error", *, seed
         if name.endswith("bias"):
             view[...] = rng.normal(scale=0.5, size=view.shape)
     return net
+
+
+@contextmanager
+def trained_elsewhere(net):
+    """As while another thread trains the network."""
+    begun, over = threading.Event(), threading.Event()
+
+    def train():
+        with net._training:
+            begun.set()
+            over.wait()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def close(actual, expected, tolerance):

@@ -17,6 +17,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
 
+from cbp import _ctrl_c
 from cbp.cli import options as command_line
 from cbp.cli.output import UsageError, discard, open_streams, say
 from cbp.errors import plain
@@ -26,7 +27,7 @@ __all__ = ["main"]
 LONGEST_MESSAGE = 2000
 """Characters; a line of a table or a name in a file may be any length."""
 
-OK, FAILURE, USAGE, INTERRUPTED, CLOSED_PIPE = 0, 1, command_line.USAGE, 130, 141
+OK, FAILURE, USAGE, CLOSED_PIPE = 0, 1, command_line.USAGE, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,8 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 after success; 1 after a failure (a file, its data, a training that diverged); 2 for a wrong command line; 130
         after Ctrl-C; 141 where the reader of the output went away.
     """
-    open_streams()
     try:
+        return _answer(arguments)
+    finally:
+        _ctrl_c.ends()
+
+
+def _answer(arguments: Sequence[str] | None) -> int:
+    try:
+        _ctrl_c.raises()
+        open_streams()
         options = command_line.build().parse_args(arguments)
         _run(options)
         sys.stdout.flush()
@@ -55,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _close_output()
         return CLOSED_PIPE
     except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
+        _ctrl_c.ends()
+        return _fail("interrupted", _ctrl_c.INTERRUPTED)
     except UsageError as problem:
         return _fail(str(problem), USAGE)
     except OSError as problem:

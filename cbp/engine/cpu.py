@@ -35,6 +35,9 @@ def _lowest() -> ModuleType:
     try:
         return import_module(built)
     except ImportError as problem:
+        if "Interpreter change" in str(problem):
+            raise ImportError("cbp's compiled core works in one interpreter of a process, that which imported it first; "
+                              "for work side by side take threads or processes") from None
         raise ImportError(f"{remedy} ({problem})") from None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +75,12 @@ class Fit:
                 names[f"val_{name}"] = np.array([values[name] for values in self._validation[:complete]])
         names["seconds"] = curves[:, 2]
         return History(names)
+
+    def present(self) -> Numbers:
+        """The numbers that the network would hold if the run were interrupted now; what a signal handler saves."""
+        step, epoch = self._runner.counters
+        now = replace(self._numbers, step=step, epoch=epoch + self._runner.inside_epoch)
+        return self._safe if self._recovering or not now.finite else now
 
     def run(self, epochs: int, progress: bool | None) -> None:
         """Run ``epochs`` epochs; raises DivergedError, and lets KeyboardInterrupt pass, with a consistent network."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.engine import check
+from cbp.engine.cpu import core as _core
 from cbp.errors import plain, quoted, unknown_name
 
 __all__ = ["Named", "NamedState", "checked"]
@@ -78,8 +79,7 @@ class Named(MutableMapping[str, Array]):
 
     def write(self, values: Mapping[str, Array]) -> None:
         """Copy what was checked."""
-        for name, view in self._views.items():
-            view[...] = values[name]
+        _core.write_all(list(self._views.values()), [values[name] for name in self._views])
 
     def _view(self, name: str) -> Array:
         if name not in self._views:
@@ -125,8 +125,8 @@ class NamedState(MutableMapping[str, Mapping[str, Array]]):
         _check_names("optimizer_state", self._slots, given)
         values = {slot: arrays.checked(given[slot]) for slot, arrays in self._slots.items()}
         with self._guard:
-            for slot, arrays in self._slots.items():
-                arrays.write(values[slot])
+            _core.write_all([view for arrays in self._slots.values() for view in arrays.values()],
+                            [values[slot][name] for slot, arrays in self._slots.items() for name in arrays])
 
 
 def checked(

@@ -65,22 +65,22 @@ class Numbers:
             except ValueError as problem:
                 raise ValueError(f"layers[{name.partition('.')[0]}]: {problem}") from None
 
-    def hold(self, optimizer: Optimizer) -> None:
+    def hold(self, optimizer: Optimizer, *, afresh: bool = False) -> None:
         """Go on with the state under this optimizer if it is of the kind that made it, whatever its numbers are; else begin.
 
         A state array that the numbers make necessary, the velocity of an SGD that gets momentum, starts at 0.
         """
-        same = type(optimizer) is type(self.optimizer)
-        kept = dict(zip(self.optimizer.slots, self.state, strict=False)) if same else {}
-        if not same or tuple(kept) != optimizer.slots or len(self.state) != len(kept):
+        same = type(optimizer) is type(self.optimizer) and not afresh
+        state = self.state
+        kept = dict(zip(self.optimizer.slots, state, strict=False)) if same else {}
+        if not same or tuple(kept) != optimizer.slots or len(state) != len(kept):
             slots, size = len(optimizer.slots), self.parameters.size
             state = aligned(slots * size, self.parameters.dtype).reshape(slots, size)
             for row, slot in zip(state, optimizer.slots, strict=True):
                 if slot in kept:
                     row[:] = kept[slot]
-            self.state = state
-        self.step = self.step if same else 0
-        self.optimizer = optimizer
+        step = self.step if same else 0
+        self.state, self.step, self.optimizer = state, step, optimizer  # no call between them, so no signal
 
     def hold_again(self, before: Numbers) -> None:
         """Hold what was held ``before``: the optimizer, its state, the form of the outputs."""
@@ -96,6 +96,9 @@ class Numbers:
         self.state[:] = other.state
         self.statistics[:] = other.statistics
         self.step, self.epoch = other.step, other.epoch
+
+    put_back = _core.put_back
+    """Be again what a copy says that was before, its optimizer's state included: in the core, where no signal comes between."""
 
     @property
     def finite(self) -> bool:

@@ -7,7 +7,6 @@ have the same optimizer, with whatever numbers, and no more rows, and their data
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,15 @@ from cbp.engine.specs import Optimizer
 
 
 class Online:
-    """The scratch of one runner, for batches of up to ``rows`` rows; all its work is done under the lock ``busy``.
+    """The scratch of one runner, for batches of up to ``rows`` rows; all its work is done while it has taken ``training``.
 
     It serves the kind of optimizer whose state ``numbers`` hold: another kind brings a new array of state. Every optimizer has
     a record of its own, so that a record in use does not change.
     """
 
-    def __init__(self, plan: Plan, numbers: Numbers, busy: threading.Lock, optimizer: Optimizer, runner: Runner, rows: int):
+    def __init__(self, plan: Plan, numbers: Numbers, training: _core.Training, optimizer: Optimizer, runner: Runner, rows: int):
         dtype = numbers.parameters.dtype
-        self._busy, self._numbers, self._ops = busy, numbers, plan.ops
+        self._training, self._numbers, self._ops = training, numbers, plan.ops
         self._parameters, self._state = numbers.parameters, numbers.state
         record, self._gradient, self._arena, self._scratch = runner.scratch
         self._described = optimizer, record
@@ -59,7 +58,7 @@ class Online:
                 return None
             described = self._described = self._description(chosen)
         return _core.train_ready(
-            self._busy, numbers, held, *described, self._ops, self._parameters, self._state, self._gradient, self._arena,
+            self._training, numbers, held, *described, self._ops, self._parameters, self._state, self._gradient, self._arena,
             self._scratch, self._before, self._targets, X, y, self._rows)
 
     def _description(self, optimizer: Optimizer) -> tuple[Optimizer, npt.NDArray[Any]]:

@@ -165,10 +165,14 @@ class Runner:
         run = self._run
         return int(run["epoch"]) * len(self._data.x) + int(run["position"]) + int(run["row"])
 
+    @property
+    def counters(self) -> tuple[int, int]:
+        """Updates made and epochs begun."""
+        return int(self._run["step"]), int(self._run["epoch"])
+
     def sync(self) -> None:
         """Let the network's counters be the run's."""
-        self._numbers.step = int(self._run["step"])
-        self._numbers.epoch = int(self._run["epoch"])
+        self._numbers.step, self._numbers.epoch = self.counters
 
     def epochs(self, count: int) -> npt.NDArray[np.float64]:
         """Run ``count`` epochs, at most BLOCK, or up to a divergence; the complete ones' curves (loss, metric, seconds)."""

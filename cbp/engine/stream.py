@@ -22,28 +22,25 @@ class Carried:
     def __init__(self, plan: Plan, dtype: np.dtype[Any]):
         self._size = plan.carry
         self._dtype = dtype
-        self._rows: Array | None = None
+        self.rows: Array | None = None
+        """The state after the last call; None: every row starts from 0. A call that succeeds sets it."""
 
     def __bool__(self) -> bool:
         """Whether any layer is stateful."""
         return self._size > 0
 
     def copy(self, rows: int) -> Array:
-        """What a batch of so many rows goes on from; a call that succeeds keeps() it."""
-        if self._rows is None:
+        """What a batch of so many rows goes on from."""
+        if self.rows is None:
             return np.zeros((rows, self._size), self._dtype)
-        if len(self._rows) != rows:
-            raise ValueError(f"X has {rows} samples, but stateful layers hold the state of the {len(self._rows)} of the last "
+        if len(self.rows) != rows:
+            raise ValueError(f"X has {rows} samples, but stateful layers hold the state of the {len(self.rows)} of the last "
                              f"call: go on with as many, or call net.reset_state() first")
-        return self._rows.copy()
-
-    def keep(self, rows: Array) -> None:
-        """The state after a call."""
-        self._rows = rows
+        return self.rows.copy()
 
     def reset(self) -> None:
         """Every row starts from 0 again."""
-        self._rows = None
+        self.rows = None
 
     def check_order(self, shuffle: bool, samples: int, batch_size: int | None) -> None:
         """Rows of a shuffled batch do not go on where those of the last one stopped."""

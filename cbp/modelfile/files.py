@@ -70,7 +70,7 @@ def replace(path: str, parts: Sequence[bytes | memoryview]) -> None:
             _compare(temporary, parts)
             os.replace(temporary, target)
     except OSError as problem:
-        if problem.filename is None:  # a full disk
+        if problem.errno and problem.filename is None:  # a full disk, no TimeoutError of a signal handler
             raise OSError(problem.errno, problem.strerror, path) from None
         raise
     _sync_folder(folder)

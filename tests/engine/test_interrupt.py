@@ -148,7 +148,7 @@ def test_on_the_way_back_from_a_divergence(monkeypatch, settings, after):
     for number in range(1, 2000):
         net = cbp.mlp([3, 2], seed=1)
         earlier = net.fit(X, Y, epochs=2, optimizer=cbp.SGD(0.01))
-        net.history = earlier
+        net._history = earlier
         if not interrupted(monkeypatch, Core(number, after=after), lambda: net.fit(X, Y, epochs=500, **settings)):  # noqa: B023
             break
         if net.history is not earlier:  # the run began
@@ -375,7 +375,7 @@ SCRIPTS = {
         X, y = np.ones((60_000, 200), np.float32), np.ones((60_000, 100), np.float32)
         net = cbp.mlp([200, 512, 512, 100], seed=0)
         start = net.get_vector()
-        ctrl_c_during(lambda: net.fit(X, y, epochs=10**9, batch_size=None), net._busy.locked)
+        ctrl_c_during(lambda: net.fit(X, y, epochs=10**9, batch_size=None), net._training.busy)
         assert_sound(net)
         assert net.step == net.history.epochs
         assert net.step > 0 or np.array_equal(net.get_vector(), start)

@@ -222,7 +222,7 @@ def test_refused_while_another_thread_trains(name):
     rows = np.zeros((400_000, 1), np.float32)
     thread = threading.Thread(target=lambda: net.fit(rows, rows, epochs=1, optimizer=cbp.SGD(1e-30), batch_size=None))
     thread.start()
-    while not net._busy.locked():
+    while not net._training.busy():
         time.sleep(1e-4)
     with pytest.raises(RuntimeError, match="another thread"):
         (WRITERS | KEEPERS)[name](net)
@@ -232,7 +232,7 @@ def test_refused_while_another_thread_trains(name):
 
 
 @pytest.mark.parametrize("name", KEEPERS)
-def test_keeping_waits_for_keeping(name):
+def test_keeping_beside_keeping(name):
     net = large()
     net.train_on_batch(X1[:8], X1[:8])
     answers, problems = beside(net, KEEPERS[name], KEEPERS[name])
@@ -240,7 +240,7 @@ def test_keeping_waits_for_keeping(name):
     assert answers
 
 
-def test_publishing_waits_for_keeping():
+def test_publishing_beside_keeping():
     answers, problems = beside(large(), lambda net: net.publish(net.get_vector()), copy.deepcopy)
     assert problems == []
     assert answers

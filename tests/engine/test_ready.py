@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from cases import OPTIMIZERS, targets
+from cases import OPTIMIZERS, targets, trained_elsewhere
 from facts import LOSSES
 
 import cbp
@@ -424,11 +424,11 @@ def test_the_lock_holds_for_the_short_way():
     x = np.ones((1, 2), np.float32)
     net.train_on_batch(x, x)
     before = all_numbers(net)
-    with net._busy, pytest.raises(RuntimeError, match="another thread"):
+    with trained_elsewhere(net), pytest.raises(RuntimeError, match="another thread"):
         net.train_on_batch(x, x)
     assert all_numbers(net) == before
     net.train_on_batch(x, x)
-    assert not net._busy.locked()
+    assert not net._training.busy()
     assert net.step == 2
 
 
@@ -499,7 +499,7 @@ def test_ctrl_c_at_every_line():
         net, stopped = run(number)
         assert np.array_equal(net.get_vector(), vectors[net.step])
         assert net.epoch == 0
-        assert not net._busy.locked()
+        assert not net._training.busy()
         if not stopped:
             break
         net.train_on_batch(x, y)
@@ -536,7 +536,7 @@ def test_no_reference_leaks():
     bad, labels, lists = np.full((2, 4), np.nan, np.float32), [0, 1], [[1.5, 2.5, 3.5, 4.5]] * 2
     net.train_on_batch(X, y)
     held = [X, y, bad, labels, lists, lists[0], lists[0][0], net._numbers.state, net._numbers.parameters, net._plan.ops,
-            net._online._before, net._busy, np.dtype(np.float32)]
+            net._online._before, net._training, np.dtype(np.float32)]
     before = [sys.getrefcount(thing) for thing in held[:-1]]
     for _ in range(1000):
         net.predict(X), net.predict_one(X[0]), net.predict(lists), net.predict_one(lists[0])

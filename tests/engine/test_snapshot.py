@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import dumps
+from cases import dumps, trained_elsewhere
 
 import cbp
 from cbp import modelfile
@@ -87,5 +87,5 @@ def test_arrays_that_are_not_those_of_the_layers_are_not_saved():
 
 def test_not_while_another_thread_trains():
     net, _ = trained()
-    with net._busy, pytest.raises(RuntimeError, match="another thread"):
+    with trained_elsewhere(net), pytest.raises(RuntimeError, match="another thread"):
         net.snapshot()

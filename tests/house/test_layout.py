@@ -24,7 +24,7 @@ PACKAGE = ROOT / "cbp"
 # module goes into the lowest layer that it can be in.
 LAYERS = {
     "the compiled core": ["_core", "_core_v*", "engine", "engine.cpu"],
-    "errors and names": ["errors", "habits", "history", "_registry", "_version"],
+    "errors and names": ["errors", "habits", "history", "_ctrl_c", "_registry", "_version"],
     "the engine": ["engine.*"],
     "specifications": ["activations", "initializers", "layers", "layers.*", "losses", "optimizers"],
     "files and traces": ["modelfile", "modelfile.*", "trace", "trace.*"],

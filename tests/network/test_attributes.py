@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from cases import trained_elsewhere
 
 import cbp
 from cbp import modelfile
@@ -194,7 +195,7 @@ def test_views_of_the_user_do_not_reach_the_network():
 
 def test_not_while_another_thread_trains():
     net = trained()
-    with net._busy:
+    with trained_elsewhere(net):
         for change in (lambda: net.set_vector(net.get_vector()), lambda: setattr(net, "parameters", net.parameters),
                        lambda: net.parameters.__setitem__("0.bias", np.ones(4)), lambda: setattr(net, "optimizer", "adam"),
                        lambda: net.optimizer_state.__setitem__("mean", net.parameters), lambda: net.publish(net.get_vector()),

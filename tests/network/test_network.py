@@ -7,7 +7,7 @@ import threading
 import facts
 import numpy as np
 import pytest
-from cases import ALL_LOSSES, ALL_OPTIMIZERS, OPTIMIZERS, seed_of, targets
+from cases import ALL_LOSSES, ALL_OPTIMIZERS, OPTIMIZERS, seed_of, targets, trained_elsewhere
 
 import cbp
 from cbp.engine import runner
@@ -670,7 +670,7 @@ def test_threads_train_different_networks_at_once():
 
 def test_what_would_be_half_of_one_step_is_not_saved_or_copied(tmp_path):
     net = cbp.mlp([3, 2], seed=0)
-    with net._busy:  # as while another thread trains it
+    with trained_elsewhere(net):
         for call in (lambda: net.save(tmp_path / "net.cbp"), lambda: copy.deepcopy(net), lambda: pickle.dumps(net)):
             with pytest.raises(RuntimeError, match=r"trained or saved by another thread.* wait for it, or work with a copy"):
                 call()
