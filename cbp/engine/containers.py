@@ -42,7 +42,7 @@ def as_array(argument: str, values: Any, wanted: str = "be an array of numbers")
                         f"{_remedy_of(argument, str(problem))}") from None
     if array.dtype.names is not None:
         raise TypeError(f"{argument} must {wanted}, got records with the fields {', '.join(array.dtype.names)}; "
-                        f"structured_to_unstructured({argument}) of numpy.lib.recfunctions makes columns of them")
+                        f"structured_to_unstructured({argument}) of numpy.lib.recfunctions makes columns of numbers of them")
     if array.ndim == 0 and array.dtype.kind in "OUS" and not isinstance(values, (Real, Decimal)):
         raise TypeError(f"{argument} must {wanted}, got {_kind(values)}{_instead(argument, values)}")
     return array
