@@ -165,7 +165,7 @@ cdef inline forced sum_of_width(
             metric += lanes_sum(hits)
             first += LONG
         rows.loss[r] = loss * share
-        rows.metric[r] = metric / units
+        rows.metric[r] = <floating>metric / units
 
 
 cdef inline forced sum_rows(
