@@ -33,7 +33,7 @@ _SAME = {
     "inputs": "input_shape in_features input_dim input_size in_channels n_inputs n_features n_in",
     "loss": "criterion objective loss_fn loss_function cost", "seed": "random_state random_seed rng generator",
     "l1": "l1_reg l1_penalty", "l2": "alpha l2_reg l2_penalty", "test": "test_size",
-    "rho": "alpha decay smoothing", "tau": "q quantile alpha", "delta": "beta threshold", "epsilon": "eps",
+    "rho": "alpha decay smoothing", "tau": "q alpha", "delta": "beta threshold", "epsilon": "eps",
     "rate": "lr learning_rate learning_rate_init eta eta0 step_size alpha p prob dropout",
     "beta1": "beta_1 b1 momentum mu", "beta2": "beta_2 b2", "momentum": "mu mom beta", "weight_decay": "wd lambd",
     "vocabulary": "num_embeddings input_dim vocab_size vocabulary_size num_tokens",

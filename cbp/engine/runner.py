@@ -151,9 +151,9 @@ class Runner:
         try:
             _core.run_epochs(
                 self._plan.ops, self._record, numbers.parameters, self._gradient, self._parts, numbers.state,
-                numbers.statistics, self._carry, data.x.record, data.targets.record, data.labels, data.weights, data.lengths, self._order,
-                self._arena, self._workspace, self._scratch, self._row_results, self._row_labels, self._row_lengths, curves,
-                last_epoch, patience, None if crew is None else crew.team, self._laps,
+                numbers.statistics, self._carry, data.x.record, data.targets.record, data.labels, data.weights, data.lengths,
+                self._order, self._arena, self._workspace, self._scratch, self._row_results, self._row_labels,
+                self._row_lengths, curves, last_epoch, patience, None if crew is None else crew.team, self._laps,
             )
         finally:
             self.sync()
@@ -261,6 +261,6 @@ def _scratch(plan: Plan, threads: int, dtype: np.dtype[Any]) -> Flat:
 
 
 def _parts(plan: Plan, rows: int, dtype: np.dtype[Any]) -> Flat:
-    """What the core needs beside the gradient of so many rows where its terms are many; none, and no memory, where they are few."""
+    """What the core needs beside the gradient of so many rows where its terms are many; nothing where they are few."""
     deep = dtype == np.float32 and rows * plan.terms > _core.DEEP
     return aligned(3 * plan.size if deep else 0, dtype).reshape(3 if deep else 0, plan.size)

@@ -168,7 +168,7 @@ cdef inline forced long_dots(
     cdef Py_ssize_t j = 0
     cdef int i
     for i in range(rows):
-        total[i] = 0
+        total[i] = part[i] = 0
     while j < width:
         dots(rows, min(width - j, <Py_ssize_t>LONG), a + j, width, b + j, part)
         for i in range(rows):
