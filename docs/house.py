@@ -35,7 +35,7 @@ ROOMS = {  # what stands for several modules, and what a room is for
 ROOM_OF = {
     "__init__": "cbp", "__main__": "cli", "check": "beside", "datasets": "beside", "pytorch": "beside", "optimizers": "losses",
     "initializers": "activations", "_core": "core", "history": "errors", "_registry": "errors", "_version": "errors",
-    "habits": "errors",
+    "habits": "errors", "_ctrl_c": "errors",
 }
 WIDTH, HEIGHT, ACROSS, DOWN = 230, 46, 260, 92
 

@@ -197,7 +197,7 @@ def dressed(rng, values, exact):
         wide = np.zeros((*a.shape[:-1], a.shape[-1] + 3), a.dtype) if a.ndim > 1 else np.zeros(len(a) + 3, a.dtype)
         wide[..., 2:-1] = a
         return wide[..., 2:-1], how
-    if how == "whole" and exact and (a == np.rint(a)).all() and np.abs(a).max() < 100:
+    if how == "whole" and exact and (a == np.rint(a)).all() and np.abs(a).max() < 100 and not np.signbit(a[a == 0]).any():
         kind = pick(rng, [np.int8, np.int16, np.int32, np.int64, np.float16, *([np.uint8, np.uint64] if a.min() >= 0 else [])])
         return a.astype(kind), f"{how} {np.dtype(kind)}"
     return a, how

@@ -175,7 +175,7 @@ class Sequence(Case):
     def counted(self, batch, out):
         """1 for outputs that count, 0 for those of steps behind the length of a sample."""
         alive = np.ones(out.shape)
-        if batch.lengths is not None and len(output_of(self.net)) == 2:
+        if batch.lengths is not None and self.net._plan.timed:
             alive[np.arange(out.shape[1]) >= batch.lengths[:, None]] = 0
         return alive
 

@@ -136,46 +136,50 @@ def test_positions_of_a_picture(size, filters):
     assert off(of_rows(net, 1, size, size, 1), places * W * np.repeat([W, 1], [9 * filters, filters])) < BOUND
 
 
-@pytest.mark.parametrize("layer", [
-    cbp.DepthwiseConv2D(3), cbp.Conv2D(4, 3, groups=2), cbp.Conv2D(4, 3, stride=2), cbp.SeparableConv2D(3, 3),
-    cbp.Conv2D(3, 1), cbp.Conv2D(5, (3, 2)), cbp.Dense(3), cbp.BatchNorm(), cbp.PReLU(), cbp.GroupNorm(2)])
-def test_positions_against_float64(layer):
-    """Whatever the layer makes of equal numbers."""
-    shape = (130, 131, 4)
-    x, rows = full(9, *shape), 9
-    x[..., ::2] *= 2
-    x[:, ::2] *= -1
+def held_against_float64(layer, rows, shape, scale):
+    """Whatever the layer makes of equal numbers, and of such that differ from channel to channel and from row to row."""
+    x = full(rows, *shape) * np.asarray(scale, np.float32)
+    x[::2] *= -1
     nets = [cbp.Network(shape, [layer], loss="mean_squared_error", dtype=dtype, seed=0) for dtype in ("float32", "float64")]
     nets[1].set_vector(nets[0].get_vector())
     found, right = (net.backward(x, full(rows, *net.output_shape))[1] for net in nets)
     assert np.abs(found - right).max() < 2 * BOUND * np.abs(right).max()
 
 
+@pytest.mark.parametrize("layer", [
+    cbp.DepthwiseConv2D(3), cbp.Conv2D(4, 3, groups=2), cbp.Conv2D(4, 3, stride=2), cbp.SeparableConv2D(3, 3), cbp.Conv2D(3, 1),
+    cbp.Conv2D(5, (3, 2))])
+def test_windows_against_float64(layer):
+    held_against_float64(layer, 9, (130, 131, 4), [2, 1, 2, 1])
+
+
+@pytest.mark.parametrize("layer", [cbp.Dense(3), cbp.BatchNorm(), cbp.PReLU(), cbp.GroupNorm(2), cbp.LayerNorm()])
+def test_positions_against_float64(layer):
+    held_against_float64(layer, 9, (130, 131, 4), [2, 1, 2, 1])
+
+
 @pytest.mark.parametrize("kind", [cbp.RNN, cbp.LSTM, cbp.GRU])
 def test_steps_of_sequences(kind):
-    nets = [cbp.Network((50, 2), [kind(3, return_sequences=True)], loss="mean_squared_error", dtype=dtype, seed=0)
-            for dtype in ("float32", "float64")]
-    nets[1].set_vector(nets[0].get_vector())
-    found, right = (of_rows(net, 2000, 50, 2) for net in nets)
-    assert np.abs(found - right).max() < 2 * BOUND * np.abs(right).max()
+    held_against_float64(kind(3, return_sequences=True), 2000, (50, 2), [1, 1])
 
 
 # --- the same bits ------------------------------------------------------------------------------------------------------------
 
-LAYERS = [[cbp.Dense(5, "tanh"), cbp.Dense(2)], [cbp.LayerNorm(), cbp.PReLU(), cbp.Dense(2)],
-          [cbp.Reshape((3, 4, 1)), cbp.Conv2D(3, 2, "tanh"), cbp.Flatten(), cbp.Dense(2)],
-          [cbp.Reshape((3, 4, 1)), cbp.DepthwiseConv2D(2), cbp.GroupNorm(1), cbp.Flatten(), cbp.Dense(2)],
-          [cbp.Reshape((4, 3)), cbp.GRU(3), cbp.Dense(2)], [cbp.Reshape((4, 3)), cbp.LSTM(3), cbp.Dense(2)]]
+STACKS = {"rows": [cbp.Dense(5, "tanh"), cbp.Dense(2)], "normalised": [cbp.LayerNorm(), cbp.PReLU(), cbp.Dense(2)]}
+STACKS["picture"] = [cbp.Reshape((3, 4, 1)), cbp.Conv2D(3, 2, "tanh"), cbp.Flatten(), cbp.Dense(2)]
+STACKS["channels"] = [cbp.Reshape((3, 4, 1)), cbp.DepthwiseConv2D(2), cbp.GroupNorm(1), cbp.Flatten(), cbp.Dense(2)]
+STACKS["gru"] = [cbp.Reshape((4, 3)), cbp.GRU(3), cbp.Dense(2)]
+STACKS["lstm"] = [cbp.Reshape((4, 3)), cbp.LSTM(3), cbp.Dense(2)]
 
 
-@pytest.mark.parametrize("layers", LAYERS, ids=lambda layers: type(layers[1]).__name__)
-def test_threads_and_pieces_change_no_bit(layers, monkeypatch):
+@pytest.mark.parametrize("name", STACKS)
+def test_threads_and_pieces_change_no_bit(name, monkeypatch):
     draw = np.random.default_rng(5)
     x, y = draw.normal(size=(1500, 12)).astype(np.float32), draw.normal(size=(1500, 2)).astype(np.float32)
     weight = draw.integers(0, 3, 1500)
 
     def trained(threads, piece):
-        net = cbp.Network(12, layers, loss="mean_squared_error", seed=1)
+        net = cbp.Network(12, STACKS[name], loss="mean_squared_error", seed=1)
         if piece is not None:
             monkeypatch.setattr(plan.Plan, "piece", lambda self, rows, *, apart=False: min(rows, piece))
         net.fit(x, y, epochs=2, batch_size=1300, threads=threads, sample_weight=weight)

@@ -180,6 +180,7 @@ def test_windows_over_time_refuse_lengths():
         net.predict(np.zeros((2, 6, 3)), lengths=[3, 4])
 
 
+@pytest.mark.filterwarnings("ignore:the output holds")
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_nan_is_not_lost_wherever_it_stands(size, dtype):

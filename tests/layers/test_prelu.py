@@ -67,6 +67,7 @@ def test_a_file_has_the_slopes_whatever_they_started_from(init):
     assert loaded.layers == (cbp.PReLU() if isinstance(init, list) else cbp.PReLU(init=init),)
 
 
+@pytest.mark.filterwarnings("ignore:.* holds")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_beyond_what_is_finite(dtype):
     """Layers before overflow to inf, -inf and 0 times inf: as leaky_relu, whose slope this is."""
