@@ -729,17 +729,12 @@ class Network:
         slots = {name: value for name, value in slots.items() if name not in Network.__slots__}
         return (attributes, slots) if slots else attributes
 
+    # No __getattr__ beside it: that would make every attribute that is there take twice as long, and predict_one with them.
     def __setattr__(self, name: str, value: object) -> None:
         try:
             super().__setattr__(name, value)
         except AttributeError:
             raise no_attribute(self, name) from None
-
-    def __getattr__(self, name: str) -> Any:
-        if name in Network.__slots__:
-            raise AttributeError(f"{type(self).__name__}.__init__ must call super().__init__(inputs, layers, loss=...) before "
-                                 f"it uses the network", name=name)
-        raise no_attribute(self, name)
 
 
 @understood

@@ -48,9 +48,7 @@ def test_misspelt_names(name, words):
     net = trained()
     with pytest.raises(AttributeError, match=words):
         setattr(net, name, 1)
-    with pytest.raises(AttributeError, match=words):
-        getattr(net, name)
-    assert not hasattr(net, name)
+    assert not hasattr(net, name)  # where Python itself suggests a name, in the traceback
 
 
 @pytest.mark.parametrize("value", [None, 3, [], "text", (1, 2), cbp.Adam, 0.1])

@@ -122,15 +122,6 @@ def test_from_snapshot_makes_the_class_without_its_init():
     assert type(cbp.Network.from_snapshot(net.snapshot())) is cbp.Network
 
 
-def test_a_class_that_forgets_the_init():
-    class Forgets(cbp.Network):
-        def __init__(self):
-            self.scale = 1
-
-    with pytest.raises(AttributeError, match=r"must call super\(\).__init__"):
-        Forgets().predict(X)
-
-
 def test_networks_can_be_referred_to_weakly():
     net = cbp.mlp([3, 2], seed=0)
     assert weakref.ref(net)() is net
