@@ -220,7 +220,7 @@ class Network:
             self._training.between(lambda: before)
             try:
                 numbers.hold(chosen)
-                numbers.flat = data.flat
+                numbers.flat = data.flat if epochs else numbers.flat
                 runner = Runner(self._model, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle, crew=crew)
                 run = Fit(runner, numbers, self.loss.metric, None if validation is None else
                           lambda: measure(self._model, validation, crew))
@@ -734,6 +734,8 @@ class Network:
         try:
             super().__setattr__(name, value)
         except AttributeError:
+            if getattr(getattr(type(self), name, None), "fset", None) is not None:
+                raise  # by the setter of a class of one's own
             raise no_attribute(self, name) from None
 
 

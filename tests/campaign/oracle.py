@@ -418,7 +418,7 @@ def tolerance(compute, dtype, blurs=4):
     unit = float(np.finfo(dtype).eps)
     expected = np.asarray(compute(None), float)
     spread = max((np.abs(np.asarray(compute(seed), float) - expected).max(initial=0) for seed in range(blurs)), default=0)
-    return expected, 64 * spread * unit / BLUR + 16 * unit * np.abs(expected).max(initial=0)
+    return expected, 512 * spread * unit / BLUR + 256 * unit * np.abs(expected).max(initial=0)
 
 
 def slope(compute, reach):

@@ -122,6 +122,20 @@ def test_from_snapshot_makes_the_class_without_its_init():
     assert type(cbp.Network.from_snapshot(net.snapshot())) is cbp.Network
 
 
+def test_an_error_inside_a_setter_is_its_own():
+    class Wrong(cbp.Network):
+        @property
+        def scale(self):
+            return 1
+
+        @scale.setter
+        def scale(self, value):
+            self.layers.nothing = value
+
+    with pytest.raises(AttributeError, match="nothing"):
+        Wrong(2, [cbp.Dense(1)], loss="mean_squared_error").scale = 2
+
+
 def test_networks_can_be_referred_to_weakly():
     net = cbp.mlp([3, 2], seed=0)
     assert weakref.ref(net)() is net

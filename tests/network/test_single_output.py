@@ -188,3 +188,10 @@ def test_one_place_and_one_output():
         assert net.output_shape == wanted
         assert net.predict(x).shape == (60, *wanted)
         assert net.backward(x, y)[0].shape == x.shape
+
+
+def test_no_epoch_changes_nothing():
+    net = cbp.mlp([2, 1], seed=0)
+    net.fit([[1.0, 2.0]], [3.0], epochs=0)
+    assert net.output_shape == (1,)
+    assert net.predict([[1.0, 2.0]]).shape == (1, 1)
