@@ -22,8 +22,8 @@ cdef inline void add_all(Py_ssize_t n, const floating* x, floating* y) noexcept 
 
 
 cdef inline void add_exactly(Py_ssize_t n, const floating* x, floating* total, floating* rest) noexcept nogil:
-    """total + rest += x, where `rest` collects what the additions to `total` lose: the error of a sum is itself a floating-point
-    number (Knuth, The art of computer programming, vol. 2, 4.2.2, theorem B)."""
+    """total + rest += x, where `rest` collects what the additions to `total` lose: the error of a sum is itself a number of
+    the same precision (Knuth, The art of computer programming, vol. 2, 4.2.2, theorem B)."""
     cdef floating sum, was
     cdef Py_ssize_t i
     for i in range(n):

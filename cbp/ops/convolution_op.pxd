@@ -436,8 +436,8 @@ cdef inline void pairs_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* scratch,
     floating* g,
 ) noexcept nogil:
-    """The gradient of the doubled weights, of a sample or a part of one, then folded into g: W[kx] gets what the lower half of tap
-    kx and the upper half of tap kx + 1 have."""
+    """The gradient of the doubled weights, of a sample or of a part of one, then folded into g: W[kx] gets what the lower half
+    of tap kx and the upper half of tap kx + 1 have."""
     cdef bint parts = in_parts(batch, op), begun
     cdef int lanes = tile.VECTOR_BYTES // <int>sizeof(floating)
     cdef Image image = image_of(op)
