@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from cases import trained_elsewhere
 
 import cbp
 from cbp.engine import runner
@@ -219,22 +220,8 @@ def test_refused_while_another_thread_trains(name):
     net = large()
     net.train_on_batch(X1[:8], X1[:8])
     before = pickle.dumps(net)
-    begun, over = threading.Event(), threading.Event()
-
-    def train():
-        with net._training:  # as fit does, for as long as it is told
-            begun.set()
-            over.wait()
-
-    thread = threading.Thread(target=train)
-    thread.start()
-    begun.wait()
-    try:
-        with pytest.raises(RuntimeError, match="another thread"):
-            (WRITERS | KEEPERS)[name](net)
-    finally:
-        over.set()
-        thread.join()
+    with trained_elsewhere(net), pytest.raises(RuntimeError, match="another thread"):
+        (WRITERS | KEEPERS)[name](net)
     assert net.get_vector().tobytes() == pickle.loads(before).get_vector().tobytes()
     assert net.step == 1
 
