@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from typing import Any, Literal
 
@@ -94,7 +95,7 @@ class Parameter:
     penalised: bool = True
     layout: Layout = "rows"
 
-    @property
+    @cached_property
     def taken(self) -> int:
         """Its numbers in the flat vector, pads included."""
         rows, width = prod(self.shape[:-1]), self.shape[-1]
@@ -102,9 +103,10 @@ class Parameter:
 
     def view(self, numbers: Flat) -> Flat:
         """The array without pads, as a view of its numbers in the flat vector."""
-        rows, width = prod(self.shape[:-1]), self.shape[-1]
+        width = self.shape[-1]
         if self.layout == "rows":
             return numbers.reshape(*self.shape[:-1], padded(width))[..., :width]
+        rows = prod(self.shape[:-1])
         if self.layout == "columns":
             return numbers.reshape(width, padded(rows))[:, :rows].T.reshape(self.shape)
         return numbers[: rows * width].reshape(self.shape)
@@ -344,7 +346,7 @@ class Plan:
         """Number of parameters, pads not counted."""
         return sum(prod(parameter.shape) for parameter in self.parameters.values())
 
-    @property
+    @cached_property
     def outputs(self) -> int:
         """Positions of the output, as the last op writes them."""
         return int(self.ops[-1]["positions"])
@@ -354,7 +356,7 @@ class Plan:
         """Numbers that one sample takes on its way forward and back."""
         return self.arena + self.scratch + self.workspace + self.carry
 
-    @property
+    @cached_property
     def terms(self) -> int:
         """Of the gradient of a parameter by one sample, at most: one for every position."""
         learning = self.ops[self.ops["weight_rows"] > 0]
@@ -392,12 +394,12 @@ class Plan:
             start += size
         return found
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Whether the network is a stack of dense layers from plain rows of numbers to plain rows."""
         return self._products and "thin" not in self.kinds
 
-    @property
+    @cached_property
     def _products(self) -> bool:
         """The same, where dense layers may be thin."""
         return (len(self.input_shape) == len(self.output_shape) == 1 and {"dense", "thin"}.issuperset(self.kinds)

@@ -262,5 +262,6 @@ def _scratch(plan: Plan, threads: int, dtype: np.dtype[Any]) -> Flat:
 
 def _parts(plan: Plan, rows: int, dtype: np.dtype[Any]) -> Flat:
     """What the core needs beside the gradient of so many rows where its terms are many; nothing where they are few."""
-    deep = dtype == np.float32 and rows * plan.terms > _core.DEEP
-    return aligned(3 * plan.size if deep else 0, dtype).reshape(3 if deep else 0, plan.size)
+    if rows * plan.terms <= _core.DEEP or dtype != np.float32:
+        return np.empty((0, plan.size), dtype)
+    return aligned(3 * plan.size, dtype, clear=False).reshape(3, plan.size)

@@ -19,7 +19,7 @@ from cython cimport floating
 from libc.string cimport memset
 
 from cbp.kernels.inlining cimport forced
-from cbp.kernels.sums cimport DEEP, PARTS, TERMS, add_all, add_exactly
+from cbp.kernels.sums cimport DEEP, TERMS, add_part
 
 cdef extern from *:
     """
@@ -217,11 +217,8 @@ cdef inline void multiply_panel(
         n = min(<Py_ssize_t>TERMS, depth - k)
         multiply(rows, columns, n, a + k * column_stride, row_stride, column_stride, b + k * ldb, ldb, <const floating*>NULL, 0,
                  part, columns)
-        add_all(size, part, middle)
         k += n
-        if k % (TERMS * PARTS) == 0 or k == depth:
-            add_exactly(size, middle, total, rest)
-            memset(middle, 0, size * sizeof(floating))
+        add_part(size, k, k == depth, part, middle, total, rest)
     for i in range(rows):
         for j in range(columns):
             c[i * ldc + j] = total[i * columns + j] + rest[i * columns + j]

@@ -11,7 +11,7 @@ from libc.string cimport memset
 from cbp.kernels cimport conv, tile
 from cbp.kernels.dense cimport transpose
 from cbp.kernels.structs cimport Op
-from cbp.kernels.sums cimport DEEP, PARTS, TERMS, add_all, add_exactly
+from cbp.kernels.sums cimport DEEP, TERMS, add_part
 from cbp.ops.parts cimport end_part, in_parts, next_part
 from cbp.ops.passes cimport SUMS_OUTPUTS, Kind, Needs, Pass, d_input_of, input_of, padded, slot_of
 
@@ -118,11 +118,8 @@ cdef inline void deep_panel(
         n = min(<Py_ssize_t>TERMS, depth - k)
         window_multiply(groups, rows, columns, n, a, group_stride, row_stride, offsets + k, b + k * ldb, ldb,
                         <const floating*>NULL, 0, 0, part, rows * columns, columns)
-        add_all(size, part, middle)
         k += n
-        if k % (TERMS * PARTS) == 0 or k == depth:
-            add_exactly(size, middle, total, rest)
-            memset(middle, 0, size * sizeof(floating))
+        add_part(size, k, k == depth, part, middle, total, rest)
     for g in range(groups):
         for i in range(rows):
             for j in range(columns):

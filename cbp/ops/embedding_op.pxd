@@ -5,13 +5,18 @@
 # instead a mark in the workspace, one number a row, tells which rows of the gradient have been begun in this batch. All marks
 # of rows that occur are cleared before the first piece, so it does not matter how an earlier batch ended. A thread takes all
 # occurrences of its rows, in the order of the samples, which gives the same bits for any number of threads.
+#
+# How many terms the gradient of a row has is known only when they have all come: one number may be most of a batch, as the one
+# that fills up short samples is. So in a batch of many inputs the terms of every row are counted, and after TERMS of them every
+# addition is compensated. The counts and what the additions lost lie in batch.parts; the counts of a sparse embedding are its marks.
 
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from cbp.kernels cimport gather
-from cbp.kernels.structs cimport Op
-from cbp.kernels.structs cimport Run
+from cbp.kernels.structs cimport Op, Run
+from cbp.kernels.sums cimport DEEP, TERMS, add_compensated
+from cbp.ops.parts cimport middle_of
 from cbp.ops.update cimport end_gradient
 from cbp.ops.passes cimport Kind, Needs, Pass, add_row, d_input_of, d_output_of, input_of, padded, sums_of
 
@@ -49,21 +54,50 @@ cdef inline void embedding_backward_rows(
         memset(dx, 0, rows * padded(op.inputs) * sizeof(floating))
 
 
+# --- the gradient -------------------------------------------------------------------------------------------------------------
+
 cdef inline void embedding_backward_weight(
     const Pass* batch, const Op* op, Py_ssize_t row, Py_ssize_t n, bint accumulate, floating* arena, floating* _scratch,
     floating* g,
 ) noexcept nogil:
     """The gradient of a row of weights is the sum of the deltas of all outputs that are copies of it."""
+    cdef floating* counts = middle_of(batch, <floating*>batch.gradient + op.weight) + row if many_terms(batch, op) else NULL
     cdef const floating* x = input_of(batch, op, 0, arena)
     cdef const floating* delta = d_output_of(batch, op, 0, arena)
     cdef Py_ssize_t r, t, place
     if not accumulate:
         memset(g, 0, n * op.weight_width * sizeof(floating))
+        if counts is not NULL:
+            memset(counts, 0, n * sizeof(floating))
     for r in range(batch.rows):
         for t in range(steps_of(batch, op, r)):
             place = row_number(op, x[r * op.inputs + t]) - row
             if 0 <= place < n:
-                add_row(op.weight_width, delta + (r * op.inputs + t) * op.width, g + place * op.weight_width)
+                add_term(batch, op.weight_width, counts, place, delta + (r * op.inputs + t) * op.width,
+                         g + place * op.weight_width)
+
+
+cdef inline bint many_terms(const Pass* batch, const Op* op) noexcept nogil:
+    """Whether a row may get so many terms that they are counted."""
+    return batch.parts is not NULL and batch.way * op.inputs > DEEP
+
+
+cdef inline void add_term(
+    const Pass* batch, Py_ssize_t width, floating* counts, Py_ssize_t place, const floating* delta, floating* g,
+) noexcept nogil:
+    """One term more to the gradient of a row, which has got counts[place] so far; without counts there are few."""
+    cdef floating* lost
+    if counts is NULL:
+        add_row(width, delta, g)
+        return
+    counts[place] += 1
+    if counts[place] <= TERMS:
+        add_row(width, delta, g)
+        return
+    lost = middle_of(batch, g) + batch.parts_size
+    if counts[place] == TERMS + 1:
+        memset(lost, 0, width * sizeof(floating))
+    add_compensated(width, delta, g, lost)
 
 
 # --- sparse -------------------------------------------------------------------------------------------------------------------
@@ -83,7 +117,9 @@ cdef inline void add_occurrences(
     Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t end, floating* arena,
 ) noexcept nogil:
     cdef floating* marks = <floating*>batch.workspace + op.shared
+    cdef floating* counts = marks if many_terms(batch, op) else NULL
     cdef floating* gradient = <floating*>batch.gradient + op.weight
+    cdef floating* g
     cdef const floating* x = input_of(batch, op, 0, arena)
     cdef const floating* delta = d_output_of(batch, op, 0, arena)
     cdef Py_ssize_t r, t, place
@@ -92,10 +128,12 @@ cdef inline void add_occurrences(
             place = row_number(op, x[r * op.inputs + t])
             if place < first or place >= end:
                 continue
+            g = gradient + place * op.weight_width
             if marks[place] == 0:
+                memset(g, 0, op.weight_width * sizeof(floating))
+            add_term(batch, op.weight_width, counts, place, delta + (r * op.inputs + t) * op.width, g)
+            if counts is NULL:
                 marks[place] = 1
-                memset(gradient + place * op.weight_width, 0, op.weight_width * sizeof(floating))
-            add_row(op.weight_width, delta + (r * op.inputs + t) * op.width, gradient + place * op.weight_width)
 
 
 cdef inline void visit_batch(

@@ -163,6 +163,29 @@ def test_steps_of_sequences(kind):
     held_against_float64(kind(3, return_sequences=True), 2000, (50, 2), [1, 1])
 
 
+TABLES = [(10, 8), (10, 1), (20_000, 3)]   # the third is so thin that its rows lie side by side
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(("vocabulary", "units"), TABLES)
+@pytest.mark.parametrize("shape", [(1000, 1000), (10, 100_000), (MILLION, 1)])
+def test_a_number_that_occurs_very_often(shape, vocabulary, units, sparse):
+    net = network(shape[1:], cbp.Embedding(vocabulary, units, sparse=sparse), weights=0)
+    x = np.zeros(shape, np.int32)
+    x[0, 0] = 3
+    gradient = of_numbers(net, x).reshape(vocabulary, units)
+    assert off(gradient[0], (MILLION - 1) * W) < BOUND
+    assert off(gradient[3], W) < BOUND
+    assert not np.delete(gradient, [0, 3], axis=0).any()
+    net.fit(x, np.full((*shape, units), -V), epochs=1, batch_size=None, optimizer=cbp.SGD(1.0))
+    assert off(net.parameters["0.weight"][0], -2 * W * (MILLION - 1) / MILLION / units) < BOUND
+
+
+def of_numbers(net, x):
+    """The gradient where the inputs are x and every gradient of an output is V."""
+    return net.backward(x, full(len(x), *net.output_shape))[1]
+
+
 # --- the same bits ------------------------------------------------------------------------------------------------------------
 
 STACKS = {"rows": [cbp.Dense(5, "tanh"), cbp.Dense(2)], "normalised": [cbp.LayerNorm(), cbp.PReLU(), cbp.Dense(2)]}
@@ -185,6 +208,27 @@ def test_threads_and_pieces_change_no_bit(name, monkeypatch):
         net.fit(x, y, epochs=2, batch_size=1300, threads=threads, sample_weight=weight)
         monkeypatch.undo()
         return net.get_vector().tobytes()
+
+    one = trained(1, None)
+    for threads, piece in ((2, None), (3, 128), (1, 1), (1, 100), (2, 7)):
+        assert trained(threads, piece) == one, (threads, piece)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(("vocabulary", "units"), TABLES)
+def test_threads_and_pieces_change_no_bit_of_a_table(vocabulary, units, sparse, monkeypatch):
+    draw = np.random.default_rng(6)
+    x, y = draw.integers(0, 7, (900, 6)), draw.normal(size=(900, 6, units)).astype(np.float32)
+    lengths = draw.integers(1, 7, 900)
+
+    def trained(threads, piece):
+        net = network(6, cbp.Embedding(vocabulary, units, sparse=sparse))
+        if piece is not None:
+            monkeypatch.setattr(plan.Plan, "piece", lambda self, rows, *, apart=False: min(rows, piece))
+        net.fit(x, y, epochs=3, batch_size=800, threads=threads, lengths=lengths)
+        gradient = net.backward(x, y, lengths=lengths)[1]
+        monkeypatch.undo()
+        return net.get_vector().tobytes() + gradient.tobytes()
 
     one = trained(1, None)
     for threads, piece in ((2, None), (3, 128), (1, 1), (1, 100), (2, 7)):
