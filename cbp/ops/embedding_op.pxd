@@ -8,7 +8,7 @@
 #
 # How many terms the gradient of a row has is known only when they have all come: one number may be most of a batch, as the one
 # that fills up short samples is. So in a batch of many inputs the terms of every row are counted, and after TERMS of them every
-# addition is compensated. Counts and what the additions lost lie in batch.parts; the counts of a sparse embedding are its marks.
+# addition is compensated. Counts and what additions lost lie in batch.parts; the counts of a sparse embedding are its marks.
 
 from cython cimport floating
 from libc.string cimport memcpy, memset
