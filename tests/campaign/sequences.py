@@ -99,6 +99,13 @@ class Sequence(Case):
         self.net.reset_state()
         self.carry, self.rows = {}, None
 
+    def carry_on(self, batch, run):
+        """The state that the oracle's run ends with goes on; where the oracle does not follow, it is forgotten."""
+        if self.calm and batch.tame:
+            self.carry, self.rows = run.carry, len(batch)
+        else:
+            self.reset()
+
     def asked(self, text, function, refused=False):
         """The result of a call, or the exception. A refusal is a finding unless one is wanted (True) or allowed (None), and so
         is what a refusal changed."""
@@ -194,7 +201,7 @@ class Sequence(Case):
             if out.tobytes() != same.tobytes() or out.dtype != self.net.dtype:
                 raise Finding("predict: the same numbers in another container give other bits")
         else:
-            self.carry, self.rows = self.outputs(batch.x, batch.lengths, None, carry)[1].carry, len(batch)
+            self.carry_on(batch, self.outputs(batch.x, batch.lengths, None, carry)[1])
 
     @call(2)
     def predict_one(self):
@@ -402,7 +409,7 @@ class Sequence(Case):
         if self.calm and batch.tame:
             self.remembered(subject, now, compute, batch)
         if self.stateful:
-            self.carry, self.rows = compute(None)[2].carry, len(batch)
+            self.carry_on(batch, compute(None)[2])
 
     def answers_like(self, batch):
         """After a training outputs have the axes of its targets, where those leave out the axis of a single output."""
