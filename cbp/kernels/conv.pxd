@@ -16,6 +16,7 @@
 from cython cimport floating
 
 from cbp.kernels.inlining cimport forced
+from cbp.kernels.sums cimport TERMS
 from cbp.kernels.tile cimport TILE_ROWS, VECTOR_BYTES, zeros
 
 cdef enum:
@@ -245,14 +246,33 @@ cdef inline void gather_taps(
     for x in range(columns):
         count = place[0]
         for c in range(0, d_width, 16):
-            for k in range(16):
-                sums[k] = 0
-            for t in range(1, count + 1):
+            if floating is float and count > TERMS:
+                sum_of_places(count, place + 1, products + c, sums)
+            else:
                 for k in range(16):
-                    sums[k] += products[place[t] + c + k]
+                    sums[k] = 0
+                for t in range(1, count + 1):
+                    for k in range(16):
+                        sums[k] += products[place[t] + c + k]
             for k in range(16):
                 dx[x * d_width + c + k] = sums[k] if c + k < channels else <floating>0
         place += most + 1
+
+
+cdef inline void sum_of_places(
+    Py_ssize_t count, const Py_ssize_t* place, const floating* products, floating* sums,
+) noexcept nogil:
+    """Those sums where they have many terms."""
+    cdef double totals[16]
+    cdef Py_ssize_t t
+    cdef int k
+    for k in range(16):
+        totals[k] = 0
+    for t in range(count):
+        for k in range(16):
+            totals[k] += products[place[t] + k]
+    for k in range(16):
+        sums[k] = <floating>totals[k]
 
 
 cdef inline void column_places(

@@ -10,6 +10,7 @@
 from cython cimport floating
 
 from cbp.kernels.inlining cimport forced
+from cbp.kernels.sums cimport DEEP, TERMS, add_compensated
 from cbp.kernels.tile cimport VECTOR_BYTES, zeros
 
 cdef enum:
@@ -84,6 +85,26 @@ cdef inline void channel_windows(
             channel_line(columns, taps, x + y * line_step + j, column_step, offsets, weight + j, ldw,
                          start + y * columns * start_step + j if start is not NULL else NULL, start_step,
                          z + y * columns * width + j, width)
+
+
+cdef inline bint many_taps(Py_ssize_t taps, const floating* like) noexcept nogil:
+    """Whether so many taps, those of all planes of an output, are summed in parts."""
+    return floating is float and taps > DEEP
+
+
+cdef inline void add_channel_windows(
+    Py_ssize_t lines, Py_ssize_t columns, Py_ssize_t width, Py_ssize_t taps,
+    const floating* x, Py_ssize_t line_step, Py_ssize_t column_step, const Py_ssize_t* offsets,
+    const floating* weight, Py_ssize_t ldw, floating* z, floating* part, floating* lost,
+) noexcept nogil:
+    """z += channel_windows() in parts of TERMS taps. `part` has room for one, `lost` for what the additions to z lose."""
+    cdef Py_ssize_t t = 0, n
+    while t < taps:
+        n = min(<Py_ssize_t>TERMS, taps - t)
+        channel_windows(lines, columns, width, n, x, line_step, column_step, offsets + t, weight + t * ldw, ldw,
+                        <const floating*>NULL, 0, part)
+        add_compensated(lines * columns * width, part, z, lost)
+        t += n
 
 
 # --- weight gradient ----------------------------------------------------------------------------------------------------------
@@ -164,10 +185,11 @@ cdef inline void window_taps(
 cdef inline void scatter_windows(
     Py_ssize_t lines, Py_ssize_t columns, Py_ssize_t width, Py_ssize_t kernel_h, Py_ssize_t kernel_w,
     const floating* dz, const floating* weight, Py_ssize_t ldw,
-    floating* dx, Py_ssize_t line_step, Py_ssize_t column_step, Py_ssize_t line, Py_ssize_t column,
+    floating* dx, Py_ssize_t line_step, Py_ssize_t column_step, Py_ssize_t line, Py_ssize_t column, floating* lost,
 ) noexcept nogil:
     """dx += the gradient of the windows, tap by tap: dx[y * line_step + x * column_step + ky * line + kx * column] +=
-    dz[y, x] weight[ky, kx]. For strides greater than 1; otherwise it is a convolution again, which is faster."""
+    dz[y, x] weight[ky, kx]. For strides greater than 1; otherwise it is a convolution again, which is faster. `lost`, which
+    lies like dx, takes what the additions lose, unless it is NULL."""
     cdef Py_ssize_t y, ky, kx, x, j
     cdef const floating* tap
     cdef const floating* from_line
@@ -178,9 +200,25 @@ cdef inline void scatter_windows(
             for kx in range(kernel_w):
                 tap = weight + (ky * kernel_w + kx) * ldw
                 to_line = dx + y * line_step + ky * line + kx * column
+                if lost is not NULL:
+                    add_products(columns, width, from_line, tap, to_line, lost + (to_line - dx), column_step)
+                    continue
                 for x in range(columns):
                     for j in range(width):
                         to_line[x * column_step + j] += from_line[x * width + j] * tap[j]
+
+
+cdef inline void add_products(
+    Py_ssize_t columns, Py_ssize_t width, const floating* dz, const floating* tap, floating* dx, floating* lost,
+    Py_ssize_t column_step,
+) noexcept nogil:
+    """The same for one tap and one line of dz, each addition compensated."""
+    cdef floating product
+    cdef Py_ssize_t x, j
+    for x in range(columns):
+        for j in range(width):
+            product = dz[x * width + j] * tap[j]
+            add_compensated(1, &product, dx + x * column_step + j, lost + x * column_step + j)
 
 
 # --- planes of a grouped convolution ------------------------------------------------------------------------------------------

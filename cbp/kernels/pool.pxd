@@ -18,7 +18,7 @@ from libc.string cimport memcpy
 
 from cbp.kernels.inlining cimport forced
 from cbp.kernels.structs cimport Op
-from cbp.kernels.sums cimport TERMS
+from cbp.kernels.sums cimport TERMS, add_compensated
 from cbp.kernels.tile cimport VECTOR_BYTES
 
 cdef extern from "<math.h>" nogil:
@@ -221,6 +221,32 @@ cdef inline forced window_backward(
             dx += row - width * ldx
 
 
+cdef inline void window_backward_exactly(
+    bint largest, int lanes, Py_ssize_t height, Py_ssize_t width, const floating* where, const floating* dy, floating* dx,
+    floating* lost, Py_ssize_t row, Py_ssize_t ldx,
+) noexcept nogil:
+    """window_backward where very many windows have a number in common; `lost` lies like dx."""
+    cdef floating given[MOST_LANES]
+    cdef floating part = 1 / <floating>(height * width)
+    cdef Py_ssize_t y, x
+    cdef int j
+    for y in range(height):
+        for x in range(width):
+            for j in range(lanes):
+                if largest:
+                    given[j] = dy[j] if where[j] == <floating>(y * width + x) else <floating>0
+                else:
+                    given[j] = dy[j] * part
+            add_compensated(lanes, given, dx + y * row + x * ldx, lost + y * row + x * ldx)
+
+
+cdef inline bint many_windows(const Op* op, const floating* like) noexcept nogil:
+    """Whether the gradient of a number may be the sum of more than TERMS windows'."""
+    cdef Py_ssize_t down = min((op.kernel_h - 1) // op.stride_h + 1, op.out_h)
+    cdef Py_ssize_t across = min((op.kernel_w - 1) // op.stride_w + 1, op.out_w)
+    return floating is float and down * across > TERMS and op.kernel_h * op.kernel_w <= MOST_COUNTED
+
+
 cdef inline bint is_two_by_two(const Op* op) noexcept nogil:
     """Whether all windows are 2 x 2, beside one another and not cut."""
     return (op.kernel_h == 2 and op.kernel_w == 2 and op.stride_h == 2 and op.stride_w == 2 and op.pad_h == 0 and op.pad_w == 0
@@ -258,25 +284,30 @@ cdef inline forced forward_lanes(
 
 cdef inline forced backward_lanes(
     const bint largest, const bint two_by_two, const Op* op, const floating* where, const floating* dy, floating* dx,
+    floating* lost,
 ) noexcept nogil:
-    """The gradient of one sample; windows of 2 x 2 store it, others add to it."""
+    """The gradient of one sample; windows of 2 x 2 store it, others add to it, with what the additions lose in `lost` where
+    that is not NULL."""
     cdef int lanes = VECTOR_BYTES // <int>sizeof(floating)
-    cdef Py_ssize_t i, j, c, top, left, height, width
-    cdef floating* corner
+    cdef Py_ssize_t i, j, c, top, left, height, width, corner
     for i in range(op.out_h):
         top = max(i * op.stride_h - op.pad_h, 0)
         height = min(i * op.stride_h - op.pad_h + op.kernel_h, op.in_h) - top
         for j in range(op.out_w):
             left = max(j * op.stride_w - op.pad_w, 0)
             width = min(j * op.stride_w - op.pad_w + op.kernel_w, op.in_w) - left
-            corner = dx + (top * op.in_w + left) * op.width
+            corner = (top * op.in_w + left) * op.width
             c = 0
             while c < op.width:
                 if two_by_two:
-                    window_backward(largest, True, lanes, 2, 2, where + c, dy + c, corner + c, op.in_w * op.width, op.width)
-                else:
-                    window_backward(largest, False, lanes, height, width, where + c, dy + c, corner + c, op.in_w * op.width,
+                    window_backward(largest, True, lanes, 2, 2, where + c, dy + c, dx + corner + c, op.in_w * op.width,
                                     op.width)
+                elif lost is NULL:
+                    window_backward(largest, False, lanes, height, width, where + c, dy + c, dx + corner + c,
+                                    op.in_w * op.width, op.width)
+                else:
+                    window_backward_exactly(largest, lanes, height, width, where + c, dy + c, dx + corner + c,
+                                            lost + corner + c, op.in_w * op.width, op.width)
                 c += lanes
             where += op.width
             dy += op.width
@@ -310,17 +341,22 @@ cdef inline forced pool_forward(
 
 cdef inline forced pool_backward(
     const bint largest, const Op* op, Py_ssize_t rows, const floating* where, const floating* dy, floating* dx,
+    floating* scratch,
 ) noexcept nogil:
-    """dx (rows, in_h, in_w, width) from dy (rows, out_h, out_w, width), whose pads are 0."""
+    """dx (rows, in_h, in_w, width) from dy (rows, out_h, out_w, width), whose pads are 0. `scratch` has room for the dx of a
+    row where there are many_windows()."""
     cdef Py_ssize_t size = op.out_h * op.out_w * op.width
+    cdef floating* lost = scratch if many_windows(op, dx) else NULL
     cdef Py_ssize_t _row
     for _row in range(rows):
         if is_two_by_two(op):
-            backward_lanes(largest, True, op, where, dy, dx)
+            backward_lanes(largest, True, op, where, dy, dx, <floating*>NULL)
             clear_rest(op, dx)
         else:
             clear(op.in_h * op.in_w * op.width, dx)
-            backward_lanes(largest, False, op, where, dy, dx)
+            if lost is not NULL:
+                clear(op.in_h * op.in_w * op.width, lost)
+            backward_lanes(largest, False, op, where, dy, dx, lost)
         dx += op.in_h * op.in_w * op.width
         dy += size
         if largest:

@@ -4,6 +4,7 @@
 # copied into the scratch of the thread, behind the table of offsets.
 
 from cython cimport floating
+from libc.string cimport memset
 
 from cbp.kernels cimport conv, depthwise
 from cbp.kernels.structs cimport Op
@@ -58,16 +59,38 @@ cdef inline void grouped_forward(
     cdef floating* z = slot_of(batch, op.sums, op.positions * op.width, first, arena)
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
     cdef const floating* bias = <const floating*>batch.parameters + op.bias if op.bias >= 0 else NULL
-    cdef Py_ssize_t _r, number
+    cdef const floating* image
+    cdef Py_ssize_t _r, number, size = op.positions * op.width
+    cdef floating* part = copy + planes.height * planes.line
+    cdef bint many = depthwise.many_taps(taps * planes.read, arena)
     conv.grid_offsets(op.kernel_h, op.kernel_w, 1, op.dilation_h * planes.line, op.dilation_w * op.width, offsets)
     for _r in range(rows):
+        if many:
+            begin_sums(op.positions, op.width, bias, z, part + size)
         for number in range(planes.read):
-            depthwise.channel_windows(
-                op.out_h, op.out_w, op.width, taps, plane(op, &planes, number, x, copy), op.stride_h * planes.line,
-                op.stride_w * op.width, offsets, weight + number * op.width, planes.read * op.width,
-                bias if number == 0 else z, 0 if number == 0 else op.width, z)
+            image = plane(op, &planes, number, x, copy)
+            if many:
+                depthwise.add_channel_windows(
+                    op.out_h, op.out_w, op.width, taps, image, op.stride_h * planes.line, op.stride_w * op.width, offsets,
+                    weight + number * op.width, planes.read * op.width, z, part, part + size)
+            else:
+                depthwise.channel_windows(
+                    op.out_h, op.out_w, op.width, taps, image, op.stride_h * planes.line, op.stride_w * op.width, offsets,
+                    weight + number * op.width, planes.read * op.width,
+                    bias if number == 0 else z, 0 if number == 0 else op.width, z)
         x += op.in_positions * op.in_width
         z += op.positions * op.width
+
+
+cdef inline void begin_sums(
+    Py_ssize_t positions, Py_ssize_t width, const floating* bias, floating* z, floating* lost,
+) noexcept nogil:
+    """Every row of z is the bias, or 0, and nothing is lost yet."""
+    cdef Py_ssize_t i, j
+    for i in range(positions):
+        for j in range(width):
+            z[i * width + j] = bias[j] if bias is not NULL else <floating>0
+    memset(lost, 0, positions * width * sizeof(floating))
 
 
 cdef inline void grouped_backward_weight(
@@ -144,7 +167,8 @@ cdef inline void grouped_backward_rows(
     cdef const floating* dz = slot_of(batch, op.d_output, op.positions * op.width, first, arena)
     cdef floating* dx = d_input_of(batch, op, first, arena)
     cdef const floating* weight = <const floating*>batch.parameters + op.weight
-    cdef Py_ssize_t _r, number, j
+    cdef Py_ssize_t size = planes.height * planes.line, _r, number
+    cdef floating* lost = image + size if depthwise.many_taps(taps, arena) else NULL
     if dx is NULL:
         return
     if is_again_a_convolution(op):
@@ -152,11 +176,13 @@ cdef inline void grouped_backward_rows(
         return
     for _r in range(rows):
         for number in range(planes.read):
-            for j in range(planes.height * planes.line):
-                image[j] = 0
+            memset(image, 0, size * sizeof(floating))
+            if lost is not NULL:
+                memset(lost, 0, size * sizeof(floating))
             depthwise.scatter_windows(
                 op.out_h, op.out_w, op.width, op.kernel_h, op.kernel_w, dz, weight + number * op.width, planes.read * op.width,
-                image, op.stride_h * planes.line, op.stride_w * op.width, op.dilation_h * planes.line, op.dilation_w * op.width)
+                image, op.stride_h * planes.line, op.stride_w * op.width, op.dilation_h * planes.line, op.dilation_w * op.width,
+                lost)
             depthwise.collect_channels(
                 op.in_h, op.in_w, d_width, op.groups, planes.readers, planes.read, number, op.pad_h, op.pad_w,
                 planes.height, planes.width, op.width, image, dx)
@@ -178,7 +204,9 @@ cdef inline void backward_by_convolution(
     cdef Py_ssize_t taps = op.kernel_h * op.kernel_w
     cdef Py_ssize_t above = (op.kernel_h - 1) * op.dilation_h, left = (op.kernel_w - 1) * op.dilation_w
     cdef Py_ssize_t columns = op.in_w + left
+    cdef Py_ssize_t size = op.in_h * op.in_w * op.width
     cdef floating* flipped = image + (op.in_h + above) * columns * op.width
+    cdef floating* part = flipped + taps * op.width
     cdef Py_ssize_t _r, t, j
     for t in range(taps):
         for j in range(op.width):
@@ -188,21 +216,30 @@ cdef inline void backward_by_convolution(
         depthwise.spread_channels(
             op.out_h, op.out_w, op.width, op.units, op.width, 1, 1, 0, above - op.pad_h, left - op.pad_w,
             op.in_h + above, columns, dz, image)
-        depthwise.channel_windows(
-            op.in_h, op.in_w, op.width, taps, image, columns * op.width, op.width, offsets, flipped, op.width,
-            <const floating*>NULL, 0, dx)
+        if depthwise.many_taps(taps, dx):
+            begin_sums(op.in_h * op.in_w, op.width, <const floating*>NULL, dx, part + size)
+            depthwise.add_channel_windows(
+                op.in_h, op.in_w, op.width, taps, image, columns * op.width, op.width, offsets, flipped, op.width,
+                dx, part, part + size)
+        else:
+            depthwise.channel_windows(
+                op.in_h, op.in_w, op.width, taps, image, columns * op.width, op.width, offsets, flipped, op.width,
+                <const floating*>NULL, 0, dx)
         dz += op.positions * op.width
         dx += op.in_h * op.in_w * op.width
 
 
 cdef inline void grouped_needs(Op* op, Needs* needs) noexcept nogil:
-    """A table and the image of a plane, or that of dz within zeros and the flipped weights."""
+    """A table and the image of a plane, or that of dz within zeros and the flipped weights; for many taps sums beside them."""
     cdef Image image = image_of(op)
     cdef double taps = <double>op.kernel_h * op.kernel_w
     cdef double around = ((op.in_h + (op.kernel_h - 1) * <double>op.dilation_h)
                           * (op.in_w + (op.kernel_w - 1) * <double>op.dilation_w))
     cdef double plane_size = max(image.height * <double>image.width, <double>op.in_h * op.in_w)
-    needs.scratch = table_size(max(taps, <double>depthwise.CHANNEL_PIXELS)) + (max(plane_size, around) + taps) * op.width
+    cdef double sums = 2 * max(<double>op.positions, plane_size)
+    if not depthwise.many_taps(op.kernel_h * op.kernel_w * (op.inputs // op.groups), <const float*>NULL):
+        sums = 0
+    needs.scratch = table_size(max(taps, <double>depthwise.CHANNEL_PIXELS)) + (max(plane_size, around) + taps + sums) * op.width
 
 
 cdef inline void grouped_kind(Kind* kind) noexcept:

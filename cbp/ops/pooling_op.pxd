@@ -5,7 +5,7 @@
 from cython cimport floating
 from libc.string cimport memset
 
-from cbp.kernels.pool cimport pool_backward, pool_forward
+from cbp.kernels.pool cimport many_windows, pool_backward, pool_forward
 from cbp.kernels.structs cimport Op
 from cbp.ops.passes cimport Kind, Needs, Pass, d_input_of, d_output_of, input_of, slot_of, sums_of
 
@@ -19,12 +19,14 @@ cdef inline void mean_of_windows(const Op* op, Py_ssize_t rows, const floating* 
     pool_forward(False, op, rows, x, op.in_width, y, <floating*>NULL)
 
 cdef inline void max_of_windows_backward(
-    const Op* op, Py_ssize_t rows, const floating* where, const floating* dy, floating* dx,
+    const Op* op, Py_ssize_t rows, const floating* where, const floating* dy, floating* dx, floating* scratch,
 ) noexcept nogil:
-    pool_backward(True, op, rows, where, dy, dx)
+    pool_backward(True, op, rows, where, dy, dx, scratch)
 
-cdef inline void mean_of_windows_backward(const Op* op, Py_ssize_t rows, const floating* dy, floating* dx) noexcept nogil:
-    pool_backward(False, op, rows, <const floating*>NULL, dy, dx)
+cdef inline void mean_of_windows_backward(
+    const Op* op, Py_ssize_t rows, const floating* dy, floating* dx, floating* scratch,
+) noexcept nogil:
+    pool_backward(False, op, rows, <const floating*>NULL, dy, dx, scratch)
 
 
 cdef inline bint has_own_windows(const Pass* batch, const Op* op) noexcept nogil:
@@ -55,7 +57,7 @@ cdef inline void max_pool_forward(
 
 
 cdef inline void max_pool_backward_rows(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
     cdef const floating* dy = d_output_of(batch, op, first, arena)
@@ -65,11 +67,11 @@ cdef inline void max_pool_backward_rows(
     if dx is NULL:
         return
     if not has_own_windows(batch, op):
-        max_of_windows_backward(op, rows, where, dy, dx)
+        max_of_windows_backward(op, rows, where, dy, dx, scratch)
         return
     for r in range(rows):
         own = window_of(batch, op, first + r)
-        max_of_windows_backward(&own, 1, where + r * op.width, dy + r * op.width, dx)
+        max_of_windows_backward(&own, 1, where + r * op.width, dy + r * op.width, dx, scratch)
         dx = clear_after(op, own.in_w, dx)
 
 
@@ -89,7 +91,7 @@ cdef inline void average_pool_forward(
 
 
 cdef inline void average_pool_backward_rows(
-    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* _scratch,
+    const Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t rows, floating* arena, floating* scratch,
 ) noexcept nogil:
     cdef floating* dx = d_input_of(batch, op, first, arena)
     cdef const floating* dy = d_output_of(batch, op, first, arena)
@@ -98,11 +100,11 @@ cdef inline void average_pool_backward_rows(
     if dx is NULL:
         return
     if not has_own_windows(batch, op):
-        mean_of_windows_backward(op, rows, dy, dx)
+        mean_of_windows_backward(op, rows, dy, dx, scratch)
         return
     for r in range(rows):
         own = window_of(batch, op, first + r)
-        mean_of_windows_backward(&own, 1, dy + r * op.width, dx)
+        mean_of_windows_backward(&own, 1, dy + r * op.width, dx, scratch)
         dx = clear_after(op, own.in_w, dx)
 
 
@@ -112,7 +114,13 @@ cdef inline floating* clear_after(const Op* op, Py_ssize_t length, floating* dx)
     return dx + op.in_positions * op.width
 
 
+cdef inline void average_pool_needs(Op* op, Needs* needs) noexcept nogil:
+    """Scratch: what additions to dx lose."""
+    if many_windows(op, <const float*>NULL):
+        needs.scratch = <double>op.in_positions * op.width
+
 cdef inline void max_pool_needs(Op* op, Needs* needs) noexcept nogil:
+    average_pool_needs(op, needs)
     needs.kept = <double>op.positions * op.width
 
 
@@ -125,5 +133,6 @@ cdef inline void max_pool_kind(Kind* kind) noexcept:
 
 cdef inline void average_pool_kind(Kind* kind) noexcept:
     kind.name = "average_pool"
+    kind.needs = average_pool_needs
     kind.forward32, kind.forward64 = average_pool_forward, average_pool_forward
     kind.backward32, kind.backward64 = average_pool_backward_rows, average_pool_backward_rows

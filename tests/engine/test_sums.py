@@ -158,6 +158,27 @@ def test_positions_against_float64(layer):
     held_against_float64(layer, 9, (130, 131, 4), [2, 1, 2, 1])
 
 
+OVERLAPPING = [
+    (cbp.AveragePool1D(5000, stride=1), (20_000, 1)), (cbp.AveragePool1D(20_000, stride=4), (60_000, 1)),
+    (cbp.AveragePool2D(60, stride=2), (150, 151, 3)), (cbp.MaxPool1D(5000, stride=1), (20_000, 1)),
+    (cbp.Conv1D(4, 2000), (5000, 1)), (cbp.DepthwiseConv2D(101), (110, 110, 2)),
+    (cbp.DepthwiseConv2D(60, stride=2), (150, 151, 2)), (cbp.DepthwiseConv2D(60, padding="same"), (150, 151, 2)),
+    (cbp.Conv2D(4, 3, groups=2), (12, 12, 1000)), (cbp.Conv2D(4, 40, groups=2), (50, 50, 4)),
+    (cbp.SeparableConv2D(2, 61), (70, 71, 2))]
+
+
+@pytest.mark.parametrize(("layer", "shape"), OVERLAPPING)
+def test_numbers_that_very_many_windows_have_in_common(layer, shape):
+    """Outputs, and gradients of inputs and parameters, against the same network in float64."""
+    nets = [cbp.Network(shape, [layer], loss="mean_squared_error", dtype=dtype, seed=0) for dtype in ("float32", "float64")]
+    x = full(1, *shape)
+    x[0, shape[0] // 2] = 2  # the one maximum of many windows
+    for net in nets:
+        net.set_vector(np.full_like(net.get_vector(), V))
+    for found, right in zip(*((net.predict(x), *net.backward(x, full(1, *net.output_shape))) for net in nets), strict=True):
+        assert np.abs(found - right).max(initial=0) <= BOUND * np.abs(right).max(initial=0)
+
+
 @pytest.mark.parametrize("kind", [cbp.RNN, cbp.LSTM, cbp.GRU])
 def test_steps_of_sequences(kind):
     held_against_float64(kind(3, return_sequences=True), 2000, (50, 2), [1, 1])
