@@ -1,7 +1,7 @@
 """The compiled core: a network as a table of operations over flat arrays, and the loops that run it.
 
 Every function expects what ``engine/`` prepares: checked, C-contiguous arrays of the network's dtype. Nothing is checked here,
-nothing is allocated, and the loops run without the GIL; those whose names end in ``_ready`` do otherwise, and say why.
+nothing is allocated, and the loops run without the GIL; ``Answers``, ``Online`` and ``Steps`` do otherwise, and say why.
 The loops are in ``cbp/loops/``, the ops in ``cbp/ops/``, the arithmetic in ``cbp/kernels/``.
 """
 
@@ -453,48 +453,120 @@ def vector_jacobian(
 
 # --- a few rows, straight from Python -----------------------------------------------------------------------------------------
 
-def predict_ready(
-    cnp.ndarray ops not None, cnp.ndarray parameters not None, object x, int dimensions, Py_ssize_t most, bint flat,
-):
-    """Outputs for one row (`dimensions` 1) or for up to `most` rows (2); None where x has to be looked at. `flat`: without
-    their last axis, which has one number."""
-    cdef Py_ssize_t size = cnp.PyArray_DIM(parameters, 0)
-    if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
-        return ready_outputs(&tables, ops, <const float*>cnp.PyArray_DATA(parameters), size, cnp.NPY_FLOAT, x, dimensions, most,
-                             flat)
-    return ready_outputs(&tables, ops, <const double*>cnp.PyArray_DATA(parameters), size, cnp.NPY_DOUBLE, x, dimensions, most,
-                         flat)
+@cython.final
+@cython.auto_pickle(False)
+cdef class Answers:
+    """Outputs of a stack of dense layers for one row, and for up to ``most``; None where the input has to be looked at.
 
-
-def train_ready(
-    Training training not None, object numbers, object held, object chosen, cnp.ndarray run not None, cnp.ndarray ops not None,
-    cnp.ndarray parameters not None, cnp.ndarray state not None, cnp.ndarray gradient not None, cnp.ndarray arena not None,
-    cnp.ndarray scratch not None, cnp.ndarray before not None, cnp.ndarray targets not None, object x, object y,
-    Py_ssize_t most,
-):
-    """One update with up to `most` rows; returns their loss, or None with nothing changed: x or y have to be looked at, the
-    numbers are taken, `state` and the optimizer `held` are no longer those of `numbers`, or the step diverges.
-
-    `chosen` is the optimizer that `run` describes, which `numbers` hold from then on. `before` has room for parameters and
-    state, `targets` for the targets of `most` rows. `training`, the optimizer and the count of steps are handled in here too,
-    where no signal comes between them and the update.
+    It belongs to a ``model`` with these numbers, whose array of parameters is never another. Where columns are ``named``, more
+    than one row is always to be looked at. A look-up or an argument takes a hundredth of a microsecond, so all that stays the
+    same is kept here, and a network keeps this in the place of its model.
     """
-    if not training.taken():
-        return None
-    try:
-        if numbers.state is not state or numbers.optimizer is not held:
+
+    cdef readonly object model, numbers
+    cdef cnp.ndarray ops, parameters
+    cdef Py_ssize_t most, rows
+
+    def __cinit__(self, object model, cnp.ndarray ops not None, object numbers, Py_ssize_t most, bint named):
+        self.model = model
+        self.ops, self.numbers, self.parameters = ops, numbers, numbers.parameters
+        self.most, self.rows = most, 0 if named else most
+
+    def one(self, x):
+        """For one row."""
+        return None if self.most == 0 else self.outputs(x, 1, self.most)
+
+    def few(self, X):
+        """For some rows."""
+        return None if self.rows == 0 else self.outputs(X, 2, self.rows)
+
+    cdef object outputs(self, object given, int dimensions, Py_ssize_t most):
+        cdef Py_ssize_t size = cnp.PyArray_DIM(self.parameters, 0)
+        cdef void* parameters = cnp.PyArray_DATA(self.parameters)
+        cdef bint flat = last_op(self.ops).units == 1 and self.numbers.flat
+        if cnp.PyArray_TYPE(self.parameters) == cnp.NPY_FLOAT:
+            return ready_outputs(&tables, self.ops, <const float*>parameters, size, cnp.NPY_FLOAT, given, dimensions, most, flat)
+        return ready_outputs(&tables, self.ops, <const double*>parameters, size, cnp.NPY_DOUBLE, given, dimensions, most, flat)
+
+
+cdef inline const Op* last_op(cnp.ndarray ops) noexcept:
+    return <const Op*>cnp.PyArray_DATA(ops) + cnp.PyArray_DIM(ops, 0) - 1
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Online:
+    """Small updates one after the other; :mod:`cbp.engine.online` makes it, and says why.
+
+    Parameters
+    ----------
+    training : Training
+        Taken by every update.
+    numbers : Numbers
+        Those that are updated, with the state of an optimizer of one kind.
+    optimizer, run
+        The optimizer that the record ``run`` describes.
+    describe : callable
+        ``describe(optimizer, run, other, states)`` gives the record for another optimizer; None where it has another state.
+    ops, gradient, arena, scratch, before, targets : array
+        Of a run with up to ``most`` rows. ``before`` has room for parameters and state, ``targets`` for the targets.
+    """
+
+    cdef Training training
+    cdef object numbers, optimizer, describe
+    cdef cnp.ndarray run, ops, parameters, state, gradient, arena, scratch, before, targets
+    cdef Py_ssize_t most
+
+    def __cinit__(
+        self, Training training not None, object numbers, object optimizer, cnp.ndarray run not None, object describe,
+        cnp.ndarray ops not None, cnp.ndarray gradient not None, cnp.ndarray arena not None, cnp.ndarray scratch not None,
+        cnp.ndarray before not None, cnp.ndarray targets not None, Py_ssize_t most,
+    ):
+        self.training, self.numbers, self.optimizer, self.run, self.describe = training, numbers, optimizer, run, describe
+        self.ops, self.parameters, self.state = ops, numbers.parameters, numbers.state
+        self.gradient, self.arena, self.scratch, self.before, self.targets = gradient, arena, scratch, before, targets
+        self.most = most
+
+    def covers(self, object numbers, Py_ssize_t rows):
+        """Whether this is still good for such a batch."""
+        return numbers is self.numbers and numbers.state is self.state and rows <= self.most
+
+    def step(self, X, y, optimizer):
+        """One update; returns the loss before it, or None with nothing changed: X or y have to be looked at, the numbers are
+        taken, their state or the optimizer is of another kind, or the step diverges.
+
+        ``optimizer`` None: that of the numbers. The lock and the count of steps are handled in here too, where no signal comes
+        between them and the update.
+        """
+        if not self.training.taken():
             return None
-        if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
-            return ready_step(&tables, numbers, held, chosen, ops, run, state, <float*>cnp.PyArray_DATA(parameters),
-                              <float*>cnp.PyArray_DATA(gradient), <float*>cnp.PyArray_DATA(arena),
-                              <float*>cnp.PyArray_DATA(scratch), <float*>cnp.PyArray_DATA(before),
-                              <float*>cnp.PyArray_DATA(targets), x, y, most)
-        return ready_step(&tables, numbers, held, chosen, ops, run, state, <double*>cnp.PyArray_DATA(parameters),
-                          <double*>cnp.PyArray_DATA(gradient), <double*>cnp.PyArray_DATA(arena),
-                          <double*>cnp.PyArray_DATA(scratch), <double*>cnp.PyArray_DATA(before),
-                          <double*>cnp.PyArray_DATA(targets), x, y, most)
-    finally:
-        training.give_back()
+        try:
+            return self.taken_step(X, y, optimizer)
+        finally:
+            self.training.give_back()
+
+    cdef object taken_step(self, object x, object y, object optimizer):
+        numbers = self.numbers
+        if numbers.state is not self.state:
+            return None
+        held = numbers.optimizer
+        chosen = held if optimizer is None else optimizer
+        if chosen is not self.optimizer:
+            run = self.describe(self.optimizer, self.run, chosen, cnp.PyArray_DIM(self.state, 0))
+            if run is None:
+                return None
+            self.optimizer, self.run = chosen, run
+        if cnp.PyArray_TYPE(self.parameters) == cnp.NPY_FLOAT:
+            return ready_step(
+                &tables, numbers, held, chosen, self.ops, self.run, self.state, <float*>cnp.PyArray_DATA(self.parameters),
+                <float*>cnp.PyArray_DATA(self.gradient), <float*>cnp.PyArray_DATA(self.arena),
+                <float*>cnp.PyArray_DATA(self.scratch), <float*>cnp.PyArray_DATA(self.before),
+                <float*>cnp.PyArray_DATA(self.targets), x, y, self.most)
+        return ready_step(
+            &tables, numbers, held, chosen, self.ops, self.run, self.state, <double*>cnp.PyArray_DATA(self.parameters),
+            <double*>cnp.PyArray_DATA(self.gradient), <double*>cnp.PyArray_DATA(self.arena),
+            <double*>cnp.PyArray_DATA(self.scratch), <double*>cnp.PyArray_DATA(self.before),
+            <double*>cnp.PyArray_DATA(self.targets), x, y, self.most)
 
 
 def put_back(object numbers, object held, object before):
@@ -511,22 +583,61 @@ def write_all(list arrays not None, list values not None):
         cnp.PyArray_CopyInto(arrays[k], values[k])
 
 
-def step_ready(
-    cnp.ndarray ops not None, cnp.ndarray parameters not None, cnp.ndarray statistics not None, cnp.ndarray carry not None,
-    cnp.ndarray arena not None, cnp.ndarray workspace not None, cnp.ndarray scratch not None, object x, bint flat,
-):
-    """Outputs of one step of one sequence, whose state in `carry` goes on; None where x has to be looked at. `flat`: the one
-    number that they have.
+@cython.final
+@cython.auto_pickle(False)
+cdef class Steps:
+    """Outputs of one time step after the other of one sequence, whose state in ``carry`` goes on.
 
-    The GIL is held, so that calls follow each other. `ops` are those of a plan of one time step.
+    ``ops`` are those of a plan of one time step, the other arrays what it needs. The GIL is held, so that calls follow each
+    other.
     """
-    if cnp.PyArray_TYPE(parameters) == cnp.NPY_FLOAT:
-        return step_outputs(&tables, ops, <float*>cnp.PyArray_DATA(parameters), <float*>cnp.PyArray_DATA(statistics), carry,
-                            <float*>cnp.PyArray_DATA(arena), <float*>cnp.PyArray_DATA(workspace),
-                            <float*>cnp.PyArray_DATA(scratch), cnp.NPY_FLOAT, x, flat)
-    return step_outputs(&tables, ops, <double*>cnp.PyArray_DATA(parameters), <double*>cnp.PyArray_DATA(statistics), carry,
-                        <double*>cnp.PyArray_DATA(arena), <double*>cnp.PyArray_DATA(workspace),
-                        <double*>cnp.PyArray_DATA(scratch), cnp.NPY_DOUBLE, x, flat)
+
+    cdef object numbers
+    cdef cnp.ndarray ops, carry, arena, workspace, scratch, parameters, statistics
+
+    def __cinit__(
+        self, cnp.ndarray ops not None, cnp.ndarray carry not None, cnp.ndarray arena not None, cnp.ndarray workspace not None,
+        cnp.ndarray scratch not None,
+    ):
+        self.ops, self.carry, self.arena, self.workspace, self.scratch = ops, carry, arena, workspace, scratch
+
+    def step(self, numbers not None, x):
+        """With these numbers; None where x has to be looked at."""
+        if numbers is not self.numbers:
+            self.parameters, self.statistics, self.numbers = numbers.parameters, numbers.statistics, numbers
+        cdef void* parameters = cnp.PyArray_DATA(self.parameters)
+        cdef void* statistics = cnp.PyArray_DATA(self.statistics)
+        cdef bint flat = last_op(self.ops).units == 1 and numbers.flat
+        if cnp.PyArray_TYPE(self.parameters) == cnp.NPY_FLOAT:
+            return step_outputs(&tables, self.ops, <float*>parameters, <float*>statistics, self.carry,
+                                <float*>cnp.PyArray_DATA(self.arena), <float*>cnp.PyArray_DATA(self.workspace),
+                                <float*>cnp.PyArray_DATA(self.scratch), cnp.NPY_FLOAT, x, flat)
+        return step_outputs(&tables, self.ops, <double*>parameters, <double*>statistics, self.carry,
+                            <double*>cnp.PyArray_DATA(self.arena), <double*>cnp.PyArray_DATA(self.workspace),
+                            <double*>cnp.PyArray_DATA(self.scratch), cnp.NPY_DOUBLE, x, flat)
+
+
+# --- memory -------------------------------------------------------------------------------------------------------------------
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Owner:
+    """Keeps memory that arrays show, and shows it to nobody."""
+
+    cdef cnp.ndarray memory
+
+    def __init__(self):
+        raise TypeError("only memory() makes one")
+
+
+def memory(cnp.npy_intp size, bint clear):
+    """Bytes, zeros where they are to be clear, in an array that is not their owner: whoever has a view of a network's numbers
+    has its base too, and an owner can be resized, which frees the memory that the core works on."""
+    cdef Owner owner = Owner.__new__(Owner)
+    owner.memory = cnp.PyArray_ZEROS(1, &size, cnp.NPY_UINT8, 0) if clear else cnp.PyArray_EMPTY(1, &size, cnp.NPY_UINT8, 0)
+    shown = cnp.PyArray_SimpleNewFromData(1, &size, cnp.NPY_UINT8, cnp.PyArray_DATA(owner.memory))
+    cnp.set_array_base(shown, owner)
+    return shown
 
 
 # --- random numbers and checks ------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 if TYPE_CHECKING:
     from inspect import Signature
 
-__all__ = ["attribute_hint", "no_attribute", "refusal", "understood", "understood_inside", "understood_methods"]
+__all__ = ["attribute_hint", "no_attribute", "refusal", "understood", "understood_behind", "understood_inside",
+           "understood_methods"]
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 Kind = TypeVar("Kind", bound=type)
@@ -46,6 +47,9 @@ _SAME = {
     "reverse": "go_backwards", "deviation": "stddev std sigma", "shape": "target_shape", "layers": "modules",
 }
 """cbp's word for an argument: what others call it."""
+
+_VALUES = {"progress": ": progress=False shows none, progress=True shows it"}
+"""What is to be said of the values of an argument, where they are others in other libraries."""
 
 _ELSEWHERE = {
     "rate": "an optimizer has the rate: fit(X, y, optimizer=cbp.Adam(0.01))",
@@ -207,11 +211,22 @@ def understood_inside(call: Call) -> Call:
     return call
 
 
+def understood_behind(ordinary: Callable[..., Any]) -> Callable[[Call], Call]:
+    """For a function that takes any arguments, answers the usual ones itself and hands all others on to the ``ordinary`` one,
+    which is understood: an argument by name in a signature costs as much as all of them. It is shown with that signature."""
+
+    def decorated(call: Call) -> Call:
+        call.__signature__ = _signature(ordinary)  # type: ignore[attr-defined]
+        return call
+
+    return decorated
+
+
 def refusal(call: Callable[..., Any], args: tuple[Any, ...], given: Mapping[str, Any]) -> TypeError:
     """The error for arguments that ``call`` does not take, or still needs. ``args`` has the owner of a method first."""
     parameters = _signature(call).parameters.values()
     owner = [parameter.name for parameter in parameters][:1] == ["self"]
-    called = type(args[0]).__name__ if owner and args and call.__name__ == "__init__" else call.__name__
+    called = type(args[0]).__name__ if owner and args and call.__name__ == "__init__" else call.__name__.removeprefix("_")
     takes = [parameter.name for parameter in parameters][owner:]
     placed = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD][owner:]
     values = args[owner:]
@@ -237,7 +252,7 @@ def _advice(word: str, takes: list[str], given: Iterable[str]) -> str:
     same = _by_word(_SAME).get(word) or _by_word(_SAME).get(spelt, [])
     right = next((own for own in same if own in takes), None)
     if right is not None:
-        return f"takes {right}, not {word}"
+        return f"takes {right}, not {word}{_VALUES.get(right, '')}"
     done = _by_word(_DONE).get(spelt) or [_ELSEWHERE[own] for own in [spelt, *same] if own in _ELSEWHERE]
     if done:
         return f"takes no {word}: {done[0]}"

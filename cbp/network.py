@@ -7,25 +7,24 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Never, cast
+from typing import TYPE_CHECKING, Any, Never, TypedDict, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from cbp import losses, modelfile, optimizers
-from cbp.engine import arrays, check, finite, team
-from cbp.engine.columns import names_or_none
+from cbp.engine import arrays, check, finite, online, team
+from cbp.engine.columns import names_or_none, warn_where_nameless
 from cbp.engine.cpu import core as _core
 from cbp.engine.fit import Fit
 from cbp.engine.model import Model
 from cbp.engine.named import Named, NamedState, checked
 from cbp.engine.numbers import Numbers
-from cbp.engine.online import Online
 from cbp.engine.runner import Runner, gradient, measure, predict, vector_jacobian
 from cbp.engine.snapshot import Snapshot
 from cbp.engine.stream import Carried, Stream
 from cbp.errors import DivergedError, quoted
-from cbp.habits import no_attribute, refusal, understood, understood_inside, understood_methods
+from cbp.habits import no_attribute, refusal, understood, understood_behind, understood_inside, understood_methods
 from cbp.history import History
 from cbp.layers import Dense, Layer, stack
 from cbp.layers.base import brief
@@ -38,6 +37,12 @@ if TYPE_CHECKING:
 __all__ = ["Network", "load", "mlp"]
 
 Array = npt.NDArray[Any]
+
+
+class Lengths(TypedDict, total=False):
+    """What :meth:`Network.predict` takes by name."""
+
+    lengths: npt.ArrayLike | None
 
 
 @understood_methods(but=("predict_one", "predict_step"))
@@ -94,8 +99,8 @@ class Network:
     without ``__init__``. ``load`` gives a plain network, ``Mine.from_snapshot`` a ``Mine`` without attributes of its own.
     """
 
-    __slots__ = ("__weakref__", "_carried", "_copying", "_extras", "_few", "_history", "_layers", "_metadata",
-                 "_model", "_online", "_plan", "_stream", "_training")
+    __slots__ = ("__weakref__", "_answers", "_carried", "_copying", "_extras", "_history", "_layers", "_metadata",
+                 "_online", "_plan", "_stream", "_training")
 
     def __init__(
         self, inputs: int | tuple[int, ...], layers: Sequence[Layer], *, loss: str | Loss, dtype: npt.DTypeLike = "float32",
@@ -119,14 +124,13 @@ class Network:
         form = arrays.Form.of(plan, chosen_loss, number)
         last = self._layers[-1]
         chosen_loss.check_output(brief(last), getattr(last, "activation", None), plan.output_shape[-1])
+        self._online: _core.Online | None
         self._model = Model(plan, form, Numbers.zeros(plan, number), *penalties, start)
         self._history: History | None = None
         self._metadata: dict[str, Any] = {}
         self._extras: Mapping[str, Any] = {}
         self._training = _core.Training()
         self._copying = _core.Copying(self._training)
-        self._few = plan.few(number)
-        self._online: Online | None = None
         self._carried = Carried(plan, number)
         self._stream: Stream | None = None
 
@@ -215,6 +219,9 @@ class Network:
         self._carried.check_order(shuffle, len(data.x), size)
         with self._training, crew.guard:
             numbers = self._checked_numbers()
+            warn_where_nameless("X", X, form.names)
+            if validation_data is not None:
+                warn_where_nameless("validation_data[0]", validation_data[0], form.names)
             crew.start()
             before = replace(numbers)
             self._training.between(lambda: before)
@@ -253,15 +260,17 @@ class Network:
         """
         if more or unknown:
             raise refusal(Network.train_on_batch, (self, X, y, *more), unknown)
-        online = self._online
-        if online is not None and sample_weight is None and lengths is None:
-            loss = online.step(X, y, optimizer)
+        kept = self._online
+        if kept is not None and sample_weight is None and lengths is None:
+            loss = kept.step(X, y, optimizer)
             if loss is not None:
                 return loss
-        data = arrays.data(self._model.form, X, y, sample_weight, lengths)
+        form = self._model.form
+        data = arrays.data(form, X, y, sample_weight, lengths)
         chosen = self._chosen(optimizer)
         with self._training:
             numbers = self._checked_numbers()
+            warn_where_nameless("X", X, form.names)
             held, before = replace(numbers), numbers.copy()
             self._training.between(lambda: before)
             try:
@@ -285,8 +294,8 @@ class Network:
     def _keep_online(self, optimizer: Optimizer, runner: Runner, rows: int) -> None:
         """Keep what the next batch like this one needs."""
         fits = self._online is not None and self._online.covers(self._numbers, rows)
-        if not fits and Online.suits(self._plan, rows):
-            self._online = Online(self._plan, self._numbers, self._training, optimizer, runner, rows)
+        if not fits and self.feature_names is None and online.suits(self._plan, rows):
+            self._online = online.kept(self._plan, self._numbers, self._training, optimizer, runner, rows)
 
     def set_optimizer(self, optimizer: str | Optimizer) -> None:
         """Hold this optimizer with fresh state, also if it equals the present one."""
@@ -307,8 +316,16 @@ class Network:
 
     # --- asking ---------------------------------------------------------------------------------------------------------------
 
-    @understood_inside
-    def predict(self, X: npt.ArrayLike, *more: Never, lengths: npt.ArrayLike | None = None, **unknown: Never) -> Array:
+    @understood
+    def _predict(self, X: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None) -> Array:
+        form = self._model.form
+        x = arrays.inputs(form, X, "predict_one")
+        counted = arrays.checked_lengths(form, lengths, len(x))
+        warn_where_nameless("X", X, form.names)
+        return self._outputs(x, counted)
+
+    @understood_behind(_predict)
+    def predict(self, X: npt.ArrayLike, *more: Never, **others: Unpack[Lengths]) -> Array:
         """Outputs (samples, *output_shape) for X (samples, *input_shape): class probabilities after a softmax. A network of one
         output that was trained with targets (samples,) gives (samples,).
 
@@ -318,22 +335,14 @@ class Network:
         Safe to call from several threads at once, but for stateful layers: their state goes on from call to call, and a second
         call at the same time raises RuntimeError. Raises ValueError or TypeError where X is wrong.
         """
-        if more or unknown:
-            raise refusal(Network.predict, (self, X, *more), unknown)
-        outputs: Array | None = None
-        model = self._model
-        if lengths is None and model.form.names is None:
-            numbers = model.numbers
-            outputs = _core.predict_ready(self._plan.ops, numbers.parameters, X, 2, self._few, numbers.flat)
+        outputs: Array | None = None if more or others else self._answers.few(X)
         if outputs is None:
-            x = arrays.inputs(model.form, X, "predict_one")
-            outputs = self._outputs(x, arrays.checked_lengths(model.form, lengths, len(x)))
+            outputs = self._predict(X, *more, **others)
         return outputs
 
     def predict_one(self, x: npt.ArrayLike) -> Array:
         """Outputs (*output_shape) for one sample x (*input_shape). Raises ValueError or TypeError where x is wrong."""
-        numbers = self._model.numbers
-        outputs: Array | None = _core.predict_ready(self._plan.ops, numbers.parameters, x, 1, self._few, numbers.flat)
+        outputs: Array | None = self._answers.one(x)
         if outputs is None:
             outputs = self._outputs(arrays.row(self._model.form, x), arrays.NO_LENGTHS)[0]
         return outputs
@@ -364,7 +373,7 @@ class Network:
         stream = self._stream
         if stream is None:
             stream = self._stream = Stream(self._plan, self._numbers, partial(stack.of_one_step, self.layers))
-        outputs: Array = stream.step(x, self._numbers)
+        outputs: Array = stream.step(x, self._answers.numbers)
         return outputs
 
     def reset_state(self) -> None:
@@ -382,7 +391,9 @@ class Network:
 
         The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. Arguments as for :meth:`fit`.
         """
-        measured = measure(self._model, arrays.data(self._model.form, X, y, sample_weight, lengths))
+        data = arrays.data(self._model.form, X, y, sample_weight, lengths)
+        warn_where_nameless("X", X, self.feature_names)
+        measured = measure(self._model, data)
         finite.warn_of(self._model, measured)
         return measured
 
@@ -396,7 +407,9 @@ class Network:
         step of the training would compute, with batch statistics and noise; else layers behave as in :meth:`predict`.
         """
         data = arrays.data(self._model.form, X, y, sample_weight, lengths)
-        loss, padded = gradient(self._model, data, training=check.boolean("training", training))
+        training = check.boolean("training", training)
+        warn_where_nameless("X", X, self.feature_names)
+        loss, padded = gradient(self._model, data, training=training)
         finite.warn_of(self._model, {"loss": loss, "gradient": padded})
         return loss, self._plan.compact(padded)
 
@@ -429,7 +442,9 @@ class Network:
         if len(d) != len(x):
             raise ValueError(f"X has {len(x)} samples and d_output has {len(d)}; they must have the same number")
         counted = arrays.checked_lengths(self._model.form, lengths, len(x))
-        d_input, padded = vector_jacobian(self._model, x, counted, d, training=check.boolean("training", training))
+        training = check.boolean("training", training)
+        warn_where_nameless("X", X, self.feature_names)
+        d_input, padded = vector_jacobian(self._model, x, counted, d, training=training)
         finite.warn_of(self._model, {"d_input": d_input, "gradient": padded})
         return d_input, self._plan.compact(padded)
 
@@ -524,8 +539,17 @@ class Network:
         return self._numbers.epoch
 
     @property
+    def _model(self) -> Model:
+        return cast(Model, self._answers.model)
+
+    @_model.setter
+    def _model(self, model: Model) -> None:
+        self._answers = model.answers  # at once: another thread may ask
+        self._online = None
+
+    @property
     def _numbers(self) -> Numbers:
-        return self._model.numbers
+        return cast(Numbers, self._answers.numbers)
 
     @property
     def parameters(self) -> Named:
@@ -592,6 +616,9 @@ class Network:
             parameters[:] = padded  # at once: a signal handler may save
 
     def _checked_vector(self, argument: str, vector: npt.ArrayLike) -> Array:
+        if isinstance(vector, Mapping):
+            raise TypeError(f"{argument} must be one flat array, got a {type(vector).__name__}; network.parameters = "
+                            f"{argument} takes arrays by name")
         values = check.numbers(argument, vector, self.dtype)
         if values.shape != (self._plan.count,):
             raise ValueError(f"{argument} must have the shape ({self._plan.count},), got {values.shape}")

@@ -7,7 +7,7 @@ from typing import Any
 from cbp.engine.finite import warn
 from cbp.errors import quoted
 
-__all__ = ["Names", "check_names", "names_of", "names_or_none"]
+__all__ = ["Names", "check_names", "names_of", "names_or_none", "warn_where_nameless"]
 
 Names = tuple[str, ...]
 
@@ -45,21 +45,24 @@ def names_or_none(argument: str, names: Any, shape: tuple[int, ...]) -> Names | 
 
 
 def check_names(argument: str, table: object, known: Names | None) -> None:
-    """Raise ValueError where a table has other columns than the ``known`` ones, and warn where it has no names."""
-    if known is None:
+    """Raise ValueError where a table has other columns than the ``known`` ones."""
+    given = None if known is None else names_of(table)
+    if known is None or given is None or given == known:
         return
-    given = names_of(table)
-    if given is None:
+    missing, unknown = [[name for name in one if name not in other] for one, other in (
+        (known, set(given)), (given, set(known)))]
+    found = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"it has the unknown {_listed(unknown)}"] * bool(unknown)
+    remedy = f"add what is missing; network.feature_names has all {len(known)}" if missing else (
+        f"{argument}{_CHOICE[hasattr(table, 'column_names')]} has them in the right order")
+    raise ValueError(f"{argument} must have the columns that the network was trained on, in their order: "
+                     f"{' and '.join(found) or 'it has them in another order'}; {remedy}")
+
+
+def warn_where_nameless(argument: str, table: object, known: Names | None) -> None:
+    """Warn where data have no names and others are ``known``: once a call is known to be right in all else."""
+    if known is not None and names_of(table) is None:
         warn(f"{argument} has no names of columns, but the network was trained on a table with the columns {_listed(known)}: "
              f"they are taken in this order. Pass such a table, or let network.feature_names = None forget them", UserWarning)
-    elif given != known:
-        missing, unknown = [[name for name in one if name not in other] for one, other in (
-            (known, set(given)), (given, set(known)))]
-        found = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"it has the unknown {_listed(unknown)}"] * bool(unknown)
-        remedy = f"add what is missing; network.feature_names has all {len(known)}" if missing else (
-            f"{argument}{_CHOICE[hasattr(table, 'column_names')]} has them in the right order")
-        raise ValueError(f"{argument} must have the columns that the network was trained on, in their order: "
-                         f"{' and '.join(found) or 'it has them in another order'}; {remedy}")
 
 
 def _listed(names: list[str] | Names) -> str:

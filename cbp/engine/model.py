@@ -8,6 +8,7 @@ from functools import cached_property
 
 from cbp.engine.arrays import Form
 from cbp.engine.columns import Names
+from cbp.engine.cpu import core as _core
 from cbp.engine.numbers import Numbers
 from cbp.engine.plan import Flat, Plan, Shape
 from cbp.engine.specs import Loss
@@ -37,6 +38,11 @@ class Model:
     l1: float
     l2: float
     seed: int
+
+    @property
+    def answers(self) -> _core.Answers:
+        """The short way of a few rows, made anew; it holds this model."""
+        return _core.Answers(self, self.plan.ops, self.numbers, self.plan.few(self.form.dtype), self.form.names is not None)
 
     @cached_property
     def parameters(self) -> Mapping[str, Flat]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -142,10 +143,23 @@ def checked(
 def _check_names(what: str, wanted: Mapping[str, object], given: object) -> None:
     """Raise TypeError or ValueError where something else is given than what the network has under ``what``."""
     if not isinstance(given, Mapping):
-        raise TypeError(f"{what} must be a mapping of names to arrays, got {quoted(given)}")
-    if wanted.keys() != given.keys():
-        names = plain(", ".join(map(str, given)) or "none", 1000)
-        raise ValueError(f"{what} must be {', '.join(wanted) or 'empty'}, got {names}")
+        vector = "; set_vector(vector) takes all of them as one vector" if what == "parameters" else ""
+        raise TypeError(f"{what} must be a mapping of names to arrays, got {quoted(given)}{vector}")
+    missing = [name for name in wanted if name not in given]
+    unknown = [name for name in given if name not in wanted]
+    if missing or unknown:
+        found = [f"lacks {_listed(missing)}"] * bool(missing) + [f"has the unknown {_listed(unknown)}"] * bool(unknown)
+        known = f"; known: {_listed(wanted) or 'none'}" if unknown else ""
+        raise ValueError(f"{what} {' and '.join(found)}{known}; all are replaced at once, {what}[name] = ... replaces one "
+                         f"alone")
+
+
+_SHOWN = 8
+
+
+def _listed(names: Collection[object]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return plain(", ".join(map(str, islice(names, _SHOWN))), 1000) + more
 
 
 def _checked(what: str, view: Array, given: npt.ArrayLike, not_negative: bool) -> Array:

@@ -66,7 +66,7 @@ def thin(rows: int, width: int) -> bool:
 
 def aligned(size: int, dtype: np.dtype[Any], *, clear: bool = True) -> Flat:
     """A vector that begins at a cache line, of zeros unless whoever gets it writes before reading."""
-    raw = (np.zeros if clear else np.empty)(size * dtype.itemsize + ALIGNMENT, dtype=np.uint8)
+    raw = _core.memory(size * dtype.itemsize + ALIGNMENT, clear)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size * dtype.itemsize].view(dtype)
 
@@ -406,7 +406,7 @@ class Plan:
                 and bool((self.ops["positions"] == 1).all()))
 
     def few(self, dtype: np.dtype[Any]) -> int:
-        """How many rows ``predict_ready`` of the core may take at once; 0 where the network does not suit it."""
+        """How many rows ``Answers`` of the core may take at once; 0 where the network does not suit it."""
         arena = self.arena * dtype.itemsize
         return min(_core.READY["bytes"] // arena, _core.READY["work"] // self.size, _core.READY["rows"]) if self.plain else 0
 

@@ -61,23 +61,21 @@ class Stream:
         self._shape: Shape = plan.input_shape[1:]
         if len(plan.input_shape) != (1 if self._vocabulary else 2):
             raise ValueError(f"predict_step() takes a step of a sequence (time, features); the inputs of this network have the "
-                             f"shape {plan.input_shape}")
+                             f"shape {plan.input_shape}: predict_one() takes one of them")
         single = of_one_step(self._shape)
         if _places(single) != _places(plan):
             raise ValueError("predict_step(): the layers are no longer those that the network was built of; they are not to be "
                              "changed")
         dtype = self._dtype = numbers.parameters.dtype
-        self._ops = single.ops
         self._carry = aligned(max(single.carry, 1), dtype)
-        self._room = (self._carry, aligned(single.arena, dtype), aligned(max(single.workspace, 1), dtype),
-                      aligned(max(single.scratch, 1), dtype))
+        self._steps = _core.Steps(single.ops, self._carry, aligned(single.arena, dtype),
+                                  aligned(max(single.workspace, 1), dtype), aligned(max(single.scratch, 1), dtype))
 
     def step(self, x: object, numbers: Numbers) -> Any:
         """Outputs of the next step, with numbers that belong to the plan."""
-        arrays = self._ops, numbers.parameters, numbers.statistics, *self._room
-        outputs = _core.step_ready(*arrays, (x,) if self._vocabulary else x, numbers.flat)
+        outputs = self._steps.step(numbers, (x,) if self._vocabulary else x)
         if outputs is None:
-            outputs = _core.step_ready(*arrays, self._checked(x), numbers.flat)
+            outputs = self._steps.step(numbers, self._checked(x))
             assert outputs is not None
         return outputs
 

@@ -113,7 +113,7 @@ def _encode(snapshot: Snapshot) -> list[bytes | memoryview]:
     text, shapes, dtype = description.write(snapshot), Layout.of(snapshot).shapes, snapshot.dtype
     arrays = _arrays_of(snapshot)
     if problem := _wrong_value(arrays):
-        raise ValueError(f"the network cannot be saved: {problem}{_remedy(snapshot, problem.split()[0])}")
+        raise ValueError(f"the network cannot be saved or copied: {problem}{_remedy(snapshot, problem.split()[0])}")
     if {name: array.shape for name, array in arrays.items()} != shapes:
         raise ValueError("the network cannot be saved: its arrays are not those of its layers")
     data = [container.raw(array, dtype) for array in arrays.values()]
@@ -140,17 +140,20 @@ def _wrong_value(arrays: Mapping[str, Array]) -> str:
         with np.errstate(invalid="ignore"):
             least, most = array.min(), array.max()  # both are NaN where a value is, and take no memory
         if not (np.isfinite(least) and np.isfinite(most)):
-            return f"{name} holds a value that is not finite"
+            index = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+            return f"{name} holds a value that is not finite, {array[index]} at index {index}"
         if (name.startswith(_NOT_NEGATIVE) or name.endswith(".variance")) and least < 0:
             return f"{name} holds a value below 0"
     return ""
 
 
 def _remedy(snapshot: Snapshot, name: str) -> str:
-    """How a network gets rid of what is wrong with an array; nothing is said of weights, which are the user's."""
+    """How a network gets rid of what is wrong with an array."""
     if name in snapshot.statistics:
         return f"; network.statistics[{name!r}][:] = 1 mends that"
-    return "; set_optimizer gives a fresh state" if name.startswith("optimizer.") else ""
+    if name.startswith("optimizer."):
+        return "; set_optimizer gives a fresh state"
+    return f"; write finite values to network.parameters[{name!r}], or take a network that was saved before"
 
 
 def _decode(file: BinaryIO, size: int) -> Snapshot:

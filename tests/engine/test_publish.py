@@ -133,9 +133,9 @@ def test_what_is_published_is_trained_on():
 @pytest.mark.parametrize(("parameters", "statistics", "error", "words"), [
     ([1.0, 2.0], None, ValueError, "parameters must have the shape"),
     (None, None, TypeError, "parameters must"),
-    ({}, None, ValueError, "parameters must be 0.weight"),
+    ({}, None, ValueError, "parameters lacks 0.weight"),
     (np.full(526, np.nan), None, ValueError, "finite"),
-    ("good", {}, ValueError, "statistics must be"),
+    ("good", {}, ValueError, "statistics lacks 1.mean"),
     ("good", [1], TypeError, "statistics must be a mapping"),
     ("good", "negative", ValueError, "at least 0"),
 ])  # fmt: skip

@@ -30,13 +30,18 @@ class Ordinary(cbp.Network):
 
 def ordinary(net):
     """The network without the short way."""
-    net._few = 0
+    net._answers = core.Answers(net._model, net._plan.ops, net._numbers, 0, False)
     net.__class__ = Ordinary
     return net
 
 
 def short(net, x, dimensions=1):
-    return core.predict_ready(net._plan.ops, net._numbers.parameters, x, dimensions, net._few, net._numbers.flat)
+    return net._answers.one(x) if dimensions == 1 else net._answers.few(x)
+
+
+def few(net):
+    """How many rows may go the short way."""
+    return net._plan.few(net.dtype)
 
 
 def outcome(function):
@@ -58,7 +63,7 @@ def test_the_same_bits_one_by_one_and_together(sizes, output, dtype):
     net = cbp.mlp(sizes, hidden="tanh", output=output, loss="mean_squared_error", dtype=dtype, seed=1)
     X = RNG.standard_normal((300, sizes[0])).astype(dtype)
     together = ordinary(cbp.mlp(sizes, hidden="tanh", output=output, loss="mean_squared_error", dtype=dtype, seed=1)).predict(X)
-    assert 0 < net._few < 300
+    assert 0 < few(net) < 300
     assert short(net, X[0]) is not None
     for row, expected in zip(X, together, strict=True):
         result = net.predict_one(row)
@@ -66,8 +71,8 @@ def test_the_same_bits_one_by_one_and_together(sizes, output, dtype):
         assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
         assert result.tobytes() == expected.tobytes()
         assert net.predict_one(row.tolist()).tobytes() == expected.tobytes()
-    for rows in (1, 2, 3, 7, net._few, net._few + 1, 300):
-        assert (short(net, X[:rows], 2) is not None) == (rows <= net._few)
+    for rows in (1, 2, 3, 7, few(net), few(net) + 1, 300):
+        assert (short(net, X[:rows], 2) is not None) == (rows <= few(net))
         assert net.predict(X[:rows]).tobytes() == together[:rows].tobytes()
 
 
@@ -199,10 +204,10 @@ def test_large_networks(sizes, short):
     """Without the GIL; what would overflow the stack goes the ordinary way."""
     for dtype in ("float32", "float64") if short else ("float32",):
         net = cbp.mlp(sizes, seed=0, dtype=dtype)
-        assert (net._few > 0) == short
+        assert (few(net) > 0) == short
         x = RNG.standard_normal(sizes[0]).astype(dtype)
         assert net.predict_one(x).tobytes() == net.predict(x[None]).tobytes() == net.predict(np.array([x, x]))[:1].tobytes()
-    assert cbp.mlp([1, 1], seed=0)._few <= core.READY["rows"]
+    assert few(cbp.mlp([1, 1], seed=0)) <= core.READY["rows"]
 
 
 def test_the_result_is_the_callers():
@@ -237,19 +242,24 @@ def test_several_threads_predict_at_once():
 # --- updates ------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def counted(monkeypatch):
-    """Counts the steps that the core took and that it left."""
-    counts = {"taken": 0, "left": 0}
-    step = online.Online.step
+class Counted:
+    """Small updates, of which those are counted that the core took and that it left."""
 
-    def counting(self, *arguments):
-        loss = step(self, *arguments)
-        counts["left" if loss is None else "taken"] += 1
+    def __init__(self, kept, counts):
+        self.kept, self.counts, self.covers = kept, counts, kept.covers
+
+    def step(self, *arguments):
+        loss = self.kept.step(*arguments)
+        self.counts["left" if loss is None else "taken"] += 1
         return loss
 
+
+@contextmanager
+def counted(monkeypatch):
+    """Of networks that have not been trained yet."""
+    counts, kept = {"taken": 0, "left": 0}, online.kept
     with monkeypatch.context() as patch:
-        patch.setattr(online.Online, "step", counting)
+        patch.setattr(online, "kept", lambda *arguments: Counted(kept(*arguments), counts))
         yield counts
 
 
@@ -328,8 +338,8 @@ def test_everything_between_the_steps_counts(monkeypatch):
 def test_an_equal_optimizer_is_the_same_and_another_is_not(monkeypatch):
     net = cbp.mlp([4, 3], seed=0)
     X, Y = np.ones((1, 4), np.float32), np.ones((1, 3), np.float32)
-    net.train_on_batch(X, Y, optimizer=cbp.Adam(0.01))
     with counted(monkeypatch) as counts:
+        net.train_on_batch(X, Y, optimizer=cbp.Adam(0.01))
         net.train_on_batch(X, Y, optimizer=cbp.Adam(0.01))
         assert (net.step, counts["taken"]) == (2, 1)
         net.train_on_batch(X, Y, optimizer=cbp.Adam(0.02))
@@ -536,7 +546,7 @@ def test_no_reference_leaks():
     bad, labels, lists = np.full((2, 4), np.nan, np.float32), [0, 1], [[1.5, 2.5, 3.5, 4.5]] * 2
     net.train_on_batch(X, y)
     held = [X, y, bad, labels, lists, lists[0], lists[0][0], net._numbers.state, net._numbers.parameters, net._plan.ops,
-            net._online._before, net._training, np.dtype(np.float32)]
+            net._training, np.dtype(np.float32)]
     before = [sys.getrefcount(thing) for thing in held[:-1]]
     for _ in range(1000):
         net.predict(X), net.predict_one(X[0]), net.predict(lists), net.predict_one(lists[0])

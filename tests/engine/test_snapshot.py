@@ -65,10 +65,10 @@ def without(arrays, name):
 
 
 @pytest.mark.parametrize(("changed", "words"), [
-    (lambda whole: {"parameters": without(whole.parameters, "0.bias")}, "parameters must be 0.weight, 0.bias, .*got 0.weight"),
+    (lambda whole: {"parameters": without(whole.parameters, "0.bias")}, "parameters lacks 0.bias; "),
     (lambda whole: {"parameters": {**whole.parameters, "0.bias": np.ones(1)}}, r"'0.bias'\] must have the shape \(7,\)"),
-    (lambda whole: {"statistics": {}}, "statistics must be 1.mean, 1.variance, got none"),
-    (lambda whole: {"optimizer_state": {}}, "optimizer_state must be mean, variance, got none"),
+    (lambda whole: {"statistics": {}}, "statistics lacks 1.mean, 1.variance; "),
+    (lambda whole: {"optimizer_state": {}}, "optimizer_state lacks mean, variance; "),
     (lambda whole: {"layers": ()}, "layers is empty"),
     (lambda whole: {"epoch": -1}, "epoch must be"),
     (lambda whole: {"loss": "nothing"}, "loss: unknown name"),

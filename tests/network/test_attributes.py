@@ -138,11 +138,19 @@ def test_arrays_that_are_each_others():
 WRONG = {
     "no mapping": (lambda net: setattr(net, "parameters", [1, 2]), TypeError, "parameters must be a mapping"),
     "None": (lambda net: setattr(net, "parameters", None), TypeError, "parameters must be a mapping"),
-    "missing": (lambda net: setattr(net, "parameters", {}), ValueError, "parameters must be 0.weight, .* got none"),
-    "no state": (lambda net: setattr(net, "optimizer_state", {}), ValueError, "optimizer_state must be mean, variance"),
-    "state of another": (lambda net: setattr(net, "optimizer_state", {"mean": 1, "squares": 2}), ValueError, "mean, variance"),
+    "one missing": (lambda net: setattr(net, "parameters", {name: array for name, array in net.parameters.items()
+                                                            if name != "2.bias"}), ValueError,
+                    r"^parameters lacks 2\.bias; all are replaced at once, parameters\[name\] = \.\.\. replaces one alone$"),
+    "one too many": (lambda net: setattr(net, "parameters", {**net.parameters, "3.bias": 1}), ValueError,
+                     r"^parameters has the unknown 3\.bias; known: 0\.weight, 0\.bias, .*2\.bias; "),
+    "a vector": (lambda net: setattr(net, "parameters", net.get_vector()), TypeError, r"set_vector\(vector\) takes all"),
+    "names for a vector": (lambda net: net.set_vector(dict(net.parameters)), TypeError, "network.parameters = vector takes"),
+    "none": (lambda net: setattr(net, "parameters", {}), ValueError, "parameters lacks 0.weight, 0.bias, "),
+    "no state": (lambda net: setattr(net, "optimizer_state", {}), ValueError, "optimizer_state lacks mean, variance"),
+    "state of another": (lambda net: setattr(net, "optimizer_state", {"mean": 1, "squares": 2}), ValueError,
+                         "lacks variance and has the unknown squares; known: mean, variance"),
     "one wrong slot": (lambda net: setattr(net, "optimizer_state", {"mean": net.parameters, "variance": {}}), ValueError,
-                       r"optimizer_state\['variance'\] must be"),
+                       r"optimizer_state\['variance'\] lacks 0.weight, "),
     "shape": (lambda net: net.parameters.__setitem__("0.weight", np.ones((4, 3))), ValueError, r"must have the shape \(3, 4\)"),
     "a number": (lambda net: net.parameters.__setitem__("0.weight", 1.0), ValueError, r"must have the shape \(3, 4\)"),
     "NaN": (lambda net: net.parameters.__setitem__("0.bias", [0, 0, 0, np.nan]), ValueError, "every value must be finite"),
@@ -184,6 +192,11 @@ def test_views_of_the_user_do_not_reach_the_network():
         array.flags.writeable = False
         with pytest.raises(ValueError, match=r"resize|own its data"):
             array.resize(100)
+        owner = array
+        while isinstance(owner, np.ndarray):
+            with pytest.raises(ValueError, match=r"resize|own its data"):
+                owner.resize(1, refcheck=False)
+            owner = owner.base
     bias = net.parameters["0.bias"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # NumPy 2.5 would rather have no shape set

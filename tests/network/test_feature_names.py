@@ -123,6 +123,31 @@ def test_one_warning_a_call(method):
     assert len(caught) == 1
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("call", [
+    lambda net: net.predict(X[:, :2]), lambda net: net.predict(X, lengths=[1] * len(X)), lambda net: net.evaluate(X, Y[:-1]),
+    lambda net: net.fit(X, Y, optimizer="none"), lambda net: net.fit(X, Y, threads=0), lambda net: net.fit(X, Y[:-1]),
+    lambda net: net.fit(X, Y, validation_data=(X, Y[:-1])), lambda net: net.fit(X, Y, progress=0),
+    lambda net: net.train_on_batch(X, Y, optimizer="none"), lambda net: net.gradient(X, Y, training=2),
+    lambda net: net.backward(X, Y, training=2), lambda net: net.backward(X, Y[:-1]),
+])
+def test_what_is_refused_is_not_warned_of(call):
+    with pytest.raises((ValueError, TypeError)):
+        call(trained())
+
+
+def test_small_updates_are_warned_of_too():
+    """However often, and whenever the names came."""
+    net = network()
+    for _ in range(2):
+        net.train_on_batch(X[:4], Y[:4])
+    assert net._online is not None
+    net.feature_names = ("a", "b", "c")
+    for _ in range(3):
+        with pytest.warns(UserWarning, match="has no names of columns"):
+            net.train_on_batch(X[:4], Y[:4])
+
+
 @pytest.mark.parametrize("names", [[0, 1, 2], ["a", 1, "c"], [("a", "x"), ("a", "y"), ("b", "x")], ["a", "b", "\ud800"], []])
 def test_other_names_are_none(names):
     net = network()

@@ -55,7 +55,7 @@ def names_of(call):
     (lambda: cbp.Network(2, [cbp.Dense(1)]), "^Network needs loss too"),
     (lambda: cbp.Network(2, [cbp.Dense(1)], "huber"), "^Network got 3 values by place"),
     (lambda: cbp.Network(2, [cbp.Dense(1)], loss="huber", optimizer="adam"), "fit and train_on_batch take the optimizer"),
-    (lambda: NET.fit(X, Y, verbose=0), "^fit takes progress, not verbose"),
+    (lambda: NET.fit(X, Y, verbose=0), "^fit takes progress, not verbose: progress=False shows none"),
     (lambda: NET.fit(X, Y, callbacks=[]), r"fit takes no callbacks: call fit\(X, y, epochs=1\) in a loop"),
     (lambda: NET.fit(X, Y, class_weight={0: 1}), "sample_weight="),
     (lambda: NET.fit(X, Y, validation_split=0.1), r"cbp\.datasets\.split.*validation_data="),

@@ -57,3 +57,8 @@ def test_a_huge_argument_makes_no_huge_message(case):
         REFUSED[case]()
     assert len(str(caught.value)) < 1500
     assert str(caught.value).isprintable()
+
+
+def test_a_network_without_steps_says_what_takes_a_sample():
+    with pytest.raises(ValueError, match=r"predict_step\(\) takes a step of a sequence.*predict_one\(\) takes one of them"):
+        cbp.mlp([3, 1], seed=0).predict_step(np.ones(3))
