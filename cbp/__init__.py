@@ -14,7 +14,8 @@ from cbp.check import check_gradients
 from cbp.errors import DivergedError, ModelFileError
 from cbp.history import History
 from cbp.layers.families import *  # noqa: F403
-from cbp.network import Network, load, mlp
+from cbp.loading import load
+from cbp.network import Network, mlp
 from cbp.optimizers import *  # noqa: F403
 from cbp.pytorch import from_torch
 

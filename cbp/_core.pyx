@@ -485,8 +485,10 @@ cdef class Answers:
         cdef void* parameters = cnp.PyArray_DATA(self.parameters)
         cdef bint flat = last_op(self.ops).units == 1 and self.numbers.flat
         if cnp.PyArray_TYPE(self.parameters) == cnp.NPY_FLOAT:
-            return ready_outputs(&tables, self.ops, <const float*>parameters, size, cnp.NPY_FLOAT, given, dimensions, most, flat)
-        return ready_outputs(&tables, self.ops, <const double*>parameters, size, cnp.NPY_DOUBLE, given, dimensions, most, flat)
+            return ready_outputs(&tables, self.ops, <const float*>parameters, size, cnp.NPY_FLOAT, given, dimensions, most,
+                                 flat)
+        return ready_outputs(&tables, self.ops, <const double*>parameters, size, cnp.NPY_DOUBLE, given, dimensions, most,
+                             flat)
 
 
 cdef inline const Op* last_op(cnp.ndarray ops) noexcept:
@@ -625,9 +627,6 @@ cdef class Owner:
     """Keeps memory that arrays show, and shows it to nobody."""
 
     cdef cnp.ndarray memory
-
-    def __init__(self):
-        raise TypeError("only memory() makes one")
 
 
 def memory(cnp.npy_intp size, bint clear):

@@ -93,32 +93,21 @@ _DONE = {
 """How cbp does what others have an argument for: the words for it."""
 
 _ATTRIBUTES = {
-    "the loss is given to cbp.Network or cbp.mlp, the optimizer to fit(X, y, optimizer=cbp.Adam(0.01)); nothing is compiled":
-        "compile compiled_loss",
-    "fit(X, y) trains, and predict is never in training mode": "train eval training train_mode requires_grad_ freeze learn",
-    "train_on_batch(X, y) is one update": "partial_fit train_step training_step step_on_batch zero_grad update",
-    "predict(X) gives the outputs": "forward call apply infer transform decision_function predict_proba predict_on_batch",
-    "predict(X).argmax(axis=-1) gives the classes": "predict_classes classes_",
-    "evaluate(X, y) gives the loss and its metric": "score test test_on_batch accuracy compute_loss",
+    "fit(X, y) trains, and predict is never in training mode": "training train_mode",
+    "predict(X).argmax(axis=-1) gives the classes": "classes_",
     "parameters has the arrays by name, get_vector() all numbers as one vector":
-        "weights weight trainable_weights variables trainable_variables get_weights named_parameters params coef_ coefs_ w "
-        "intercepts_ intercept_ biases bias state_dict kernel",
-    "set_vector(vector) sets all numbers, parameters['0.weight'][...] = values those of an array":
-        "set_weights load_state_dict set_parameters",
-    "backward(X, d_output) and gradient(X, y) give gradients": "grad grads gradients jacobian vjp get_gradients",
-    "layers is a tuple that is given to cbp.Network(inputs, layers, loss=...)": "add append pop modules children",
+        "weights weight trainable_weights variables trainable_variables params coef_ coefs_ w intercepts_ intercept_ biases "
+        "bias kernel state_dict",
+    "backward(X, d_output) and gradient(X, y) give gradients": "grad grads gradients",
+    "layers is a tuple that is given to cbp.Network(inputs, layers, loss=...)": "modules children",
     "optimizer is the optimizer, for example cbp.Adam(rate)": "optim optimiser solver lr learning_rate rate",
-    "len(net.get_vector()) counts the parameters, summary() shows them":
-        "count_params num_parameters n_parameters parameter_count size",
     "history.loss has the loss of every epoch": "loss_curve_ losses history_ best_loss_ loss_",
     "epoch counts the epochs, step the updates": "n_iter_ iterations epochs n_epochs",
-    "cbp computes on the CPU, with the dtype that cbp.Network(dtype=...) was given": "to cuda cpu device float double half",
-    "save(path) and cbp.load(path) write and read a network":
-        "save_weights save_model load load_weights load_model dump to_json export",
-    "copy.deepcopy(net) copies a network": "copy clone clone_model",
+    "cbp computes on the CPU, with the dtype that cbp.Network(dtype=...) was given": "device",
     "input_shape is the shape of a sample, output_shape that of its outputs": "in_features out_features n_features_in_ inputs",
 }
-"""How cbp does what others have an attribute of a network for: the words for it."""
+"""How cbp does what others have an attribute of a network for: the words for it. They are answered where they are assigned;
+Python itself answers where they are read."""
 
 
 def _by_word(table: Mapping[str, str]) -> dict[str, list[str]]:
@@ -137,8 +126,6 @@ def attribute_hint(name: str, known: Iterable[str]) -> str:
     Examples
     --------
     >>> from cbp.habits import attribute_hint
-    >>> attribute_hint("score", ["evaluate"])
-    'evaluate(X, y) gives the loss and its metric'
     >>> attribute_hint("optimiser", [])
     'optimizer is the optimizer, for example cbp.Adam(rate)'
     >>> attribute_hint("metadat", ["metadata", "metre"])

@@ -18,7 +18,7 @@ from cbp.engine.columns import names_or_none, warn_where_nameless
 from cbp.engine.cpu import core as _core
 from cbp.engine.fit import Fit
 from cbp.engine.model import Model
-from cbp.engine.named import Named, NamedState, checked
+from cbp.engine.named import Named, NamedState
 from cbp.engine.numbers import Numbers
 from cbp.engine.runner import Runner, gradient, measure, predict, vector_jacobian
 from cbp.engine.snapshot import Snapshot
@@ -34,7 +34,7 @@ from cbp.optimizers import Adam, Optimizer
 if TYPE_CHECKING:
     from cbp.trace import Trace
 
-__all__ = ["Network", "load", "mlp"]
+__all__ = ["Network", "mlp"]
 
 Array = npt.NDArray[Any]
 
@@ -608,21 +608,9 @@ class Network:
 
     def set_vector(self, vector: npt.ArrayLike) -> None:
         """Set all parameters from one flat vector, as :meth:`get_vector` gives it; raises ValueError for a wrong length."""
-        values = self._checked_vector("vector", vector)
+        named = self._model.vector("vector", vector)
         with self._training:
-            parameters = self._numbers.parameters
-            padded = parameters.copy()
-            self._plan.fill(padded, values)
-            parameters[:] = padded  # at once: a signal handler may save
-
-    def _checked_vector(self, argument: str, vector: npt.ArrayLike) -> Array:
-        if isinstance(vector, Mapping):
-            raise TypeError(f"{argument} must be one flat array, got a {type(vector).__name__}; network.parameters = "
-                            f"{argument} takes arrays by name")
-        values = check.numbers(argument, vector, self.dtype)
-        if values.shape != (self._plan.count,):
-            raise ValueError(f"{argument} must have the shape ({self._plan.count},), got {values.shape}")
-        return values
+            self.parameters.write(named)
 
     def publish(
         self, parameters: npt.ArrayLike | Mapping[str, npt.ArrayLike], statistics: Mapping[str, npt.ArrayLike] | None = None,
@@ -657,12 +645,8 @@ class Network:
         >>> bool((served.get_vector() == trained.get_vector()).all())
         True
         """
-        model = self._model
-        values = (checked("parameters", model.parameters, parameters) if isinstance(parameters, Mapping)
-                  else self._plan.named(self._checked_vector("parameters", parameters)))
-        measured = None if statistics is None else checked("statistics", model.statistics, statistics)
         with _core.Copying(self._training, within=False):  # beside others that copy: the old numbers stay as they are
-            self._model = self._model.published(values, measured)
+            self._model = self._model.published(parameters, statistics)
 
     # --- description ----------------------------------------------------------------------------------------------------------
 
@@ -792,52 +776,6 @@ def mlp(
     return Network(sizes[0], layers, loss=chosen, dtype=dtype, seed=seed, l1=l1, l2=l2)
 
 
-@understood
-def load(path: str | os.PathLike[str], *, limit: int | None = 2**30) -> Network:
-    """Read a network that :meth:`Network.save` wrote, with its optimizer's state; training goes on where it stood.
-
-    Nothing in the file is executed.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file. It may come from a stranger: the worst that it can do is to be refused.
-    limit : int or None
-        The most bytes that one sample may take on its way through the network, in training: a file of a kilobyte can describe a
-        network that takes gigabytes. None: as many as it takes.
-
-    Raises
-    ------
-    ModelFileError
-        The file is damaged, is no model file, or describes a network beyond the limit.
-    FileNotFoundError, PermissionError, OSError
-        The file cannot be opened or read.
-
-    Examples
-    --------
-    >>> cbp.mlp([2, 3, 1], seed=0).save("small.cbp")
-    >>> cbp.load("small.cbp", limit=2**20)
-    Network(2, [Dense(3, 'relu'), Dense(1, 'identity')], loss='mean_squared_error', dtype='float32', seed=0)
-    """
-    most = None if limit is None else check.integer("limit", limit)
-    network = _built(modelfile.load(path), path)
-    needed = network._plan.on_the_way * network.dtype.itemsize
-    if most is not None and needed > most:
-        raise modelfile.refusal(path, f"one sample takes {needed:,} bytes on its way through the network, more than the limit "
-                                      f"of {most:,}; cbp.load(path, limit=None) takes it as it is")
-    return network
-
-
 def _from_bytes(data: bytes, kind: type[Network] = Network) -> Network:
     """The network that was pickled or copied as these bytes of a model file."""
-    return _built(modelfile.loads(data), None, kind)
-
-
-def _built(snapshot: Snapshot, path: str | os.PathLike[str] | None, kind: type[Network] = Network) -> Network:
-    """The network that a file, or bytes, describe; raises ModelFileError where that is none."""
-    try:
-        return kind.from_snapshot(snapshot)
-    except (TypeError, ValueError, OverflowError) as problem:
-        raise modelfile.refusal(path, f"describes no network: {problem}") from None
-    except MemoryError as problem:
-        raise modelfile.refusal(path, f"describes a network that needs more memory than there is: {problem}") from None
+    return modelfile.restored(kind, modelfile.loads(data), None)

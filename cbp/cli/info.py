@@ -11,7 +11,8 @@ from cbp.cli.columns import METADATA, Category, Encoding
 from cbp.cli.output import aligned, emit, emit_json
 from cbp.cli.table import listed
 from cbp.errors import plain
-from cbp.network import Network, load
+from cbp.loading import load
+from cbp.network import Network
 
 __all__ = ["info"]
 

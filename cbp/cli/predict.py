@@ -15,7 +15,8 @@ from cbp.cli.columns import METADATA, Encoding, Label, significant
 from cbp.cli.output import UsageError, check_output, emit_file, emit_json, say, write_file
 from cbp.cli.table import Table, counted, listed
 from cbp.errors import ModelFileError, plain, quoted
-from cbp.network import Network, load
+from cbp.loading import load
+from cbp.network import Network
 
 __all__ = ["encode", "load_model", "predict"]
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from cbp.engine import check
 from cbp.engine.arrays import Form
 from cbp.engine.columns import Names
 from cbp.engine.cpu import core as _core
+from cbp.engine.named import checked
 from cbp.engine.numbers import Numbers
 from cbp.engine.plan import Flat, Plan, Shape
 from cbp.engine.specs import Loss
@@ -54,15 +56,27 @@ class Model:
         """Views of what the layers measure, by name."""
         return self.plan.views(self.numbers.statistics, self.plan.statistics)
 
-    def published(self, parameters: Mapping[str, Flat], statistics: Mapping[str, Flat] | None) -> Model:
-        """The same with these values, None for those that it has, in memory of their own; it takes the place of this one, with
-        which nobody trains on."""
+    def vector(self, argument: str, given: object) -> dict[str, Flat]:
+        """The parameters by name in one flat vector of them all; raises TypeError or ValueError where it is none."""
+        if isinstance(given, Mapping):
+            raise TypeError(f"{argument} must be one flat array, got a {type(given).__name__}; network.parameters = {argument} "
+                            f"takes arrays by name")
+        values = check.numbers(argument, given, self.form.dtype)
+        if values.shape != (self.plan.count,):
+            raise ValueError(f"{argument} must have the shape ({self.plan.count},), got {values.shape}")
+        return self.plan.named(values)
+
+    def published(self, parameters: object, statistics: object) -> Model:
+        """The same with other numbers, a vector or arrays by name, None for the statistics that it has, in memory of their own;
+        raises TypeError or ValueError where they are wrong. It takes the place of this one, with which nobody trains on."""
+        values = (checked("parameters", self.parameters, parameters) if isinstance(parameters, Mapping)
+                  else self.vector("parameters", parameters))
+        measured = self.statistics if statistics is None else checked("statistics", self.statistics, statistics)
         fresh = Numbers.zeros(self.plan, self.form.dtype)
         model = replace(self, numbers=replace(self.numbers, parameters=fresh.parameters, statistics=fresh.statistics))
-        measured = self.statistics if statistics is None else statistics
-        for views, values in (model.parameters, parameters), (model.statistics, measured):
+        for views, given in (model.parameters, values), (model.statistics, measured):
             for name, view in views.items():
-                view[...] = values[name]
+                view[...] = given[name]
         self.numbers.state = self.numbers.state[:]  # another object, by which a step that is about to begin knows
         return model
 

@@ -131,7 +131,7 @@ class NamedState(MutableMapping[str, Mapping[str, Array]]):
 
 
 def checked(
-    what: str, views: Mapping[str, Array], given: Mapping[str, npt.ArrayLike], *, not_negative: bool = False,
+    what: str, views: Mapping[str, Array], given: Any, *, not_negative: bool = False,
 ) -> dict[str, Array]:
     """Arrays of finite numbers that can take the place of those in ``views``, whose memory they do not share; raises TypeError
     or ValueError where they are not that."""

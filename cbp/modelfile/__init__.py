@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import prod
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,17 @@ from cbp.modelfile import container, description, files
 from cbp.modelfile.description import Layout, state_name
 from cbp.optimizers import OPTIMIZERS
 
-__all__ = ["dumps", "load", "loads", "refusal", "save"]
+__all__ = ["dumps", "load", "loads", "refusal", "restored", "save"]
+
+
+class FromSnapshot(Protocol):
+    """A class of networks, which are specified above."""
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Self: ...
+
+
+Built = TypeVar("Built", bound=FromSnapshot)
 
 _NOT_NEGATIVE = tuple(state_name(slot, "") for kind in OPTIMIZERS.values() for slot in kind.not_negative)
 """What the names of means and sums of squares begin with; a layer's end in ``.variance``."""
@@ -93,6 +103,16 @@ def loads(data: bytes) -> Snapshot:
         return _decode(io.BytesIO(data), len(data))
     except ModelFileError as problem:
         raise refusal(None, problem) from None
+
+
+def restored(kind: type[Built], snapshot: Snapshot, path: str | os.PathLike[str] | None) -> Built:
+    """The network of a kind that a file, or bytes, describe; raises ModelFileError where that is none."""
+    try:
+        return kind.from_snapshot(snapshot)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise refusal(path, f"describes no network: {problem}") from None
+    except MemoryError as problem:
+        raise refusal(path, f"describes a network that needs more memory than there is: {problem}") from None
 
 
 def refusal(path: str | os.PathLike[str] | None, problem: object) -> ModelFileError:

@@ -28,7 +28,7 @@ LAYERS = {
     "the engine": ["engine.*"],
     "specifications": ["activations", "initializers", "layers", "layers.*", "losses", "optimizers"],
     "files and traces": ["modelfile", "modelfile.*", "trace", "trace.*"],
-    "the network": ["network"],
+    "the network": ["network", "loading"],
     "beside the network": ["check", "datasets", "pytorch", "pytorch.*"],
     "the package": ["__init__"],
     "the command line": ["cli", "cli.*", "__main__"],
