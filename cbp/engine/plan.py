@@ -379,12 +379,6 @@ class Plan:
         """A copy of a padded flat vector of parameters without its pads."""
         return np.concatenate([flat[:0], *(view.reshape(-1) for view in self.views(flat).values())])
 
-    def fill(self, flat: Flat, compact: Flat) -> None:
-        """Set a padded flat vector of parameters from one without pads."""
-        named = self.named(compact)
-        for name, view in self.views(flat).items():
-            view[...] = named[name]
-
     def named(self, compact: Flat) -> dict[str, Flat]:
         """The parameters by name in a vector without pads."""
         found, start = {}, 0
