@@ -61,7 +61,7 @@ cdef inline object ready_outputs(
 
 cdef inline object outputs_of(Pass* batch, floating* arena, int dimensions, cnp.npy_intp* shape, int dtype):
     """The outputs as an array of this shape; of no dimensions as a number."""
-    outputs = cnp.PyArray_EMPTY(dimensions, shape, dtype, 0)
+    outputs = cnp.PyArray_SimpleNew(dimensions, shape, dtype)
     cdef floating* numbers = <floating*>cnp.PyArray_DATA(<cnp.ndarray>outputs)
     copy_outputs(batch, arena, numbers)
     return outputs if dimensions > 0 else cnp.PyArray_ToScalar(numbers, <cnp.ndarray>outputs)
