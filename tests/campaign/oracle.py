@@ -428,8 +428,9 @@ def slope(compute, reach):
     for h in (reach, reach / 2, reach / 4):
         high, low = compute(h), compute(-h)
         found.append((high - low) / (2 * h))
-        jumps.append(abs(high - 2 * middle + low) / h)
+        jumps.append((high - 2 * middle + low) / h)
     error = 4 * np.ptp(found) + 1e-15 * abs(middle) / reach * 32
-    if not np.isfinite(error + sum(jumps)) or (jumps[2] > 0.5 * jumps[0] and jumps[2] > error):
+    kink = abs(2 * jumps[2] - jumps[1])  # what a second derivative adds shrinks with the step, a jump of the first does not
+    if not kink <= error < np.inf:
         return None
     return (4 * found[2] - found[1]) / 3, error
