@@ -1,12 +1,18 @@
-"""The exceptions that cbp raises beside ``ValueError`` and ``TypeError``, and how text from outside stands in messages."""
+"""The exceptions that cbp raises beside ``ValueError`` and ``TypeError``, those of signal handlers, which it lets pass, and how
+text from outside stands in messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cbp.history import History
+
+
+_TAKES_MORE = 4
+"""``inspect.CO_VARARGS``: a function has ``*arguments``, which come last."""
 
 
 class ModelFileError(ValueError):
@@ -30,6 +36,25 @@ class DivergedError(ArithmeticError):
         return type(self), (str(self), self.history)
 
 
+def by_handler(problem: BaseException) -> bool:
+    """Whether a signal handler raised an exception: whoever catches others of its class lets it pass.
+
+    Python gives a handler the frame that it interrupts, which is then its caller. Nothing else is given that of its caller.
+    """
+    traceback = problem.__traceback__
+    while traceback is not None and not _is_handler(traceback.tb_frame):
+        traceback = traceback.tb_next
+    return traceback is not None
+
+
+def _is_handler(frame: FrameType) -> bool:
+    code, caller = frame.f_code, frame.f_back
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & _TAKES_MORE)
+    given = [frame.f_locals.get(name) for name in code.co_varnames[:count]]
+    more = given[-1] if given and isinstance(given[-1], tuple) else ()
+    return caller is not None and any(value is caller for value in (*given, *more))
+
+
 def plain(text: object, most: int = 200) -> str:
     """Text from outside, for a message or a terminal: on one line, with an escape such as ``\\x1b`` or ``\\u202e`` for what
     does not print itself (control characters, marks of direction, characters of no width), and cut to ``most`` characters.
@@ -46,7 +71,9 @@ def quoted(value: object, most: int = 200) -> str:
     """``repr`` of what a user gave or a file holds, made as harmless and as short."""
     try:
         written = repr(value)
-    except Exception:  # of a class of the user's own, or an integer of too many digits
+    except Exception as problem:  # of a class of the user's own, or an integer of too many digits
+        if by_handler(problem):
+            raise
         written = f"a value of type {type(value).__name__}"
     return plain(written.replace("\n", " "), most)
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cbp.errors import by_handler
+
 __all__ = ["as_array"]
 
 Array = npt.NDArray[Any]
@@ -35,19 +37,26 @@ def as_array(argument: str, values: Any, wanted: str = "be an array of numbers")
         array = np.from_dlpack(values) if _has_only_dlpack(values) else np.asarray(values)
     except MemoryError:
         raise
-    except ValueError as problem:
-        ragged = "; sequences of different lengths are padded with zeros, and lengths= says how long each is"
-        raise ValueError(f"{argument} must be a rectangular array of numbers ({problem})"
-                         f"{ragged if 'inhomogeneous' in str(problem) else ''}") from None
     except Exception as problem:  # whatever the code of another package raises: memory of a GPU, gradients, sparse tensors
-        raise TypeError(f"{argument} must {wanted}, got {_kind(values)} that cannot be read as one: {problem}"
-                        f"{_remedy_of(argument, str(problem))}") from None
+        if by_handler(problem):
+            raise
+        raise _refusal(argument, values, wanted, problem) from None
     if array.dtype.names is not None:
         raise TypeError(f"{argument} must {wanted}, got records with the fields {', '.join(array.dtype.names)}; "
                         f"structured_to_unstructured({argument}) of numpy.lib.recfunctions makes columns of numbers of them")
     if array.ndim == 0 and array.dtype.kind in "OUS" and not isinstance(values, (Real, Decimal)):
         raise TypeError(f"{argument} must {wanted}, got {_kind(values)}{_instead(argument, values)}")
     return array
+
+
+def _refusal(argument: str, values: object, wanted: str, problem: Exception) -> Exception:
+    """The error for what cannot be read as an array."""
+    if isinstance(problem, ValueError):
+        ragged = "; sequences of different lengths are padded with zeros, and lengths= says how long each is"
+        return ValueError(f"{argument} must be a rectangular array of numbers ({problem})"
+                          f"{ragged if 'inhomogeneous' in str(problem) else ''}")
+    return TypeError(f"{argument} must {wanted}, got {_kind(values)} that cannot be read as one: {problem}"
+                     f"{_remedy_of(argument, str(problem))}")
 
 
 def _hides_values(values: object, depth: int = 0) -> bool:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from cbp.engine import check
 from cbp.engine.snapshot import Snapshot
-from cbp.errors import ModelFileError, plain
+from cbp.errors import ModelFileError, by_handler, plain
 from cbp.modelfile import container, description, files
 from cbp.modelfile.description import Layout, state_name
 from cbp.optimizers import OPTIMIZERS
@@ -89,6 +89,8 @@ def load(path: str | os.PathLike[str]) -> Snapshot:
         with files.open_regular(name) as (file, size):
             return _decode(file, size)
     except ModelFileError as problem:
+        if by_handler(problem):
+            raise
         raise refusal(name, problem) from None
 
 
@@ -102,6 +104,8 @@ def loads(data: bytes) -> Snapshot:
     try:
         return _decode(io.BytesIO(data), len(data))
     except ModelFileError as problem:
+        if by_handler(problem):
+            raise
         raise refusal(None, problem) from None
 
 
@@ -109,10 +113,11 @@ def restored(kind: type[Built], snapshot: Snapshot, path: str | os.PathLike[str]
     """The network of a kind that a file, or bytes, describe; raises ModelFileError where that is none."""
     try:
         return kind.from_snapshot(snapshot)
-    except (TypeError, ValueError, OverflowError) as problem:
-        raise refusal(path, f"describes no network: {problem}") from None
-    except MemoryError as problem:
-        raise refusal(path, f"describes a network that needs more memory than there is: {problem}") from None
+    except (TypeError, ValueError, OverflowError, MemoryError) as problem:
+        if by_handler(problem):
+            raise
+        needs = "a network that needs more memory than there is" if isinstance(problem, MemoryError) else "no network"
+        raise refusal(path, f"describes {needs}: {problem}") from None
 
 
 def refusal(path: str | os.PathLike[str] | None, problem: object) -> ModelFileError:
@@ -142,6 +147,8 @@ def _encode(snapshot: Snapshot) -> list[bytes | memoryview]:
     try:  # whatever would be refused when it is loaded is refused now, while the network still exists
         _read_header(io.BytesIO(header), len(header) + sum(map(len, data)))
     except ModelFileError as refused:
+        if by_handler(refused):
+            raise
         raise ValueError(f"the network cannot be saved: {refused}") from None
     return [header, *data]
 

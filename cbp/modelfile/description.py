@@ -15,7 +15,7 @@ from cbp._version import __version__
 from cbp.engine import check
 from cbp.engine.plan import MOST_ARRAYS
 from cbp.engine.snapshot import Array, Snapshot
-from cbp.errors import ModelFileError, plain, quoted
+from cbp.errors import ModelFileError, by_handler, plain, quoted
 from cbp.initializers import Initializer, constant
 from cbp.layers import LAYERS, Layer
 from cbp.layers.base import MOST_LAYERS, Shape, parts
@@ -97,6 +97,8 @@ def read(text: str) -> tuple[Snapshot, Layout]:
     except ModelFileError:
         raise
     except (ValueError, TypeError, OverflowError) as problem:
+        if by_handler(problem):
+            raise
         advice = f"; cbp {plain(writer)} wrote it, this is cbp {__version__}: pip install -U cbp if that is newer"
         raise ModelFileError(f"damaged description: {problem}{advice if writer not in ('', __version__) else ''}") from None
 
@@ -261,6 +263,8 @@ def _make(kind: type[Spec], described: dict[str, Any], where: str) -> Spec:
     try:
         return kind(**described)
     except (TypeError, ValueError, OverflowError) as problem:
+        if by_handler(problem):
+            raise
         raise ValueError(f"{where}: {problem}") from None
 
 

@@ -7,22 +7,27 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from io import FileIO
 from typing import BinaryIO
 
-from cbp.errors import ModelFileError, quoted
-from cbp.modelfile import temporaries
+from cbp.errors import ModelFileError, by_handler, quoted
+from cbp.modelfile.system import may_refuse, refused
+from cbp.modelfile.temporaries import Temporary, remove_abandoned
 
 __all__ = ["check_writable", "name_of", "open_regular", "replace"]
 
 _CHUNK = 1 << 20
+_MOST_LINKS = 40
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
     """The path as a string; raises TypeError for what is no path."""
     try:
         return os.fsdecode(path)
-    except TypeError:
+    except TypeError as problem:
+        if by_handler(problem):
+            raise
         raise TypeError(f"path must be a string or an os.PathLike, got {quoted(path)}") from None
 
 
@@ -63,14 +68,14 @@ def replace(path: str, parts: Sequence[bytes | memoryview]) -> None:
     """
     target, old = _target(path)
     folder = os.path.dirname(target)
-    temporaries.remove_abandoned(folder)
+    remove_abandoned(folder)
     try:
-        with _temporary(folder, old, path) as (temporary, descriptor):
-            _write(descriptor, parts, old)
-            _compare(temporary, parts)
-            os.replace(temporary, target)
+        with Temporary(folder) as temporary:
+            _write(_new(temporary, old, path), parts, old)
+            _compare(temporary.name, parts)
+            temporary.rename(target)
     except OSError as problem:
-        if problem.errno and problem.filename is None:  # a full disk, no TimeoutError of a signal handler
+        if refused(problem) and problem.filename is None:  # a full disk
             raise OSError(problem.errno, problem.strerror, path) from None
         raise
     _sync_folder(folder)
@@ -79,8 +84,8 @@ def replace(path: str, parts: Sequence[bytes | memoryview]) -> None:
 def check_writable(path: str) -> None:
     """Raise, before any work, what ``replace`` would raise for this path."""
     target, old = _target(path)
-    with _temporary(os.path.dirname(target), old, path) as (_, descriptor):
-        _write(descriptor, [b""], old)
+    with Temporary(os.path.dirname(target)) as temporary:
+        _write(_new(temporary, old, path), [], old)
 
 
 def _target(path: str) -> tuple[str, os.stat_result | None]:
@@ -88,16 +93,12 @@ def _target(path: str) -> tuple[str, os.stat_result | None]:
     if not os.path.basename(path):
         code = errno.EISDIR if path else errno.ENOENT
         raise OSError(code, "the path to save to names no file", path)
-    target = os.path.realpath(path)
-    if os.path.islink(target):
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    target, status = _followed(path)
     folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        code = errno.ENOTDIR if os.path.exists(folder) else errno.ENOENT
-        raise OSError(code, "the folder to save into does not exist", folder)
-    try:
-        status = os.stat(target)
-    except FileNotFoundError:
+    place = _status(folder)
+    if place is None or not stat.S_ISDIR(place.st_mode):
+        raise OSError(errno.ENOTDIR if place else errno.ENOENT, "the folder to save into does not exist", folder)
+    if status is None:
         return target, None
     if stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
@@ -108,37 +109,53 @@ def _target(path: str) -> tuple[str, os.stat_result | None]:
     return target, status
 
 
-@contextmanager
-def _temporary(folder: str, old: os.stat_result | None, path: str) -> Iterator[tuple[str, int]]:
-    """A new file in the folder, its name and its descriptor, which is the caller's; it goes unless it gets another name."""
+def _followed(path: str) -> tuple[str, os.stat_result | None]:
+    """What a link, or a link to a link, leads to, with its status. ``os.path.realpath`` would lose a handler's TimeoutError."""
+    target = os.path.join(os.getcwd(), path)
+    for _ in range(_MOST_LINKS):
+        status = _status(target, follow_symlinks=False)
+        if status is None or not stat.S_ISLNK(status.st_mode):
+            return target, status
+        target = os.path.join(os.path.dirname(target), os.readlink(target))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+
+
+def _status(path: str, *, follow_symlinks: bool = True) -> os.stat_result | None:
+    """None where there is nothing."""
+    try:
+        return os.stat(path, follow_symlinks=follow_symlinks)
+    except (FileNotFoundError, NotADirectoryError) as problem:
+        if refused(problem):
+            return None
+        raise
+
+
+def _new(temporary: Temporary, old: os.stat_result | None, path: str) -> FileIO:
+    """The temporary file, empty."""
     try:  # the mode is given at creation: a private file's new content is at no time open to others
-        name, descriptor, lock = temporaries.create(folder, _mode(old) | stat.S_IWUSR)
+        return temporary.open(_mode(old) | stat.S_IWUSR)
     except OSError as problem:
+        if not refused(problem):
+            raise
         reason = f"{problem.strerror}, while making a temporary file beside it"
         raise OSError(problem.errno, reason, path) from None
-    try:
-        yield name, descriptor
-    finally:
-        with suppress(OSError):
-            os.unlink(name)
-        lock.close()
 
 
 def _mode(old: os.stat_result | None) -> int:
     return 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o777
 
 
-def _write(descriptor: int, parts: Sequence[bytes | memoryview], old: os.stat_result | None) -> None:
-    with open(descriptor, "wb") as file:
-        if old is not None and sys.platform != "win32":
-            with suppress(OSError):  # only root may give files away, and some file systems know no owners
-                os.fchown(file.fileno(), old.st_uid, old.st_gid)
-            with suppress(OSError):
-                os.fchmod(file.fileno(), _mode(old))
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
+def _write(file: FileIO, parts: Sequence[bytes | memoryview], old: os.stat_result | None) -> None:
+    if old is not None and sys.platform != "win32":
+        with may_refuse():  # only root may give files away, and some file systems know no owners
+            os.fchown(file.fileno(), old.st_uid, old.st_gid)
+        with may_refuse():
+            os.fchmod(file.fileno(), _mode(old))
+    for part in parts:
+        rest = memoryview(part)
+        while rest:  # a call may write less than all
+            rest = rest[file.write(rest) :]
+    os.fsync(file.fileno())
 
 
 def _compare(temporary: str, parts: Sequence[bytes | memoryview]) -> None:
@@ -160,12 +177,12 @@ def _sync_folder(folder: str) -> None:
         return
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except PermissionError:  # one may write into a folder without being allowed to list it
-        return
+    except PermissionError as problem:  # one may write into a folder without being allowed to list it
+        if refused(problem):
+            return
+        raise
     try:
-        os.fsync(descriptor)
-    except OSError as problem:
-        if problem.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot flush a folder
-            raise
+        with may_refuse(errno.EINVAL, errno.ENOTSUP):  # some file systems cannot flush a folder
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

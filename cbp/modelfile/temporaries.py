@@ -14,55 +14,77 @@ import re
 import stat
 import sys
 import zlib
-from contextlib import ExitStack, suppress
+from functools import partial
+from io import FileIO
+from typing import Self
+
+from cbp.modelfile.system import may_refuse, refused
 
 if sys.platform == "win32":
     fcntl = None
 else:
     import fcntl
 
-__all__ = ["create", "remove_abandoned"]
+__all__ = ["Temporary", "remove_abandoned"]
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _ATTEMPTS = 100
+_MOST_REMOVED = 1000
+"""So many files are looked at before a save, which takes some 20 ms."""
 
 
-def create(folder: str, mode: int) -> tuple[str, int, ExitStack]:
-    """A new file: its name, its descriptor, and what is to be closed last, which holds the lock. Raises OSError where there can
-    be none."""
-    for _ in range(_ATTEMPTS):
-        name = os.path.join(folder, f"{_beginning()}{os.urandom(8).hex()}.tmp")
-        descriptor, held = os.open(name, _CREATE, mode), ExitStack()
-        try:
+class Temporary:
+    """``with Temporary(folder) as temporary:`` a file that is gone at the end, unless it took another name.
+
+    A signal handler may raise an exception at any moment. So the name is known before there is such a file, and the descriptor
+    belongs at all times to an object that closes it.
+    """
+
+    def __init__(self, folder: str):
+        self._folder = folder
+        self._file: FileIO | None = None
+        self.name = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:  # where it goes nobody needs its lock, and Windows removes no open file
+            self._file.close()
+        if self.name:
+            with may_refuse():
+                os.unlink(self.name)
+
+    def open(self, mode: int) -> FileIO:
+        """Make the file, empty, with this mode at its creation, and lock it; raises OSError where there can be none."""
+        for _ in range(_ATTEMPTS):
+            self.name = os.path.join(self._folder, f"{_beginning()}{os.urandom(8).hex()}.tmp")
+            self._file = FileIO(self.name, "x", opener=partial(os.open, mode=mode))
             if fcntl is None:
-                return name, descriptor, held
-            held.callback(os.close, os.dup(descriptor))  # the lock is that of both
-            with suppress(BlockingIOError):  # somebody found the file before it was locked, and is about to remove it
-                _lock(descriptor)
-                if os.fstat(descriptor).st_nlink:
-                    return name, descriptor, held
-        except BaseException:
-            _discard(name, descriptor, held)
-            raise
-        _discard(name, descriptor, held)
-    raise FileExistsError(errno.EEXIST, f"others removed {_ATTEMPTS} temporary files")
+                return self._file
+            descriptor = self._file.fileno()
+            if _lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
+                return self._file
+            self.__exit__()  # somebody found the file before it was locked, and removes it
+        raise FileExistsError(errno.EEXIST, f"others removed {_ATTEMPTS} temporary files")
 
-
-def _discard(name: str, descriptor: int, held: ExitStack) -> None:
-    with suppress(OSError):
-        os.unlink(name)
-    os.close(descriptor)
-    held.close()
+    def rename(self, target: str) -> None:
+        """Give the file, which is written, the name of another, in whose place it comes."""
+        if fcntl is None and self._file is not None:  # Windows renames no open file; elsewhere the lock is held until then
+            self._file.close()
+        os.replace(self.name, target)
+        self.name = ""
 
 
 def remove_abandoned(folder: str) -> None:
-    """Remove what killed processes left in a folder; whatever cannot be removed stays."""
+    """Remove what killed processes left in a folder; whatever cannot be removed stays, and what is too much for once."""
     if fcntl is None:
         return
     pattern = re.compile(re.escape(_beginning()) + r"[0-9a-f]{16}\.tmp")
-    with suppress(OSError):
-        for name in filter(pattern.fullmatch, os.listdir(folder)):
-            with suppress(OSError):
+    with may_refuse():
+        names = list(filter(pattern.fullmatch, os.listdir(folder)))
+        first = int.from_bytes(os.urandom(4)) % max(len(names), 1)  # those that stay are not in the way of others for ever
+        for name in (names[first:] + names[:first])[:_MOST_REMOVED]:
+            with may_refuse():
                 _remove(os.path.join(folder, name))
 
 
@@ -78,14 +100,14 @@ def _remove(name: str) -> None:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock an open file; False where there are no locks. Raises BlockingIOError where another holds it."""
+def _lock(descriptor: int) -> bool | None:
+    """Lock an open file; False where another holds it, None where there are no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        return False
+    except OSError as problem:
+        if not refused(problem):
+            raise
+        return False if isinstance(problem, BlockingIOError) else None
     return True
 
 

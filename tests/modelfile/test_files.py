@@ -94,7 +94,7 @@ def test_a_write_protected_file_stays(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_refuses_new_files_is_named_by_the_file(tmp_path, monkeypatch):
-    def refusing(*args):
+    def refusing(*args, **settings):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "temporary")
 
     monkeypatch.setattr(os, "open", refusing)
@@ -170,10 +170,10 @@ def test_a_file_system_that_cannot_flush_folders_will_do(code, raises, tmp_path,
 def test_a_folder_that_cannot_be_listed_will_do(tmp_path, monkeypatch):
     real = os.open
 
-    def opening(path, *args):
+    def opening(path, *args, **settings):
         if os.path.isdir(path):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return real(path, *args)
+        return real(path, *args, **settings)
 
     monkeypatch.setattr(os, "open", opening)
     NET.save(tmp_path / "net.cbp")
@@ -372,19 +372,19 @@ def test_without_locks_nothing_is_removed_and_all_is_saved(tmp_path, monkeypatch
 @pytest.mark.parametrize("how", ["removed", "locked"])
 def test_a_file_that_another_save_takes_for_abandoned_is_made_again(how, tmp_path, monkeypatch):
     """Between its creation and its lock a file looks like what a killed process left."""
-    real, others = os.dup, []
+    real, others = temporaries._lock, []
 
-    def dup(descriptor):
+    def lock(descriptor):
         (name,) = temporary_files(tmp_path)
         if not others:
             others.append(os.open(tmp_path / name, os.O_WRONLY))
             if how == "locked":
-                temporaries._lock(others[0])
+                real(others[0])
             else:
                 os.unlink(tmp_path / name)
         return real(descriptor)
 
-    monkeypatch.setattr(os, "dup", dup)
+    monkeypatch.setattr(temporaries, "_lock", lock)
     NET.save(tmp_path / "net.cbp")
     os.close(others[0])
     assert os.listdir(tmp_path) == ["net.cbp"]
