@@ -28,14 +28,14 @@ from cbp.optimizers import OPTIMIZERS
 __all__ = ["dumps", "load", "loads", "refusal", "restored", "save"]
 
 
-class FromSnapshot(Protocol):
+class _FromSnapshot(Protocol):
     """A class of networks, which are specified above."""
 
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> Self: ...
 
 
-Built = TypeVar("Built", bound=FromSnapshot)
+Built = TypeVar("Built", bound=_FromSnapshot)
 
 _NOT_NEGATIVE = tuple(state_name(slot, "") for kind in OPTIMIZERS.values() for slot in kind.not_negative)
 """What the names of means and sums of squares begin with; a layer's end in ``.variance``."""
