@@ -3,13 +3,16 @@ text from outside stands in messages."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from cbp.history import History
 
+
+Caught = TypeVar("Caught", bound=Exception)
 
 _TAKES_MORE = 4
 """``inspect.CO_VARARGS``: a function has ``*arguments``, which come last."""
@@ -36,8 +39,14 @@ class DivergedError(ArithmeticError):
         return type(self), (str(self), self.history)
 
 
+def not_by_handler(*kinds: type[Caught]) -> tuple[type[Caught], ...]:
+    """``except not_by_handler(ValueError):`` lets a ValueError pass that a signal handler raised meanwhile."""
+    problem = sys.exception()
+    return () if problem is not None and by_handler(problem) else kinds
+
+
 def by_handler(problem: BaseException) -> bool:
-    """Whether a signal handler raised an exception: whoever catches others of its class lets it pass.
+    """Whether a signal handler raised an exception.
 
     Python gives a handler the frame that it interrupts, which is then its caller. Nothing else is given that of its caller.
     """
@@ -71,9 +80,7 @@ def quoted(value: object, most: int = 200) -> str:
     """``repr`` of what a user gave or a file holds, made as harmless and as short."""
     try:
         written = repr(value)
-    except Exception as problem:  # of a class of the user's own, or an integer of too many digits
-        if by_handler(problem):
-            raise
+    except not_by_handler(Exception):  # of a class of the user's own, or an integer of too many digits
         written = f"a value of type {type(value).__name__}"
     return plain(written.replace("\n", " "), most)
 

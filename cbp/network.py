@@ -23,7 +23,7 @@ from cbp.engine.numbers import Numbers
 from cbp.engine.runner import Runner, gradient, measure, predict, vector_jacobian
 from cbp.engine.snapshot import Snapshot
 from cbp.engine.stream import Carried, Stream
-from cbp.errors import DivergedError, quoted
+from cbp.errors import DivergedError, not_by_handler, quoted
 from cbp.habits import no_attribute, refusal, understood, understood_behind, understood_inside, understood_methods
 from cbp.history import History
 from cbp.layers import Dense, Layer, stack
@@ -744,7 +744,7 @@ class Network:
     def __setattr__(self, name: str, value: object) -> None:
         try:
             super().__setattr__(name, value)
-        except AttributeError:
+        except not_by_handler(AttributeError):
             if getattr(getattr(type(self), name, None), "fset", None) is not None:
                 raise  # by the setter of a class of one's own
             raise no_attribute(self, name) from None

@@ -21,7 +21,7 @@ from cbp.engine.containers import as_array
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Plan
 from cbp.engine.specs import Loss
-from cbp.errors import quoted
+from cbp.errors import not_by_handler, quoted
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -217,7 +217,7 @@ def data(
     check_names(names[0], x, form.names)
     try:
         rows = features(names[0], x, form.inputs, form.dtype, vocabulary=form.vocabulary)
-    except ValueError as problem:
+    except not_by_handler(ValueError) as problem:
         if _shape_of(y)[1:] == form.inputs != _shape_of(x)[1:]:
             raise ValueError(f"{problem}; {names[1]} has that shape: were the two swapped?") from None
         raise
@@ -242,7 +242,7 @@ def _shape_of(values: object) -> Shape:
     """For messages: no shape where there is none to tell."""
     try:
         return as_array("", values).shape
-    except (TypeError, ValueError):
+    except not_by_handler(TypeError, ValueError):
         return ()
 
 
@@ -303,7 +303,7 @@ def _labels(name: str, given: Array, classes: int) -> Array:
         raise TypeError(f"{name} holds values of dtype {given.dtype}; {wanted}: {_NUMBERED.format(name)}")
     try:
         return check.whole(name, given, 0, classes - 1, wanted)
-    except ValueError as problem:
+    except not_by_handler(ValueError) as problem:
         raise ValueError(f"{problem}{_renumbered(name, given, classes)}") from None
 
 
@@ -314,7 +314,7 @@ def _renumbered(name: str, given: Array, classes: int) -> str:
     """How numbers that are no labels, those from 1 on for example, become some."""
     try:
         found = np.unique(check.numbers(name, given, np.dtype(np.float64)))
-    except ValueError:
+    except not_by_handler(ValueError):
         return ""
     if not np.array_equal(found, np.floor(found)):
         return "; numbers that are no classes need another loss, 'mean_squared_error' for example"

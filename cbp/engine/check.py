@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cbp.engine.containers import as_array
 from cbp.engine.cpu import core as _core
-from cbp.errors import quoted
+from cbp.errors import not_by_handler, quoted
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +29,7 @@ def integer(argument: str, value: object, *, minimum: int = 1, below: int = 2**6
         if _is_bool(value):
             raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
+    except not_by_handler(TypeError):
         whole = isinstance(value, (float, np.floating)) and value.is_integer()
         raise TypeError(f"{argument} must be a whole number of at least {minimum}, got {quoted(value)}"
                         f"{f'; int({value}) is one' if whole else ''}") from None
@@ -91,9 +91,9 @@ def real(
         if _is_bool(single) or single is np.ma.masked or isinstance(single, _NO_REALS) or np.ndim(cast(Any, single)) > 0:
             raise TypeError
         number = float(single)  # type: ignore[arg-type]
-    except OverflowError:
+    except not_by_handler(OverflowError):
         number = math.inf
-    except (TypeError, ValueError):
+    except not_by_handler(TypeError, ValueError):
         raise TypeError(f"{argument} must be {wanted}, got {quoted(value)}") from None
     in_bounds = (
         math.isfinite(number)
@@ -210,9 +210,9 @@ def _from_objects(argument: str, given: Array) -> Array:
                             f"{_replacing(argument, value)}")
         try:
             converted[index] = float(value)
-        except OverflowError:
+        except not_by_handler(OverflowError):
             raise ValueError(f"{argument} holds a number {_where(index)} that is too large for float64") from None
-        except ValueError:  # a signalling NaN
+        except not_by_handler(ValueError):  # a signalling NaN
             raise ValueError(f"{argument} holds {value} {_where(index)}; every value must be finite") from None
     return converted
 
@@ -243,7 +243,7 @@ def float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     """float32 or float64, however it was named."""
     try:
         checked = np.dtype(dtype)
-    except TypeError:
+    except not_by_handler(TypeError):
         checked = np.dtype(object)
     if dtype is None or checked not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be 'float32' or 'float64', got {quoted(dtype)}")

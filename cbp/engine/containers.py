@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp.errors import by_handler
+from cbp.errors import not_by_handler
 
 __all__ = ["as_array"]
 
@@ -37,9 +37,7 @@ def as_array(argument: str, values: Any, wanted: str = "be an array of numbers")
         array = np.from_dlpack(values) if _has_only_dlpack(values) else np.asarray(values)
     except MemoryError:
         raise
-    except Exception as problem:  # whatever the code of another package raises: memory of a GPU, gradients, sparse tensors
-        if by_handler(problem):
-            raise
+    except not_by_handler(Exception) as problem:  # whatever another package raises: memory of a GPU, gradients, sparse tensors
         raise _refusal(argument, values, wanted, problem) from None
     if array.dtype.names is not None:
         raise TypeError(f"{argument} must {wanted}, got records with the fields {', '.join(array.dtype.names)}; "

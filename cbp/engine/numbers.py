@@ -13,6 +13,7 @@ from cbp.engine import check, finite
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Flat, Plan, aligned
 from cbp.engine.specs import Optimizer
+from cbp.errors import not_by_handler
 
 __all__ = ["Numbers"]
 
@@ -62,7 +63,7 @@ class Numbers:
                 continue  # as everything here is; a network that is loaded spares the memory
             try:
                 views[name][...] = check.numbers("init", array.init(array.shape, draw, array.fans), dtype)
-            except ValueError as problem:
+            except not_by_handler(ValueError) as problem:
                 raise ValueError(f"layers[{name.partition('.')[0]}]: {problem}") from None
 
     def hold(self, optimizer: Optimizer, *, afresh: bool = False) -> None:

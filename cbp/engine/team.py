@@ -14,7 +14,7 @@ from typing import Any, Literal
 from cbp.engine import check
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Plan
-from cbp.errors import quoted
+from cbp.errors import not_by_handler, quoted
 
 Threads = int | Literal["auto"]
 
@@ -139,7 +139,7 @@ class Crew:
         try:
             for member in range(1, self.threads):
                 _thread.start_new_thread(self._team.work, (member,))
-        except RuntimeError:
+        except not_by_handler(RuntimeError):
             if self.tempo is None:
                 raise
             self.tempo = self._team = None

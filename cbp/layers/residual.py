@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from cbp.errors import quoted
+from cbp.errors import not_by_handler, quoted
 from cbp.layers.base import Layer, Parameter, Plan, Shape, Value, brief, checked_activation
 from cbp.layers.convolution import Conv1D, Conv2D
 from cbp.layers.dense import Dense
@@ -61,7 +61,7 @@ class Residual(Layer):
         for index, layer in enumerate(self.layers):
             try:
                 shapes.append(layer.output_shape(shapes[-1]))
-            except ValueError as problem:
+            except not_by_handler(ValueError) as problem:
                 raise ValueError(f"Residual, layers[{index}]: {problem}") from None
         return shapes
 
@@ -112,7 +112,7 @@ class Residual(Layer):
         for index, layer in enumerate(self.layers):
             try:
                 inside = layer.lower(plan, f"{name}.{index}", inside)
-            except ValueError as problem:
+            except not_by_handler(ValueError) as problem:
                 raise ValueError(f"Residual, layers[{index}]: {problem}") from None
         if projection is not None:
             around = projection.lower(plan, f"{name}.skip", around)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from cbp.engine.plan import MOST_NUMBERS, Plan, Value
-from cbp.errors import plain, quoted
+from cbp.errors import not_by_handler, plain, quoted
 from cbp.layers import LAYERS
 from cbp.layers.base import MOST_LAYERS, Layer, Shape, brief, parts
 
@@ -38,7 +38,7 @@ def plan(layers: Sequence[Layer], input_shape: Shape) -> Plan:
     for index, layer in enumerate(layers):
         try:
             value = _appended(planned, str(index), layer, value)
-        except ValueError as problem:
+        except not_by_handler(ValueError) as problem:
             raise ValueError(f"layers[{index}]: {plain(problem, 1000)}") from None
     planned.finish(value)
     return planned
@@ -62,7 +62,7 @@ def of_one_step(layers: Sequence[Layer], step_shape: Shape) -> Plan:
     layer needs more than one step."""
     try:
         single = [layer.of_one_step() for layer in layers]
-    except ValueError as problem:
+    except not_by_handler(ValueError) as problem:
         alone = ", ".join(layer.__name__ for layer in LAYERS.values() if layer.each_step_alone)
         raise ValueError(f"{problem}; it takes networks of recurrent layers that read forward and of {alone}") from None
     return plan(single, (1, *step_shape))

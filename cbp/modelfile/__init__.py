@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from cbp.engine import check
 from cbp.engine.snapshot import Snapshot
-from cbp.errors import ModelFileError, by_handler, plain
+from cbp.errors import ModelFileError, not_by_handler, plain
 from cbp.modelfile import container, description, files
 from cbp.modelfile.description import Layout, state_name
 from cbp.optimizers import OPTIMIZERS
@@ -88,9 +88,7 @@ def load(path: str | os.PathLike[str]) -> Snapshot:
     try:
         with files.open_regular(name) as (file, size):
             return _decode(file, size)
-    except ModelFileError as problem:
-        if by_handler(problem):
-            raise
+    except not_by_handler(ModelFileError) as problem:
         raise refusal(name, problem) from None
 
 
@@ -103,9 +101,7 @@ def loads(data: bytes) -> Snapshot:
     """What such bytes hold; raises ModelFileError as :func:`load` does."""
     try:
         return _decode(io.BytesIO(data), len(data))
-    except ModelFileError as problem:
-        if by_handler(problem):
-            raise
+    except not_by_handler(ModelFileError) as problem:
         raise refusal(None, problem) from None
 
 
@@ -113,9 +109,7 @@ def restored(kind: type[Built], snapshot: Snapshot, path: str | os.PathLike[str]
     """The network of a kind that a file, or bytes, describe; raises ModelFileError where that is none."""
     try:
         return kind.from_snapshot(snapshot)
-    except (TypeError, ValueError, OverflowError, MemoryError) as problem:
-        if by_handler(problem):
-            raise
+    except not_by_handler(TypeError, ValueError, OverflowError, MemoryError) as problem:
         needs = "a network that needs more memory than there is" if isinstance(problem, MemoryError) else "no network"
         raise refusal(path, f"describes {needs}: {problem}") from None
 
@@ -146,9 +140,7 @@ def _encode(snapshot: Snapshot) -> list[bytes | memoryview]:
     header = container.write_header(metadata, shapes, dtype)
     try:  # whatever would be refused when it is loaded is refused now, while the network still exists
         _read_header(io.BytesIO(header), len(header) + sum(map(len, data)))
-    except ModelFileError as refused:
-        if by_handler(refused):
-            raise
+    except not_by_handler(ModelFileError) as refused:
         raise ValueError(f"the network cannot be saved: {refused}") from None
     return [header, *data]
 

@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any
 
-from cbp.errors import by_handler, quoted
+from cbp.errors import not_by_handler, quoted
 
 __all__ = ["MAX_DEPTH", "check", "decode", "encode"]
 
@@ -37,9 +37,7 @@ def decode(text: str, where: str) -> Any:
     _check_size(text, where)
     try:
         value = _DECODER.decode(text)
-    except ValueError as problem:
-        if by_handler(problem):
-            raise
+    except not_by_handler(ValueError) as problem:
         raise ValueError(f"{where}: not valid JSON ({problem})") from None
     if _SURROGATE.search(text):  # all else that `check` refuses, the decoder has refused
         check(value, where)
@@ -120,9 +118,7 @@ def _check_keys(value: dict[Any, object]) -> None:
 def _check_text(text: str) -> None:
     try:
         text.encode()
-    except UnicodeEncodeError as problem:
-        if by_handler(problem):
-            raise
+    except not_by_handler(UnicodeEncodeError):
         raise _Wrong(ValueError, f": half a surrogate pair in the string {quoted(text)}") from None
 
 

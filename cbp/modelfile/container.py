@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from cbp.errors import ModelFileError, by_handler, quoted
+from cbp.errors import ModelFileError, not_by_handler, quoted
 from cbp.modelfile import canonical_json
 
 __all__ = ["DTYPES", "HEADER_LIMIT", "Header", "data_size", "locate", "raw", "read_header", "write_header"]
@@ -89,9 +89,7 @@ def read_header(file: BinaryIO, size: int) -> Header:
         raise ModelFileError("truncated while it was read")
     try:
         entries = canonical_json.decode(raw.decode(), "header")
-    except ValueError as problem:
-        if by_handler(problem):
-            raise
+    except not_by_handler(ValueError) as problem:
         raise ModelFileError(f"damaged header: {problem}") from None
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):

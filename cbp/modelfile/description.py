@@ -15,7 +15,7 @@ from cbp._version import __version__
 from cbp.engine import check
 from cbp.engine.plan import MOST_ARRAYS
 from cbp.engine.snapshot import Array, Snapshot
-from cbp.errors import ModelFileError, by_handler, plain, quoted
+from cbp.errors import ModelFileError, not_by_handler, plain, quoted
 from cbp.initializers import Initializer, constant
 from cbp.layers import LAYERS, Layer
 from cbp.layers.base import MOST_LAYERS, Shape, parts
@@ -96,9 +96,7 @@ def read(text: str) -> tuple[Snapshot, Layout]:
         return snapshot, Layout.of(snapshot)
     except ModelFileError:
         raise
-    except (ValueError, TypeError, OverflowError) as problem:
-        if by_handler(problem):
-            raise
+    except not_by_handler(ValueError, TypeError, OverflowError) as problem:
         advice = f"; cbp {plain(writer)} wrote it, this is cbp {__version__}: pip install -U cbp if that is newer"
         raise ModelFileError(f"damaged description: {problem}{advice if writer not in ('', __version__) else ''}") from None
 
@@ -262,9 +260,7 @@ def _make(kind: type[Spec], described: dict[str, Any], where: str) -> Spec:
         raise ValueError(f"{where}: a name of more than {_LONGEST_NAME} characters")
     try:
         return kind(**described)
-    except (TypeError, ValueError, OverflowError) as problem:
-        if by_handler(problem):
-            raise
+    except not_by_handler(TypeError, ValueError, OverflowError) as problem:
         raise ValueError(f"{where}: {problem}") from None
 
 

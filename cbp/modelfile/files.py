@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import BinaryIO
 
-from cbp.errors import ModelFileError, by_handler, quoted
+from cbp.errors import ModelFileError, not_by_handler, quoted
 from cbp.modelfile.system import may_refuse, refused
 from cbp.modelfile.temporaries import Temporary, remove_abandoned
 
@@ -25,9 +25,7 @@ def name_of(path: str | os.PathLike[str]) -> str:
     """The path as a string; raises TypeError for what is no path."""
     try:
         return os.fsdecode(path)
-    except TypeError as problem:
-        if by_handler(problem):
-            raise
+    except not_by_handler(TypeError):
         raise TypeError(f"path must be a string or an os.PathLike, got {quoted(path)}") from None
 
 
@@ -74,8 +72,8 @@ def replace(path: str, parts: Sequence[bytes | memoryview]) -> None:
             _write(_new(temporary, old, path), parts, old)
             _compare(temporary.name, parts)
             temporary.rename(target)
-    except OSError as problem:
-        if refused(problem) and problem.filename is None:  # a full disk
+    except refused(OSError) as problem:
+        if problem.filename is None:  # a full disk
             raise OSError(problem.errno, problem.strerror, path) from None
         raise
     _sync_folder(folder)
@@ -124,19 +122,15 @@ def _status(path: str, *, follow_symlinks: bool = True) -> os.stat_result | None
     """None where there is nothing."""
     try:
         return os.stat(path, follow_symlinks=follow_symlinks)
-    except (FileNotFoundError, NotADirectoryError) as problem:
-        if refused(problem):
-            return None
-        raise
+    except refused(FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _new(temporary: Temporary, old: os.stat_result | None, path: str) -> FileIO:
     """The temporary file, empty."""
     try:  # the mode is given at creation: a private file's new content is at no time open to others
         return temporary.open(_mode(old) | stat.S_IWUSR)
-    except OSError as problem:
-        if not refused(problem):
-            raise
+    except refused(OSError) as problem:
         reason = f"{problem.strerror}, while making a temporary file beside it"
         raise OSError(problem.errno, reason, path) from None
 
@@ -177,10 +171,8 @@ def _sync_folder(folder: str) -> None:
         return
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except PermissionError as problem:  # one may write into a folder without being allowed to list it
-        if refused(problem):
-            return
-        raise
+    except refused(PermissionError):  # one may write into a folder without being allowed to list it
+        return
     try:
         with may_refuse(errno.EINVAL, errno.ENOTSUP):  # some file systems cannot flush a folder
             os.fsync(descriptor)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
+from typing import TypeVar
 
 from cbp.errors import by_handler
 
 __all__ = ["may_refuse", "refused"]
 
+Refusal = TypeVar("Refusal", bound=OSError)
 
-def refused(problem: OSError) -> bool:
-    """Whether the system raised it, and nobody else."""
-    return problem.errno is not None and not by_handler(problem)
+
+def refused(*kinds: type[Refusal]) -> tuple[type[Refusal], ...]:
+    """``except refused(PermissionError):`` catches that of the system, and lets that of a handler pass."""
+    return kinds if _is_refusal(sys.exception()) else ()
 
 
 class may_refuse:
@@ -24,4 +28,8 @@ class may_refuse:
         pass
 
     def __exit__(self, kind: object, problem: BaseException | None, traceback: TracebackType | None) -> bool:
-        return isinstance(problem, OSError) and refused(problem) and (not self._codes or problem.errno in self._codes)
+        return _is_refusal(problem) and (not self._codes or getattr(problem, "errno", None) in self._codes)
+
+
+def _is_refusal(problem: BaseException | None) -> bool:
+    return isinstance(problem, OSError) and problem.errno is not None and not by_handler(problem)

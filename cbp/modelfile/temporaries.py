@@ -104,10 +104,10 @@ def _lock(descriptor: int) -> bool | None:
     """Lock an open file; False where another holds it, None where there are no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as problem:
-        if not refused(problem):
-            raise
-        return False if isinstance(problem, BlockingIOError) else None
+    except refused(BlockingIOError):
+        return False
+    except refused(OSError):
+        return None
     return True
 
 

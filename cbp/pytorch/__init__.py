@@ -7,6 +7,7 @@ from typing import Any
 
 from cbp import losses
 from cbp.engine import check
+from cbp.errors import not_by_handler
 from cbp.habits import understood
 from cbp.losses import Loss
 from cbp.network import Network
@@ -89,7 +90,7 @@ def from_torch(
         try:
             way.rest = placed[index + 1 :]
             convert(way, module, torch)
-        except (ValueError, TypeError) as problem:
+        except not_by_handler(ValueError, TypeError) as problem:
             raise type(problem)(f"{place} ({type(module).__name__}): {problem}") from None
     way.finish()
     found = way.layers

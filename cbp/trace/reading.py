@@ -13,6 +13,7 @@ from cbp import optimizers
 from cbp.engine import arrays
 from cbp.engine.plan import Plan
 from cbp.engine.snapshot import Snapshot
+from cbp.errors import not_by_handler
 from cbp.layers import Dense, Embedding, Flatten, Layer, Reshape
 from cbp.losses import Loss
 from cbp.optimizers import Optimizer
@@ -90,7 +91,7 @@ def read_samples(form: arrays.Form, x: Any, y: Any, sample_weight: Any, lengths:
 def _is_one_row(x: Any, y: Any, input_shape: Shape, output_shape: Shape) -> bool:
     try:
         shape, target_shape = np.shape(x), np.shape(y)
-    except ValueError:
+    except not_by_handler(ValueError):
         return False  # rows of different lengths: engine/arrays.py says so
     if shape != input_shape and shape[1:] != input_shape:
         raise ValueError(f"x must be one row of shape {input_shape} or a batch of such rows, got the shape {shape}")
