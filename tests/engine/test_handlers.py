@@ -8,9 +8,12 @@ import copy
 import errno
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from cases import dumps
 import cbp
 from cbp import modelfile
 from cbp.engine import fit, runner
+from cbp.modelfile import temporaries
 
 FOLDER = str(Path(cbp.__file__).parent)
 RNG = np.random.default_rng(0)
@@ -213,6 +217,140 @@ def test_an_exception_at_any_moment(name, error, tmp_path):
         assert set(os.listdir(tmp_path)) <= {"net.cbp"}
     assert [repr(problem) for problem in raised if problem is not error] == []
     assert raised
+
+
+class Late(ValueError):
+    """What a handler raises."""
+
+
+def late(number, frame):
+    raise Late("its own")
+
+
+class Timer:
+    def ring(self, number, frame):
+        raise Late("its own")
+
+    def __call__(self, *arguments):
+        raise Late("its own")
+
+
+def saving(number, frame):
+    dense().save("/no/such/folder/net.cbp")
+
+
+@pytest.fixture
+def alarm():
+    """Sets a handler, and gives what lets it run at once."""
+    before = signal.getsignal(signal.SIGALRM)
+
+    def set_handler(handler):
+        signal.signal(signal.SIGALRM, handler)
+        return partial(signal.raise_signal, signal.SIGALRM)
+
+    yield set_handler
+    signal.signal(signal.SIGALRM, before)
+
+
+class Holding:
+    """An array of another package, whose code may be interrupted, or fail."""
+
+    def __init__(self, array, act):
+        self.array, self.act = array, act
+
+    def __array__(self, dtype=None, copy=None):
+        self.act()
+        return self.array
+
+
+@pytest.mark.parametrize("handler", [late, Timer().ring, Timer(), partial(late), lambda *arguments: late(*arguments)])
+@pytest.mark.parametrize("call", [lambda net, x: net.predict(x), lambda net, x: net.fit(x, Y), lambda net, x: net.fit(X, x),
+                                  lambda net, x: net.train_on_batch(x, Y), lambda net, x: net.evaluate(X, Y, sample_weight=x)])
+def test_an_exception_while_data_is_converted(call, handler, alarm):
+    """Is not taken for one of the data's package."""
+    with pytest.raises(Late, match=r"^its own$"):
+        call(dense(), Holding(X, alarm(handler)))
+
+
+def test_an_error_of_another_package_is_explained():
+    def fail():
+        raise RuntimeError("its memory is elsewhere")
+
+    with pytest.raises(TypeError, match=r"X must be an array .* that cannot be read as one: its memory is elsewhere"):
+        dense().predict(Holding(X, fail))
+
+
+def test_an_exception_while_an_argument_is_shown(alarm):
+    class Shown:
+        def __repr__(self):
+            ring()
+            return "shown"
+
+    ring = alarm(late)
+    with pytest.raises(Late, match=r"^its own$"):
+        dense().fit(X, Y, epochs=Shown())
+
+
+@pytest.mark.parametrize("step", ["os.open", "os.fsync", "os.fchown", "os.fchmod", "os.unlink", "os.listdir", "os.replace",
+                                  "os.stat", "fcntl.flock"])
+@pytest.mark.parametrize("error", [TimeoutError("too slow"), TimeoutError(errno.ETIMEDOUT, "too slow"), KeyboardInterrupt(),
+                                   BlockingIOError(errno.EAGAIN, "its own"), FileNotFoundError(errno.ENOENT, "its own"),
+                                   PermissionError(errno.EACCES, "its own"), OSError(errno.EINVAL, "its own")], ids=repr)
+def test_an_exception_while_the_system_works_for_a_save(step, error, alarm, tmp_path, monkeypatch):
+    """A TimeoutError is an OSError, but no refusal; the next of the system's answers may come right after it."""
+    def handler(number, frame):
+        raise error
+
+    def slow(*arguments, **settings):
+        result = real(*arguments, **settings)
+        if armed:
+            armed.clear()
+            ring()
+        return result
+
+    net, ring, armed = dense(), alarm(handler), [True]
+    net.save(tmp_path / "net.cbp")
+    left = tmp_path / f"{temporaries._beginning()}{1:016x}.tmp"
+    left.write_text("left")
+    module, name = step.split(".")
+    real = getattr(sys.modules[module], name)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules[module], name, slow)
+        with pytest.raises(type(error)) as caught:
+            net.save(tmp_path / "net.cbp")
+    assert caught.value is error
+    error.__traceback__ = error.__context__ = None
+    assert set(os.listdir(tmp_path)) <= {"net.cbp", left.name}
+    assert dumps(cbp.load(tmp_path / "net.cbp")) == dumps(net)
+
+
+def test_exceptions_at_any_moment_of_a_save_leave_no_file_open(tmp_path):
+    def act(net):
+        raise TimeoutError("too slow")
+
+    def save(net):
+        with suppress(TimeoutError):
+            net.save(tmp_path / "net.cbp")
+
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in moments(dense, save, act):
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_handler_whose_own_save_is_refused(alarm, tmp_path, monkeypatch):
+    """That OSError is the system's, but of another file."""
+    real, ring = os.fchmod, alarm(saving)
+
+    def slow(*arguments):
+        real(*arguments)
+        ring()
+
+    net = dense()
+    net.save(tmp_path / "net.cbp")
+    monkeypatch.setattr(os, "fchmod", slow)
+    with pytest.raises(FileNotFoundError, match="the folder to save into does not exist: '/no/such/folder'"):
+        net.save(tmp_path / "net.cbp")
+    assert os.listdir(tmp_path) == ["net.cbp"]
 
 
 @pytest.mark.parametrize("name", ["save", "fit", "fit with threads", "train_on_batch", "train_on_batch of states",

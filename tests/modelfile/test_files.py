@@ -357,6 +357,21 @@ def test_only_own_leavings_are_removed(tmp_path, monkeypatch):
     assert sorted(os.listdir(tmp_path)) == sorted([*before, "net.cbp"])
 
 
+def test_many_leavings_are_removed_by_several_saves(tmp_path, monkeypatch):
+    """What may not be removed is not in the way of the others for ever."""
+    monkeypatch.setattr(temporaries, "_MOST_REMOVED", 10)
+    own = temporaries._beginning()
+    for number in range(35):
+        (tmp_path / f"{own}{number:016x}.tmp").write_text("left")
+    for number in range(35, 55):
+        (tmp_path / f"{own}{number:016x}.tmp").symlink_to("nowhere")
+    NET.save(tmp_path / "net.cbp")
+    assert len(temporary_files(tmp_path)) >= 45
+    for _ in range(200):
+        NET.save(tmp_path / "net.cbp")
+    assert len(temporary_files(tmp_path)) == 20
+
+
 def test_without_locks_nothing_is_removed_and_all_is_saved(tmp_path, monkeypatch):
     def flock(*arguments):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
