@@ -29,7 +29,7 @@ __all__ = ["Temporary", "remove_abandoned"]
 
 _ATTEMPTS = 100
 _MOST_REMOVED = 1000
-"""So many files are looked at before a save, which takes some 20 ms."""
+"""So many files are looked at before a save, which takes some 30 ms."""
 
 
 class Temporary:
