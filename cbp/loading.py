@@ -1,4 +1,4 @@
-"""Networks from files."""
+"""Networks from model files, of strangers too."""
 
 from __future__ import annotations
 

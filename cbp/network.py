@@ -39,7 +39,7 @@ __all__ = ["Network", "mlp"]
 Array = npt.NDArray[Any]
 
 
-class Lengths(TypedDict, total=False):
+class _Lengths(TypedDict, total=False):
     """What :meth:`Network.predict` takes by name."""
 
     lengths: npt.ArrayLike | None
@@ -325,7 +325,7 @@ class Network:
         return self._outputs(x, counted)
 
     @understood_behind(_predict)
-    def predict(self, X: npt.ArrayLike, *more: Never, **others: Unpack[Lengths]) -> Array:
+    def predict(self, X: npt.ArrayLike, *more: Never, **others: Unpack[_Lengths]) -> Array:
         """Outputs (samples, *output_shape) for X (samples, *input_shape): class probabilities after a softmax. A network of one
         output that was trained with targets (samples,) gives (samples,).
 

@@ -18,7 +18,7 @@ CIMPORT = re.compile(r"^from (cbp[\w.]*) cimport (.+)", re.MULTILINE)
 ROOMS = {  # what stands for several modules, and what a room is for
     "cli": "the command line",
     "cbp": "what users import",
-    "beside": "check_gradients, datasets, from_torch",
+    "beside": "load, check_gradients, datasets, from_torch",
     "network": "configuration, training loops, questions",
     "modelfile": "snapshots in files",
     "trace": "a step, number by number",
@@ -33,7 +33,8 @@ ROOMS = {  # what stands for several modules, and what a room is for
     "errors": "errors, habits, history, registries",
 }
 ROOM_OF = {
-    "__init__": "cbp", "__main__": "cli", "check": "beside", "datasets": "beside", "pytorch": "beside", "optimizers": "losses",
+    "__init__": "cbp", "__main__": "cli", "optimizers": "losses",
+    "check": "beside", "datasets": "beside", "loading": "beside", "pytorch": "beside",
     "initializers": "activations", "_core": "core", "history": "errors", "_registry": "errors", "_version": "errors",
     "habits": "errors", "_ctrl_c": "errors",
 }

@@ -391,7 +391,8 @@ def stub():
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     functions = {f"{prefix}{node.name}": [argument.arg for argument in node.args.args]
                  for prefix, body in [("", tree.body), *((f"{found.name}.", found.body) for found in classes)]
-                 for node in body if isinstance(node, ast.FunctionDef) and not node.name.startswith("__")}
+                 for node in body if isinstance(node, ast.FunctionDef) and not node.name.startswith("__")
+                 and "property" not in map(ast.unparse, node.decorator_list)}
     constants = {node.target.id for node in tree.body if isinstance(node, ast.AnnAssign)}
     return functions, constants
 
@@ -407,7 +408,8 @@ def test_the_stub_names_what_the_core_has(core):
               if not name.startswith("_") and not inspect.ismodule(value)}
     for name, found in [(name, value) for name, value in public.items() if inspect.isclass(value)]:
         del public[name]
-        public |= {f"{name}.{method}": value for method, value in vars(found).items() if not method.startswith("_")}
+        public |= {f"{name}.{method}": value for method, value in vars(found).items()
+                   if not method.startswith("_") and callable(value)}
     assert {name for name, value in public.items() if callable(value)} == set(functions)
     assert {name for name, value in public.items() if not callable(value)} == constants
     for name, arguments in functions.items():
