@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cbp.engine import check
+from cbp.engine import check, columns
 from cbp.engine.cpu import core as _core
 from cbp.habits import understood
 
@@ -73,7 +73,7 @@ def permutation(n: int, seed: int = 0) -> npt.NDArray[np.intp]:
 @understood
 def split(
     X: npt.ArrayLike, y: npt.ArrayLike, *, test: float = 0.25, seed: int = 0
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+) -> tuple[Any, Any, Any, Any]:
     """Hold part of some data out at random, to test on what a network has not learnt from.
 
     Parameters
@@ -88,19 +88,22 @@ def split(
     Returns
     -------
     X_train, X_test, y_train, y_test : arrays
-        Copies, in shuffled order. The names and their order are those of scikit-learn's ``train_test_split``.
+        Copies, in shuffled order; of tables of pandas, Polars or Arrow with names of columns such tables.
+        The names and their order are those of scikit-learn's ``train_test_split``.
 
     Raises
     ------
     ValueError
         X and y differ in length, there are fewer than two rows, or ``test`` is out of range.
     """
-    X, y = np.asarray(X), np.asarray(y)
     test = check.real("test", test, above=0, below=1)
-    if X.ndim == 0 or y.ndim == 0 or len(X) != len(y):
-        raise ValueError(f"X and y must have the same number of rows, got the shapes {X.shape} and {y.shape}")
-    if len(X) < 2:
-        raise ValueError(f"X must have at least 2 rows to be split, got {len(X)}")
-    held_out = min(max(round(len(X) * test), 1), len(X) - 1)
-    order = permutation(len(X), seed)
-    return X[order[held_out:]], X[order[:held_out]], y[order[held_out:]], y[order[:held_out]]
+    shapes = np.shape(X), np.shape(y)
+    if not all(shapes) or shapes[0][0] != shapes[1][0]:
+        raise ValueError(f"X and y must have the same number of rows, got the shapes {shapes[0]} and {shapes[1]}")
+    rows = shapes[0][0]
+    if rows < 2:
+        raise ValueError(f"X must have at least 2 rows to be split, got {rows}")
+    held_out = min(max(round(rows * test), 1), rows - 1)
+    order = permutation(rows, seed)
+    train, held = order[held_out:], order[:held_out]
+    return columns.rows(X, train), columns.rows(X, held), columns.rows(y, train), columns.rows(y, held)

@@ -8,8 +8,9 @@ refused; signatures, ``help()`` and type checkers see what is decorated.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import FrozenInstanceError, fields, is_dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Never, TypeVar, cast
 
 if TYPE_CHECKING:
     from inspect import Signature
@@ -161,6 +162,8 @@ def understood(call: Call) -> Call:
     if isinstance(call, type):
         if "__init__" in vars(call):
             call.__init__ = understood(call.__init__)  # type: ignore[misc]
+        if is_dataclass(call) and "__setattr__" in vars(call):  # one that is frozen
+            call.__setattr__ = call.__delattr__ = _refuse_to_change  # type: ignore[method-assign]
         return call
 
     @wraps(call)
@@ -175,6 +178,17 @@ def understood(call: Call) -> Call:
             raise refusal(call, args, given) from None
 
     return cast(Call, asked)
+
+
+def _refuse_to_change(specification: Any, name: str, value: object = None) -> Never:
+    """For a frozen optimizer, loss, layer or initializer: say how one with another value comes to be used."""
+    kind = type(specification).__name__
+    known = [field.name for field in fields(specification)]
+    if name not in known:
+        raise FrozenInstanceError(f"{kind} has no field {name!r} to set; it has {', '.join(known) or 'none'}")
+    used = getattr(specification, "_used", "a network is built with it")
+    raise FrozenInstanceError(f"{name!r} of {kind} is fixed when it is made; dataclasses.replace(it, {name}=...) makes "
+                              f"another, and {used}")
 
 
 def understood_methods(*, but: Collection[str]) -> Callable[[Kind], Kind]:

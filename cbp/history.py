@@ -21,11 +21,13 @@ class History(Mapping[str, Curve]):
     epoch, each measured before its update; penalties count as they were when the epoch began. ``"val_..."`` are measured
     after the epoch on the validation data; what the network's dtype does not hold is inf or nan there, and ``fit`` warns of the
     first. ``"seconds"`` is the time since the start of the run, read from the clock at least every 64 rows. The curves are
-    attributes too.
+    attributes too, and read-only: ``history.loss.copy()`` may be written to.
     """
 
     def __init__(self, curves: Mapping[str, npt.ArrayLike]):
-        self._curves = {name: np.asarray(values, dtype=np.float64) for name, values in curves.items()}
+        self._curves = {name: np.array(values, dtype=np.float64) for name, values in curves.items()}
+        for curve in self._curves.values():
+            curve.flags.writeable = False
 
     def __getitem__(self, name: str) -> Curve:
         return self._curves[name]

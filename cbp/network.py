@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from cbp import losses, modelfile, optimizers
 from cbp.engine import arrays, check, finite, online, team
-from cbp.engine.columns import names_or_none, warn_where_nameless
+from cbp.engine.columns import names_or_none, names_to_learn, warn_where_nameless
+from cbp.engine.containers import as_array
 from cbp.engine.cpu import core as _core
 from cbp.engine.fit import Fit
 from cbp.engine.model import Model
@@ -78,9 +79,11 @@ class Network:
     optimizer_state : mapping of str to mapping of str to array
         Name of a state array -> as ``parameters``.
     feature_names : tuple of str or None
-        Names of the columns of the first table of pandas, Polars or Arrow that :meth:`fit` got, if all are strings; saved.
-        Later tables must have the same in the same order, else there is a ValueError; data without names get a UserWarning
-        (:meth:`predict_one` does not look at them). May be assigned: None forgets them.
+        Names of the columns of the first table of pandas, Polars or Arrow that :meth:`fit` or :meth:`train_on_batch` learned
+        from, if all are strings; saved. Later tables, and validation_data, must have the same in the same order, else there is
+        a ValueError, which there is for a name that comes twice too; data without names get a UserWarning. A Series of pandas
+        for :meth:`predict_one` must have them in its index, if that holds names; other rows are taken as they are. May be
+        assigned: None forgets them.
     step, epoch : int
         Updates made by that optimizer; epochs begun in the network's life, which is the position of the shuffle generator.
     history : History or None
@@ -172,7 +175,8 @@ class Network:
         optimizer : str, Optimizer or None
             None goes on with the network's optimizer and its state; a new network takes ``Adam(1e-3)``. One of the same
             class with other numbers, ``Adam(1e-4)`` after ``Adam(1e-3)``, goes on with state and ``step`` too: a schedule by
-            hand. One of another class starts afresh; :meth:`set_optimizer` always does.
+            hand. A name is that class with its defaults: ``"sgd"`` after ``SGD(0.05, momentum=0.9)`` goes on with the rate 0.01
+            and without momentum. One of another class starts afresh; :meth:`set_optimizer` always does.
         sample_weight : array, (samples,), optional
             The loss is ``sum(w_i * l_i) / sum(w_i)``.
         lengths : array of int, (samples,), optional
@@ -210,7 +214,8 @@ class Network:
         epochs = check.integer("epochs", epochs, minimum=0)
         form = self._model.form
         data = arrays.data(form, X, y, sample_weight, lengths)
-        validation = arrays.validation(form, validation_data, lengths is not None)
+        names = form.names or names_to_learn("X", X, form.inputs)
+        validation = arrays.validation(replace(form, names=names), validation_data, lengths is not None)
         shuffle = check.boolean("shuffle", shuffle)
         progress = None if progress is None else check.boolean("progress", progress)
         size = None if batch_size is None else check.integer("batch_size", batch_size)
@@ -219,9 +224,9 @@ class Network:
         self._carried.check_order(shuffle, len(data.x), size)
         with self._training, crew.guard:
             numbers = self._checked_numbers()
-            warn_where_nameless("X", X, form.names)
+            warn_where_nameless("X", X, names)
             if validation_data is not None:
-                warn_where_nameless("validation_data[0]", validation_data[0], form.names)
+                warn_where_nameless("validation_data[0]", validation_data[0], names)
             crew.start()
             before = replace(numbers)
             self._training.between(lambda: before)
@@ -235,8 +240,8 @@ class Network:
                 numbers.hold_again(before)
                 raise
             self._carried.reset()
-            if form.names is None and data.names is not None:
-                self._model = self._model.named(data.names)
+            if epochs and names != form.names:
+                self._model = self._model.named(names)
             self._training.between(run.present)
             try:
                 run.run(epochs, progress)
@@ -267,10 +272,11 @@ class Network:
                 return loss
         form = self._model.form
         data = arrays.data(form, X, y, sample_weight, lengths)
+        names = form.names or names_to_learn("X", X, form.inputs)
         chosen = self._chosen(optimizer)
         with self._training:
             numbers = self._checked_numbers()
-            warn_where_nameless("X", X, form.names)
+            warn_where_nameless("X", X, names)
             held, before = replace(numbers), numbers.copy()
             self._training.between(lambda: before)
             try:
@@ -288,6 +294,8 @@ class Network:
                 numbers.epoch = before.epoch  # a batch is no epoch: the shuffles to come stay the same
             if carry is not None:
                 self._carried.rows = carry
+            if names != form.names:
+                self._model = self._model.named(names)
             self._keep_online(chosen, runner, len(data.x))
         return float(curves[0, 0])
 
@@ -462,8 +470,11 @@ class Network:
         from cbp.trace import trace  # here, not above: it would double the time that importing cbp takes
 
         chosen = None if optimizer is None else optimizers.get(optimizer)
-        return trace(self._present, x, y, optimizer=chosen, sample_weight=sample_weight, lengths=lengths,
-                     carried=self._carried.copy)
+        traced = trace(self._present, x, y, optimizer=chosen, sample_weight=sample_weight, lengths=lengths,
+                       carried=self._carried.copy)
+        if self.feature_names is not None and as_array("x", x).ndim > 1:  # one row alone has no names, as in predict_one
+            warn_where_nameless("x", x, self.feature_names)
+        return traced
 
     # --- numbers --------------------------------------------------------------------------------------------------------------
 

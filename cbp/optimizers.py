@@ -62,6 +62,7 @@ class Optimizer:
     state: ClassVar[tuple[str, ...]] = ()
     not_negative: ClassVar[tuple[str, ...]] = ()
     aliases: ClassVar[tuple[str, ...]] = ()
+    _used: ClassVar[str] = "net.fit(X, y, optimizer=that) goes on with its state"
 
     rate: float
     weight_decay: float = 0.0

@@ -32,6 +32,8 @@ def info(options: Namespace) -> None:
     rows = [["optimizer", "none, not trained yet" if net.optimizer is None else repr(net.optimizer)]]
     rows.append(["trained", f"{net.epoch:,} epochs, {net.step:,} steps of this optimizer"])
     if encoding is None:
+        if net.feature_names is not None:
+            rows.append(["features", listed(net.feature_names)])
         rows.append(["columns", "none: made in Python, and used there with cbp.load"])
     else:
         rows += _about_table(encoding, net.metadata[METADATA])
@@ -80,5 +82,5 @@ def _document(path: str, net: Network) -> dict[str, Any]:
         "model": path, "input_shape": list(net.input_shape), "output_shape": list(net.output_shape), "layers": layers,
         "parameters": sum(layer["parameters"] for layer in layers), "dtype": str(net.dtype), "loss": net.loss.name,
         "l1": net.l1, "l2": net.l2, "optimizer": optimizer, "step": net.step, "epoch": net.epoch, "seed": net.seed,
-        "metadata": net.metadata,
+        "feature_names": net.feature_names, "metadata": net.metadata,
     }  # fmt: skip

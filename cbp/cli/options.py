@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import difflib
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -79,8 +81,42 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As ever; the parser of a command refuses what it does not know itself, as it knows its own options."""
+        known, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return known, rest
+
     def error(self, message: str) -> NoReturn:
+        message += self._instead(message)
         self.exit(USAGE, f"cbp: error: {plain(message, 1000)}\nTo see what is possible: {self.prog} --help\n")
+
+
+    def _instead(self, message: str) -> str:
+        """Where an option is not known: this command's own one for the same, else nothing."""
+        unknown = re.search(r"unrecognized arguments: .*?--([a-z0-9_-]+)", message, re.IGNORECASE)
+        if unknown is None:
+            return ""
+        word = unknown[1].lower().replace("-", "_")
+        own = [option[2:] for option in self._option_string_actions if option.startswith("--")]
+        if word in ("verbose", "verbosity", "progress"):
+            return "; progress is shown, unless --quiet is given" if "quiet" in own else ""
+        right = next((name for name in own if word in _WORDS.get(name, "").split() or word == name.replace("-", "_")), None)
+        nearest = right or next(iter(difflib.get_close_matches(word.replace("_", "-"), own, n=1)), None)
+        return f"; did you mean --{nearest}?" if nearest else ""
+
+
+_WORDS = {
+    "rate": "lr learning_rate learning_rate_init eta step_size", "quiet": "silent no_progress",
+    "epochs": "epoch n_epochs num_epochs max_epochs max_iter iterations", "batch-size": "batch batchsize minibatch_size",
+    "hidden": "layers hidden_layers hidden_layer_sizes hidden_sizes units", "activation": "act nonlinearity hidden_activation",
+    "optimizer": "optim optimiser solver", "validation": "test_size val_split validation_split validation_fraction",
+    "seed": "random_state random_seed", "threads": "n_jobs jobs workers num_threads num_workers", "output": "out model save",
+    "target": "label y target_column", "ignore": "drop exclude", "text": "categorical categories", "l2": "alpha l2_reg",
+    "proba": "probabilities predict_proba",
+}
+"""The option of a command: what others call it."""
 
 
 def build() -> Parser:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import os
 import re
+import stat
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -152,12 +153,30 @@ def read(path: str) -> Table:
         It is not a table: not text, empty, without rows, ragged, or its names are missing or not unique.
     """
     source = "standard input" if path == "-" else plain(path)
-    data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    data = sys.stdin.buffer.read() if path == "-" else _bytes_of(path, source)
     text = _decode(data, source)
     if not text.strip():
         raise TableError(f"{source}: the file is empty; line 1 must hold the names of the columns")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), skipinitialspace=True, strict=True)
     return _collect(reader, source)
+
+
+def _bytes_of(path: str, source: str) -> bytes:
+    """What a file holds; raises TableError for a device such as /dev/zero, which has no end."""
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        endless = stat.S_ISCHR(status.st_mode) and not file.isatty() and not _is_standard_input(status)
+        if endless and not os.path.samefile(path, os.devnull):  # which is empty
+            raise TableError(f"{source}: this is a device, which may have no end; give a CSV file, or - for standard input")
+        return file.read()
+
+
+def _is_standard_input(status: os.stat_result) -> bool:
+    """Whether a file is what standard input reads, under a name such as /dev/stdin."""
+    try:
+        return os.path.samestat(status, os.fstat(sys.stdin.fileno()))
+    except (OSError, ValueError, AttributeError):  # there is none, or it is no file
+        return False
 
 
 def _decode(data: bytes, source: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.engine import check
-from cbp.engine.columns import Names, check_names, names_of
+from cbp.engine.columns import Names, check_names, check_row_names
 from cbp.engine.containers import as_array
 from cbp.engine.cpu import core as _core
 from cbp.engine.plan import Plan
@@ -50,7 +50,7 @@ class Source:
 @dataclass(frozen=True)
 class Data:
     """What a pass runs over. Something empty stands for what is not there: targets or labels, weights, lengths. ``flat`` tells
-    whether the targets came without the last axis of the outputs, which has one number; ``names`` are those of the columns."""
+    whether the targets came without the last axis of the outputs, which has one number."""
 
     x: Source
     targets: Source
@@ -58,7 +58,6 @@ class Data:
     weights: Array
     lengths: Array
     flat: bool = False
-    names: Names | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,7 @@ def d_outputs(form: Form, d_output: object) -> Source:
 
 def row(form: Form, x: object) -> Source:
     """One sample ``x``, as a batch of one."""
+    check_row_names("x", x, form.names)
     given = as_array("x", x, f"be an array of the shape {form.inputs}")
     if given.shape != form.inputs:
         raise ValueError(f"x must have the shape {form.inputs}, got {given.shape}; several rows go to predict")
@@ -176,7 +176,7 @@ def _remedy(argument: str, given: Shape, wanted: Shape) -> str:
     if len(wanted) == len(shape) == 1 and given[0] == wanted[0]:
         return f"; {argument}.T has a row for each sample"
     if given[1:] == () and wanted == (1,):
-        return f"; {argument}[:, None] makes one column of it"
+        return f"; np.asarray({argument})[:, None] makes one column of it"
     if (*shape, 1) == wanted:
         return f"; {argument}[..., None] adds the axis of one channel"
     if len(shape) == len(wanted) == 3 and (*shape[1:], shape[0]) == wanted:
@@ -234,8 +234,7 @@ def data(
         targets = _targets(names[1], given, form)
     weights = _weights(names[2], sample_weight, samples, form.dtype)
     flat = outputs == 1 and given.shape[1:] == tuple(places)
-    return Data(rows, targets, labels, weights, checked_lengths(form, lengths, samples, names[3]), flat,
-                names_of(x) if len(form.inputs) == 1 else None)
+    return Data(rows, targets, labels, weights, checked_lengths(form, lengths, samples, names[3]), flat)
 
 
 def _shape_of(values: object) -> Shape:
@@ -394,7 +393,7 @@ def _weights(name: str, given: object, samples: int, dtype: np.dtype[Any]) -> Ar
                         f"with np.array([weights[label] for label in y])")
     weights = check.numbers(name, given, dtype)
     if weights.shape != (samples,):
-        column = f"; {name}[:, 0] has it" if weights.shape == (samples, 1) else ""
+        column = f"; np.asarray({name})[:, 0] has it" if weights.shape == (samples, 1) else ""
         raise ValueError(f"{name} must have the shape ({samples},), one weight per sample, got {weights.shape}{column}")
     if weights.min() < 0:
         raise ValueError(f"{name} holds {weights.min():g} at index {weights.argmin()}; weights must be at least 0")

@@ -68,10 +68,12 @@ def _hides_values(values: object, depth: int = 0) -> bool:
 
 def _columns_of_times(values: Any) -> list[str]:
     """Names of columns that hold dates or times: beside floats Polars makes days or microseconds of them without a word."""
-    schema = getattr(values, "schema", None)
-    if not isinstance(schema, Mapping):
+    if hasattr(values, "collect"):  # a LazyFrame, whose schema takes work
         return []
-    return [str(name) for name, dtype in schema.items() if str(dtype).startswith(("Date", "Time", "Duration"))]
+    schema = getattr(values, "schema", None)
+    columns = schema.items() if isinstance(schema, Mapping) else zip(
+        getattr(schema, "names", ()), getattr(schema, "types", ()), strict=False)  # that of Arrow is no mapping
+    return [str(name) for name, dtype in columns if str(dtype).lower().startswith(("date", "time", "duration"))]
 
 
 def _has_only_dlpack(values: object) -> bool:

@@ -29,17 +29,22 @@ Array = npt.NDArray[Any]
 Named = Mapping[str, Array]
 
 
-def defect(arrays: Mapping[str, Named]) -> str | None:
-    """The first array that holds a value that is not finite, and the remedy; None where there is none.
+def defect(arrays: Mapping[str, Named], optimizer: Optimizer | None = None) -> str | None:
+    """The first array that holds a value that is not finite, or below 0 where the optimizer needs none, and the remedy; None
+    where there is none.
 
     ``arrays`` are those of a network: "parameters", "statistics", "optimizer_state['mean']" -> name -> array.
     """
+    bounded = {f"optimizer_state[{slot!r}]" for slot in optimizer.not_negative} if optimizer is not None else ()
     for group, views in arrays.items():
         for name, values in views.items():
-            wrong = np.argwhere(~np.isfinite(values))
+            what, wrong = "not finite", np.argwhere(~np.isfinite(values))
+            if group in bounded and not len(wrong):
+                what, wrong = "below 0", np.argwhere(values < 0)
             if len(wrong):
                 index = tuple(wrong[0].tolist())
-                count = f" ({len(wrong):,} of its {values.size:,} values are not finite)" if len(wrong) > 1 else ""
+                count = f" ({len(wrong):,} of its {values.size:,} values are {what})" if len(wrong) > 1 else ""
+                count += "; its numbers must be at least 0" if what == "below 0" else ""
                 remedy = ("network.set_optimizer(...) begins with fresh state" if group.startswith("optimizer_state") else
                           f"write finite values to network.{group}[{name!r}], or take a network that was saved before")
                 return f"{group}[{name!r}] holds {values[index]} at index {index}{count}; {remedy}"
@@ -47,8 +52,15 @@ def defect(arrays: Mapping[str, Named]) -> str | None:
 
 
 def defect_of(plan: Plan, numbers: Numbers) -> str | None:
-    """:func:`defect` of the numbers of a plan; takes little time where all are finite."""
-    return None if numbers.finite else defect(dict(_arrays(plan, numbers)))
+    """:func:`defect` of the numbers of a plan; takes little time where all is well."""
+    return None if numbers.finite and not _below_zero(numbers) else defect(dict(_arrays(plan, numbers)), numbers.optimizer)
+
+
+def _below_zero(numbers: Numbers) -> bool:
+    """Whether the state of the optimizer has a number below 0 where it needs none."""
+    optimizer = numbers.optimizer
+    return optimizer is not None and any(slot in optimizer.not_negative and row.min() < 0
+                                         for slot, row in zip(optimizer.slots, numbers.state, strict=False))
 
 
 def _arrays(plan: Plan, numbers: Numbers) -> Iterator[tuple[str, Named]]:

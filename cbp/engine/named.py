@@ -19,6 +19,16 @@ __all__ = ["Named", "NamedState", "checked"]
 Array = npt.NDArray[Any]
 
 
+def _set_own(arrays: Any, name: str, value: object) -> None:
+    """Set an attribute that the class has: all others are slips for a key, which would change nothing without a word."""
+    if name not in arrays.__slots__:
+        what = arrays._what if isinstance(arrays, Named) else "optimizer_state"
+        known = ", ".join(repr(one) for one in islice(arrays, _SHOWN))
+        raise AttributeError(f"{what} has no attribute {name!r} to set; {what}[name] = ... replaces one array, by one of "
+                             f"the names {known or '(there are none)'}", name=name, obj=arrays)
+    object.__setattr__(arrays, name, value)
+
+
 class Named(MutableMapping[str, Array]):
     """Arrays by name, views of the network's numbers; a network has as many for ever.
 
@@ -36,6 +46,8 @@ class Named(MutableMapping[str, Array]):
         Whether none of their numbers may be below 0.
     """
 
+    __slots__ = ("_guard", "_not_negative", "_views", "_what")
+
     def __init__(
         self, what: str, views: Mapping[str, Array], guard: AbstractContextManager[None], *, not_negative: bool = False,
     ):
@@ -43,6 +55,9 @@ class Named(MutableMapping[str, Array]):
         self._views = views
         self._guard = guard
         self._not_negative = not_negative
+
+    def __setattr__(self, name: str, value: object) -> None:
+        _set_own(self, name, value)
 
     def __getitem__(self, name: str) -> Array:
         return self._view(name)[...]
@@ -94,9 +109,14 @@ class Named(MutableMapping[str, Array]):
 class NamedState(MutableMapping[str, Mapping[str, Array]]):
     """The state of an optimizer: arrays by name for every slot. Assigning is as in :class:`Named`."""
 
+    __slots__ = ("_guard", "_slots")
+
     def __init__(self, slots: Mapping[str, Named], guard: AbstractContextManager[None]):
         self._slots = slots
         self._guard = guard
+
+    def __setattr__(self, name: str, value: object) -> None:
+        _set_own(self, name, value)
 
     def __getitem__(self, slot: str) -> Named:
         if slot not in self._slots:

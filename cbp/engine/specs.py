@@ -23,7 +23,8 @@ class Loss(Protocol):
 
 class Optimizer(Protocol):
     """An optimizer: ``rule`` is the core's name of its arithmetic, ``numbers`` says which field is which number of the core's
-    record, and its state has an array of the parameters' shape for each of ``slots``."""
+    record, and its state has an array of the parameters' shape for each of ``slots``, without numbers below 0 in those of
+    ``not_negative``."""
 
     @property
     def rule(self) -> str: ...
@@ -35,3 +36,5 @@ class Optimizer(Protocol):
     def weight_decay(self) -> float: ...
     @property
     def slots(self) -> tuple[str, ...]: ...
+    @property
+    def not_negative(self) -> tuple[str, ...]: ...

@@ -20,7 +20,8 @@ __all__ = ["from_torch"]
 
 @understood
 def from_torch(
-    modules: Module | Sequence[Module], input_shape: int | Sequence[int], *, loss: str | Loss | None = None, **options: Any
+    modules: Module | Sequence[Module], input_shape: int | Sequence[int], *, loss: str | Loss | None = None,
+    seed: int | None = None, l1: float = 0.0, l2: float = 0.0,
 ) -> Network:
     """A network with the layers, the weights and the outputs of PyTorch's modules, in their dtype.
 
@@ -38,8 +39,8 @@ def from_torch(
         As in :func:`cbp.mlp`: None takes ``cross_entropy`` after a Softmax, ``binary_cross_entropy`` after a Sigmoid, else
         ``mean_squared_error``. (Where PyTorch's loss works on logits, add the Softmax or Sigmoid to the modules.) After a
         LogSoftmax, for PyTorch's NLLLoss, it is ``cross_entropy``, and the network predicts the probabilities themselves.
-    **options
-        ``seed``, ``l1``, ``l2`` of :class:`Network`.
+    seed, l1, l2
+        As for :class:`Network`.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def from_torch(
     if way.log and losses.get(chosen).name != "cross_entropy":
         raise ValueError(f"loss={loss!r} would see the logarithms that LogSoftmax gives, where cbp has the probabilities; take "
                          "loss='cross_entropy' (PyTorch's NLLLoss) with a LogSoftmax, another loss with a Softmax")
-    net = Network(way.input_shape, found, loss=chosen, dtype=dtype, **options)
+    net = Network(way.input_shape, found, loss=chosen, dtype=dtype, seed=seed, l1=l1, l2=l2)
     for name, array in way.arrays.items():
         (net.parameters if name in net.parameters else net.statistics)[name][...] = array
     return net

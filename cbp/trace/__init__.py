@@ -34,7 +34,7 @@ import numpy.typing as npt
 from cbp import losses, optimizers
 from cbp.engine import check, finite
 from cbp.engine.arrays import Form
-from cbp.engine.columns import check_names, names_of
+from cbp.engine.columns import check_names, check_row_names
 from cbp.engine.snapshot import Snapshot
 from cbp.errors import DivergedError, quoted
 from cbp.layers import Dense, stack
@@ -226,13 +226,14 @@ def trace(
     DivergedError
         A number of the step is not finite.
     """
-    state_arrays = {f"optimizer_state[{slot!r}]": arrays for slot, arrays in network.optimizer_state.items()}
-    defect = finite.defect({"parameters": network.parameters, "statistics": network.statistics, **state_arrays})
+    state_arrays = {f"optimizer_state[{slot!r}]": state for slot, state in network.optimizer_state.items()}
+    arrays = {"parameters": network.parameters, "statistics": network.statistics, **state_arrays}
+    defect = finite.defect(arrays, network.optimizer)
     if defect is not None:
         raise ValueError(f"{defect}. A step cannot mend that")
     plan, dtype = stack.plan(network.layers, network.input_shape), np.dtype(network.dtype)
-    if names_of(x) is not None:  # a single row has none
-        check_names("x", x, network.feature_names)
+    check_names("x", x, network.feature_names)
+    check_row_names("x", x, network.feature_names)
     samples = read_samples(Form.of(plan, network.loss, dtype), x, y, sample_weight, lengths)
     terms = terms_of(plan) * len(samples) + 2 * plan.count
     if terms > MOST_TERMS:

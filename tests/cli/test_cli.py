@@ -426,6 +426,32 @@ def test_bad_files_are_1(refused, tmp_path):
     refused("train", "houses.csv", "--target", "price", "--ignore", "citi", match="did you mean 'city'")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="devices are files on POSIX alone")
+def test_devices_without_end_are_refused(refused, price_model):
+    for device in "/dev/zero", "/dev/full", "/dev/urandom":
+        refused("train", device, "--target", "y", match=f"{device}: this is a device, .* give a CSV file, or - for standard")
+        refused("predict", price_model, device, match="this is a device")
+        refused("trace", price_model, device, match="this is a device")
+    refused("train", "/dev/null", "--target", "y", match="the file is empty")
+
+
+@pytest.mark.parametrize(("option", "words"), [
+    ("--lr", "did you mean --rate"), ("--learning-rate", "did you mean --rate"), ("--learning_rate", "did you mean --rate"),
+    ("--verbose", "progress is shown, unless --quiet is given"), ("--epoch", "did you mean --epochs"),
+    ("--batch_size", "did you mean --batch-size"), ("--xyzzy", "unrecognized arguments: --xyzzy 1$"),
+])  # fmt: skip
+def test_options_under_other_names_are_answered_with_those_of_cbp(option, words, refused):
+    refused("train", "x.csv", "--target", "y", option, "1", match=words, code=2)
+
+
+def test_info_lists_the_names_of_features(run):
+    net = cbp.mlp([2, 1], seed=0)
+    net.feature_names = ("width", "height")
+    net.save("named.cbp")
+    assert "'width', 'height'" in run("info", "named.cbp")[1]
+    assert json.loads(run("info", "named.cbp", "--json")[1])["feature_names"] == ["width", "height"]
+
+
 def test_files_that_are_read_are_not_replaced(refused, price_model):
     before = Path("houses.csv").read_bytes()
     refused("train", "houses.csv", "--target", "price", "-o", "houses.csv", match="would be replaced", code=2)

@@ -97,6 +97,21 @@ def test_fresh_state_is_the_remedy():
     assert net.fit(X, Y, epochs=1).epochs == 1
 
 
+@pytest.mark.parametrize(("rule", "slot"), [
+    (cbp.Adam(), "variance"), (cbp.RMSprop(), "variance"), (cbp.Adagrad(), "squares")])
+@pytest.mark.parametrize("call", CALLS)
+def test_state_below_0_is_named_where_the_optimizer_needs_none(call, rule, slot):
+    net = trained()
+    net.set_optimizer(rule)
+    net.fit(X, Y, epochs=1)
+    net.optimizer_state[slot]["2.weight"][1, 0] = -1
+    before = everything(net)
+    told = rf"optimizer_state\['{slot}'\]\['2\.weight'\] holds -1\.0 at index \(1, 0\); .* at least 0; network\.set_optimizer"
+    with pytest.raises(ValueError, match=told):
+        CALLS[call](net)
+    assert everything(net) == before
+
+
 def plain(**options):
     return cbp.mlp([2, 4, 1], seed=0, **options)
 

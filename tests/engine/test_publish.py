@@ -247,3 +247,20 @@ def test_stateful_layers_take_one_call_at_a_time():
     answers, problems = beside(net, lambda net: time.sleep(0.01), lambda net: net.predict(x))
     assert answers
     assert {type(problem) for problem in problems} <= {RuntimeError}
+
+
+def test_two_calls_that_publish_leave_the_numbers_of_one():
+    net, rng = normalised(), np.random.default_rng(1)
+    sets = [moments(net, rng) for _ in range(2)]
+    wanted = []
+    for parameters, statistics in sets:
+        net.publish(parameters, statistics)
+        wanted.append(net.predict_one(X4[0]).tobytes())
+    threads = [threading.Thread(target=lambda numbers=numbers: [net.publish(*numbers) for _ in range(200)]) for numbers in sets]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert net.predict_one(X4[0]).tobytes() in wanted
+    for thread in threads:
+        thread.join()
+    assert net.predict_one(X4[0]).tobytes() in wanted

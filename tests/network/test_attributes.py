@@ -1,6 +1,7 @@
 """Public attributes: what may be set is checked and copied, all else is refused with words, and nothing breaks the core."""
 
 import copy
+import dataclasses
 import warnings
 
 import numpy as np
@@ -271,3 +272,22 @@ def test_layers_that_were_changed_do_not_reach_the_core():
     for use in (net.save, copy.deepcopy):
         with pytest.raises(ValueError, match="not those of its layers"):
             use("nowhere.cbp") if use == net.save else use(net)
+
+
+def test_a_slip_for_a_key_is_no_attribute_of_arrays_by_name():
+    net = cbp.mlp([2, 1], seed=0)
+    net.train_on_batch([[1.0, 2.0]], [1.0])
+    for what in "parameters", "statistics", "optimizer_state":
+        with pytest.raises(AttributeError, match=rf"^{what} has no attribute 'weight' to set; {what}\[name\] = "):
+            getattr(net, what).weight = [[1.0], [2.0]]
+
+
+@pytest.mark.parametrize(("made", "field", "words"), [
+    (cbp.Adam(), "rate", "net.fit"), (cbp.AdamW(), "weight_decay", "net.fit"), (cbp.Dense(2), "units", "network is built"),
+    (cbp.losses.Huber(), "delta", "network is built")])
+def test_what_is_specified_stays_and_says_how_another_is_made(made, field, words):
+    told = rf"^'{field}' of {type(made).__name__} is fixed .* dataclasses.replace\(it, {field}=...\) .*{words}"
+    with pytest.raises(dataclasses.FrozenInstanceError, match=told):
+        setattr(made, field, 1)
+    with pytest.raises(dataclasses.FrozenInstanceError, match="has no field 'units_' to set"):
+        made.units_ = 1

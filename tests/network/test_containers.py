@@ -311,7 +311,33 @@ def test_swapped():
 
 def test_weights_by_class_and_masks_of_steps():
     assert "np.array([weights[label] for label in y])" in told(regressor(), Y, sample_weight={0: 1.0, 1: 2.0})
-    assert "sample_weight[:, 0] has it" in told(regressor(), Y, sample_weight=np.ones((6, 1)))
+    assert "np.asarray(sample_weight)[:, 0] has it" in told(regressor(), Y, sample_weight=np.ones((6, 1)))
     net = cbp.Network((4, 1), [cbp.LSTM(2), cbp.Dense(1)], loss="huber", seed=0)
     with pytest.raises(ValueError, match=r"^lengths must .*; of a mask of steps that is lengths.sum\(axis=1\)$"):
         net.predict(np.ones((3, 4, 1)), lengths=np.ones((3, 4), bool))
+
+
+class ArrowTable:
+    """With a column of dates: NumPy would say no more than that it cannot promote them."""
+
+    column_names = ("a", "day")
+    schema = types.SimpleNamespace(names=["a", "day"], types=["double", "timestamp[ns]"])
+
+    def __array__(self, dtype=None, copy=None):
+        raise np.exceptions.DTypePromotionError("no common DType")
+
+
+class LazyTable:
+    """Whose schema takes work, and warns of it."""
+
+    @property
+    def schema(self):
+        raise AssertionError("nobody should ask for the schema")
+
+    def collect(self):
+        return X
+
+
+def test_dates_of_arrow_and_tables_that_are_not_there_yet():
+    assert "got dates or times in day; make numbers" in told(regressor(), Y, X=ArrowTable())
+    assert "pass X.collect()" in told(regressor(), Y, X=LazyTable())

@@ -84,3 +84,33 @@ def test_split_gives_either_side_a_row():
 def test_split_refuses(X, y, options, error, message):
     with pytest.raises(error, match=message):
         datasets.split(X, y, **options)
+
+
+class Table:
+    """As one of pandas, of Arrow or of Polars gives rows."""
+
+    def __init__(self, array, names, way):
+        self.array, self.columns, self.shape, self.way = array, names, array.shape, way
+        if way == "iloc":
+            self.iloc = self
+        if way == "take":
+            self.take = self.chosen
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+    def chosen(self, rows):
+        return Table(self.array[rows], self.columns, self.way)
+
+    def __getitem__(self, rows):
+        assert self.way != "take"
+        return self.chosen(rows)
+
+
+@pytest.mark.parametrize("way", ["iloc", "take", "rows"])
+def test_a_table_is_split_into_tables(way):
+    array = np.arange(24.0).reshape(8, 3)
+    parts = datasets.split(Table(array, ["a", "b", "c"], way), np.arange(8))
+    for part, wanted in zip(parts[:2], datasets.split(array, np.arange(8))[:2], strict=True):
+        assert part.columns == ["a", "b", "c"]
+        np.testing.assert_array_equal(part.array, wanted)

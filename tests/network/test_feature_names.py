@@ -4,6 +4,7 @@ Tables are played by classes with the attributes of those of pandas (and Polars)
 """
 
 import copy
+import dataclasses
 import pickle
 import warnings
 
@@ -110,7 +111,9 @@ def test_data_without_names_are_warned_of(data):
 @pytest.mark.filterwarnings("error")
 def test_a_trace_looks_at_names_where_there_are_some():
     net = trained()
-    assert net.trace(Pandas(X[:2], ["a", "b", "c"]), Y[:2]).loss_before == net.trace(X[:2], Y[:2]).loss_before
+    with pytest.warns(UserWarning, match=r"^x has no names of columns"):
+        nameless = net.trace(X[:2], Y[:2])
+    assert net.trace(Pandas(X[:2], ["a", "b", "c"]), Y[:2]).loss_before == nameless.loss_before
     with pytest.raises(ValueError, match=r"^x must have the columns .* another order"):
         net.trace(Pandas(X[:2], ["b", "a", "c"]), Y[:2])
 
@@ -155,19 +158,99 @@ def test_other_names_are_none(names):
     assert net.feature_names is None
 
 
-def test_only_fit_takes_names_and_only_where_it_succeeds():
+def test_only_training_takes_names_and_only_where_it_succeeds():
     net, table = network(), Pandas(X, ["a", "b", "c"])
-    net.train_on_batch(table, Y)
-    net.predict(table), net.evaluate(table, Y)
-    with pytest.raises(ValueError, match="y "):
-        net.fit(table, Y[:5])
-    with pytest.raises(cbp.DivergedError):
-        net.fit(table, Y * 1e30)
-    assert net.feature_names is None
+    net.predict(table), net.evaluate(table, Y), net.fit(table, Y, epochs=0)
+    for train in net.fit, net.train_on_batch:
+        with pytest.raises(ValueError, match="y "):
+            train(table, Y[:5])
+        with pytest.raises(cbp.DivergedError):
+            train(table, Y * 1e30)
+        assert net.feature_names is None
     net.fit(X, Y, epochs=1)
     assert net.feature_names is None
     net.fit(table, Y, epochs=1)
     assert net.feature_names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_batch_gives_names(before):
+    net = network()
+    if before:
+        net.train_on_batch(X[:4], Y[:4])
+        assert net._online is not None
+    net.train_on_batch(Pandas(X[:4], ["a", "b", "c"]), Y[:4])
+    assert net.feature_names == ("a", "b", "c")
+    with pytest.raises(ValueError, match="another order"):
+        net.predict(Pandas(X, ["c", "b", "a"]))
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_first_fit_checks_its_validation_data():
+    net, table = network(), Pandas(X, ["a", "b", "c"])
+    before = net.get_vector()
+    with pytest.raises(ValueError, match=r"^validation_data\[0\] must have the columns .* another order"):
+        net.fit(table, Y, validation_data=(Pandas(X, ["c", "b", "a"]), Y))
+    with pytest.raises(UserWarning, match=r"^validation_data\[0\] has no names"):
+        net.fit(table, Y, validation_data=(X, Y))
+    np.testing.assert_array_equal(net.get_vector(), before)
+    assert net.feature_names is None
+    net.fit(table, Y, epochs=1, validation_data=(table, Y))
+
+
+class Strange(np.ndarray):
+    @property
+    def columns(self):
+        raise RuntimeError("no columns today")
+
+
+class Columns(np.ndarray):
+    columns = None
+
+
+@pytest.mark.parametrize("columns", [["p", "q"], 5, "abc", {"a": 1, "b": 2, "c": 3}, {"a", "b", "c"}, Strange])
+def test_what_is_no_list_of_names_is_none(columns, tmp_path):
+    table = X.view(Strange if columns is Strange else Columns)
+    if columns is not Strange:
+        table.columns = columns
+    net = network()
+    net.fit(table, Y, epochs=1)
+    assert net.feature_names is None
+    net.save(tmp_path / "net.cbp")
+    cbp.load(tmp_path / "net.cbp")
+
+
+def test_names_that_come_twice_are_refused(tmp_path):
+    net, told = network(), "must have a name of its own for every column, got 'a' more than once; rename"
+    twice = Pandas(X, ["a", "a", "b"])
+    for call in (lambda: net.fit(twice, Y), lambda: net.train_on_batch(twice, Y), lambda: trained().predict(twice)):
+        with pytest.raises(ValueError, match=told):
+            call()
+    assert net.feature_names is None
+    assert net.step == 0
+    assert net.predict(twice).shape == (len(X), 1)
+    with pytest.raises(ValueError, match="feature_names must all be different, got 'a' more than once"):
+        net.feature_names = ["a", "a", "a"]
+    cbp.modelfile.save(dataclasses.replace(trained().snapshot(), feature_names=("a", "a", "b")), tmp_path / "net.cbp")
+    with pytest.raises(cbp.ModelFileError, match="feature_names must all be different"):
+        cbp.load(tmp_path / "net.cbp")
+
+
+class Series:
+    def __init__(self, array, index):
+        self._array, self.index = array, index
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array
+
+
+def test_the_index_of_a_row_is_looked_at():
+    net = trained()
+    np.testing.assert_array_equal(net.predict_one(Series(X[0], ["a", "b", "c"])), net.predict_one(X[0]))
+    net.predict_one(Series(X[0], [0, 1, 2])), net.predict_one(list(X[0]))
+    for call in net.predict_one, lambda row: net.trace(row, Y[0]):
+        with pytest.raises(ValueError, match=r"^x must have the columns .*; x\[list\(network.feature_names\)\] has them"):
+            call(Series(X[0], ["c", "b", "a"]))
 
 
 def test_pictures_and_sequences_have_none():

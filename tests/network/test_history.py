@@ -217,3 +217,11 @@ def test_the_plot_without_matplotlib(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"pip install 'cbp\[plot\]'"):
         History(curves()).plot()
+
+
+def test_the_curves_are_read_only():
+    history = cbp.mlp([1, 1], seed=0).fit([[1.0]], [1.0], epochs=2)
+    for curve in history.loss, history["loss"]:
+        with pytest.raises(ValueError, match="read-only"):
+            curve[0] = 99
+    history.loss.copy()[0] = 99

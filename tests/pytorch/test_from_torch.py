@@ -531,3 +531,12 @@ def test_hooks_are_refused(module, wrapped, place, kind):
 def test_wrong_input_shapes(shape):
     with pytest.raises((ValueError, TypeError), match="input_shape"):
         cbp.from_torch([nn.Linear(3, 3)], shape)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: cbp.from_torch(nn.Linear(3, 1), 3, dtype="float32"), lambda: cbp.from_torch(nn.Linear(3, 1), 3, foo=1),
+    lambda: cbp.from_torch(nn.Linear(3, 1)),
+])
+def test_wrong_arguments_are_those_of_from_torch(call):
+    with pytest.raises(TypeError, match=r"^from_torch (takes no|needs)"):
+        call()
