@@ -426,7 +426,6 @@ def test_bad_files_are_1(refused, tmp_path):
     refused("train", "houses.csv", "--target", "price", "--ignore", "citi", match="did you mean 'city'")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="devices are files on POSIX alone")
 def test_devices_without_end_are_refused(refused, price_model):
     for device in "/dev/zero", "/dev/full", "/dev/urandom":
         refused("train", device, "--target", "y", match=f"{device}: this is a device, .* give a CSV file, or - for standard")
