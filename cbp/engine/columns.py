@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.engine.finite import warn
-from cbp.errors import quoted
+from cbp.errors import not_by_handler, quoted
 
 __all__ = ["Names", "check_names", "check_row_names", "names_of", "names_or_none", "names_to_learn", "rows",
            "warn_where_nameless"]
@@ -38,7 +38,7 @@ def _names_in(owner: Any, attribute: str) -> Names | None:
             return None
         listed = list(names)
         fits = not isinstance(shape, tuple) or shape[-1:] == (len(listed),)
-    except Exception:  # whatever the code of another package raises
+    except not_by_handler(Exception):  # whatever the code of another package raises
         return None
     return tuple(map(str, listed)) if listed and fits and all(map(_is_name, listed)) else None
 
