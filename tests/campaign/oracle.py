@@ -235,7 +235,7 @@ def gru(run, layer, place, x):
         seen, told = np.moveaxis(gates(weight, x), 1, 0), np.moveaxis(gates(recurrent, h), 1, 0)
         r, z = (facts.logistic(seen[k] + told[k] + bias[k]) for k in (0, 1))
         n = np.tanh(seen[2] + bias[2] + r * (told[2] + bias[3]))
-        return ((1 - z) * n + z * h,)
+        return ((1 - z) * n + z * h + (run.blurred(n) - n),)  # the core rounds n + z (h - n), to units of n
 
     return steps(run, layer, place, x, cell, 1)
 
