@@ -215,7 +215,8 @@ class Network:
         form = self._model.form
         data = arrays.data(form, X, y, sample_weight, lengths)
         names = form.names or names_to_learn("X", X, form.inputs)
-        validation = arrays.validation(replace(form, names=names), validation_data, lengths is not None)
+        named = form if names is form.names else replace(form, names=names)
+        validation = arrays.validation(named, validation_data, lengths is not None)
         shuffle = check.boolean("shuffle", shuffle)
         progress = None if progress is None else check.boolean("progress", progress)
         size = None if batch_size is None else check.integer("batch_size", batch_size)
