@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Never, TypeVar, cast
 if TYPE_CHECKING:
     from inspect import Signature
 
-__all__ = ["attribute_hint", "no_attribute", "refusal", "understood", "understood_behind", "understood_inside",
+__all__ = ["attribute_hint", "no_attribute", "own_word", "refusal", "understood", "understood_behind", "understood_inside",
            "understood_methods"]
 
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -223,6 +223,23 @@ def understood_behind(ordinary: Callable[..., Any]) -> Callable[[Call], Call]:
     return decorated
 
 
+def own_word(word: str, takes: Collection[str]) -> str | None:
+    """cbp's word for what others call an argument by this word, if it is one of those that ``takes`` holds.
+
+    Examples
+    --------
+    >>> from cbp.habits import own_word
+    >>> own_word("learning_rate", ["rate", "epsilon"])
+    'rate'
+    """
+    return next((own for own in _others(word) if own in takes), None)
+
+
+def _others(word: str) -> list[str]:
+    """cbp's words for an argument that others call by this one."""
+    return _by_word(_SAME).get(word) or _by_word(_SAME).get(word.lower(), [])
+
+
 def refusal(call: Callable[..., Any], args: tuple[Any, ...], given: Mapping[str, Any]) -> TypeError:
     """The error for arguments that ``call`` does not take, or still needs. ``args`` has the owner of a method first."""
     parameters = _signature(call).parameters.values()
@@ -249,12 +266,11 @@ def refusal(call: Callable[..., Any], args: tuple[Any, ...], given: Mapping[str,
 
 def _advice(word: str, takes: list[str], given: Iterable[str]) -> str:
     """What to write instead of an argument that is not among those that something ``takes``."""
-    spelt = word if word in takes or word in _SAME else word.lower()
-    same = _by_word(_SAME).get(word) or _by_word(_SAME).get(spelt, [])
-    right = next((own for own in same if own in takes), None)
+    right = own_word(word, takes)
     if right is not None:
         return f"takes {right}, not {word}{_VALUES.get(right, '')}"
-    done = _by_word(_DONE).get(spelt) or [_ELSEWHERE[own] for own in [spelt, *same] if own in _ELSEWHERE]
+    spelt = word if word in takes or word in _SAME else word.lower()
+    done = _by_word(_DONE).get(spelt) or [_ELSEWHERE[own] for own in [spelt, *_others(word)] if own in _ELSEWHERE]
     if done:
         return f"takes no {word}: {done[0]}"
     nearest = _nearest(spelt, [name for name in takes if name not in given])

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from cbp.activations import ACTIVATIONS
 from cbp.errors import plain
+from cbp.habits import own_word
 from cbp.optimizers import OPTIMIZERS
 
 __all__ = ["USAGE", "Parser", "build"]
@@ -92,31 +93,28 @@ class Parser(argparse.ArgumentParser):
         message += self._instead(message)
         self.exit(USAGE, f"cbp: error: {plain(message, 1000)}\nTo see what is possible: {self.prog} --help\n")
 
-
     def _instead(self, message: str) -> str:
         """Where an option is not known: this command's own one for the same, else nothing."""
         unknown = re.search(r"unrecognized arguments: .*?--([a-z0-9_-]+)", message, re.IGNORECASE)
         if unknown is None:
             return ""
         word = unknown[1].lower().replace("-", "_")
-        own = [option[2:] for option in self._option_string_actions if option.startswith("--")]
-        if word in ("verbose", "verbosity", "progress"):
-            return "; progress is shown, unless --quiet is given" if "quiet" in own else ""
-        right = next((name for name in own if word in _WORDS.get(name, "").split() or word == name.replace("-", "_")), None)
-        nearest = right or next(iter(difflib.get_close_matches(word.replace("_", "-"), own, n=1)), None)
-        return f"; did you mean --{nearest}?" if nearest else ""
+        own = {option[2:].replace("-", "_"): option for option in self._option_string_actions if option.startswith("--")}
+        if word in _OF_PROGRESS and "quiet" in own:
+            return "; progress is shown, unless --quiet is given"
+        right = next((name for name in own if word in _WORDS.get(name, "").split()), None) or own_word(word, own)
+        right = right or next(iter(difflib.get_close_matches(word, own, n=1)), None)
+        return f"; did you mean {own[right]}?" if right else ""
 
 
+_OF_PROGRESS = ("verbose", "verbosity", "progress")
 _WORDS = {
-    "rate": "lr learning_rate learning_rate_init eta step_size", "quiet": "silent no_progress",
-    "epochs": "epoch n_epochs num_epochs max_epochs max_iter iterations", "batch-size": "batch batchsize minibatch_size",
-    "hidden": "layers hidden_layers hidden_layer_sizes hidden_sizes units", "activation": "act nonlinearity hidden_activation",
-    "optimizer": "optim optimiser solver", "validation": "test_size val_split validation_split validation_fraction",
-    "seed": "random_state random_seed", "threads": "n_jobs jobs workers num_threads num_workers", "output": "out model save",
-    "target": "label y target_column", "ignore": "drop exclude", "text": "categorical categories", "l2": "alpha l2_reg",
-    "proba": "probabilities predict_proba",
+    "quiet": "silent no_progress", "hidden": "layers hidden_layers hidden_layer_sizes hidden_sizes units",
+    "activation": "hidden_activation", "validation": "test_size val_split validation_split validation_fraction",
+    "threads": "jobs", "output": "out model save", "target": "label y target_column", "ignore": "drop exclude",
+    "text": "categorical categories", "proba": "probabilities predict_proba",
 }
-"""The option of a command: what others call it."""
+"""The option of a command: what others call it, beside what :mod:`cbp.habits` knows of arguments."""
 
 
 def build() -> Parser:
