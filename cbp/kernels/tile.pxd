@@ -18,7 +18,7 @@
 from cython cimport floating
 from libc.string cimport memset
 
-from cbp.kernels.inlining cimport forced
+from cbp.kernels.inlining cimport apart, forced
 from cbp.kernels.sums cimport DEEP, TERMS, add_part
 
 cdef extern from *:
@@ -175,7 +175,7 @@ cdef enum:
     PANEL_ROWS = 24
 
 
-cdef inline void multiply_deep(
+cdef inline apart multiply_deep(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
     const floating* a, Py_ssize_t row_stride, Py_ssize_t column_stride,
     const floating* b, Py_ssize_t ldb,

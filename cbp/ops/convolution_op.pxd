@@ -10,6 +10,7 @@ from libc.string cimport memset
 
 from cbp.kernels cimport conv, tile
 from cbp.kernels.dense cimport transpose
+from cbp.kernels.inlining cimport apart
 from cbp.kernels.structs cimport Op
 from cbp.kernels.sums cimport DEEP, TERMS, add_part
 from cbp.ops.parts cimport end_part, in_parts, next_part
@@ -69,7 +70,7 @@ cdef enum:
     SUMMED = 1536   # numbers of c that are summed in parts at once
 
 
-cdef inline void deep_windows(
+cdef inline apart deep_windows(
     Py_ssize_t groups, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
     const floating* a, Py_ssize_t group_stride, Py_ssize_t row_stride, const Py_ssize_t* offsets,
     const floating* b, Py_ssize_t ldb,

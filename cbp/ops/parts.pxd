@@ -8,6 +8,7 @@
 from cython cimport floating
 from libc.string cimport memset
 
+from cbp.kernels.inlining cimport apart
 from cbp.kernels.structs cimport Op
 from cbp.kernels.sums cimport DEEP, PARTS, TERMS, add_exactly
 from cbp.ops.passes cimport SUMS_INPUTS, SUMS_NOTHING, Pass
@@ -28,7 +29,7 @@ cdef inline floating* middle_of(const Pass* batch, const floating* g) noexcept n
     return <floating*>batch.parts + (g - <const floating*>batch.gradient)
 
 
-cdef inline void begin_parts(const Pass* batch, const Op* op, Py_ssize_t n, floating* g) noexcept nogil:
+cdef inline apart begin_parts(const Pass* batch, const Op* op, Py_ssize_t n, floating* g) noexcept nogil:
     """Before the first term of a batch: n numbers from g on."""
     cdef floating* middle = middle_of(batch, g)
     if batch.run.row > 0:
@@ -53,29 +54,35 @@ cdef inline void end_part(
     floating* g,
 ) noexcept nogil:
     """After `terms` more than `done` of this piece: rows x columns numbers of g, whose rows are `ld` apart."""
-    cdef Py_ssize_t before, after, r, j
-    cdef floating* middle
-    cdef floating* total
+    cdef Py_ssize_t before, after
     if not in_parts(batch, op):
         return
     before = batch.run.row * terms_of_row(batch, op) + done
     after = before + terms
     if before // TERMS == after // TERMS:
         return
-    middle = middle_of(batch, g)
+    move_part(batch, before // (TERMS * PARTS) < after // (TERMS * PARTS), rows, columns, ld, g)
+
+
+cdef inline apart move_part(
+    const Pass* batch, bint full, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld, floating* g,
+) noexcept nogil:
+    """From g to the sum of some parts and, where that is `full`, on to the total."""
+    cdef floating* middle = middle_of(batch, g)
+    cdef floating* total = middle + batch.parts_size
+    cdef Py_ssize_t r, j
     for r in range(rows):
         for j in range(columns):
             middle[r * ld + j] += g[r * ld + j]
             g[r * ld + j] = 0
-    if before // (TERMS * PARTS) == after // (TERMS * PARTS):
+    if not full:
         return
-    total = middle + batch.parts_size
     for r in range(rows):
         add_exactly(columns, middle + r * ld, total + r * ld, total + batch.parts_size + r * ld)
         memset(middle + r * ld, 0, columns * sizeof(floating))
 
 
-cdef inline void end_parts(const Pass* batch, const Op* op, Py_ssize_t n, floating* g) noexcept nogil:
+cdef inline apart end_parts(const Pass* batch, const Op* op, Py_ssize_t n, floating* g) noexcept nogil:
     """After the last piece of a batch g becomes the sum of all."""
     cdef const floating* middle = middle_of(batch, g)
     cdef const floating* total = middle + batch.parts_size
