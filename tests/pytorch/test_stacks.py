@@ -66,7 +66,8 @@ def run(stack, shape, x, to_come=()):
             x = steps_or_state(module, names[index + 1 :], x.transpose(1, 2) if channels else x)
             channels = None if x.ndim > 2 else False
             continue
-        if (on_channels(module) or (channels is None and isinstance(module, PADS))) and x.ndim > 2:
+        pads = isinstance(module, PADS) and any(module.padding)  # for the convolution that follows: what pads nothing is nothing
+        if (on_channels(module) or (channels is None and pads)) and x.ndim > 2:
             x = x.transpose(1, 2) if channels is None else x
             channels = True
         elif isinstance(module, (nn.Linear, nn.Embedding)) or (
