@@ -66,7 +66,7 @@ def run(stack, shape, x, to_come=()):
             x = steps_or_state(module, names[index + 1 :], x.transpose(1, 2) if channels else x)
             channels = None if x.ndim > 2 else False
             continue
-        pads = isinstance(module, PADS) and any(module.padding)  # for the convolution that follows: what pads nothing is nothing
+        pads = isinstance(module, PADS) and any(module.padding)  # for the convolution that follows
         if (on_channels(module) or (channels is None and pads)) and x.ndim > 2:
             x = x.transpose(1, 2) if channels is None else x
             channels = True
