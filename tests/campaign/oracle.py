@@ -390,7 +390,8 @@ def clipped(subject, row, outputs):
     where it computes loss and last activation as one."""
     fused = row.fused and getattr(subject.layers[-1], "activation", "") == row.output
     low, high = row.range
-    return not fused and np.isfinite(low) and bool((np.minimum(outputs - low, high - outputs) < 1e-13).any())
+    near = 2e-7 if subject.dtype == "float32" else 1e-13
+    return not fused and np.isfinite(low) and bool((np.minimum(outputs - low, high - outputs) < near).any())
 
 
 @np.errstate(all="ignore")  # logarithms of 0 are told by what is not finite
