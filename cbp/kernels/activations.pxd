@@ -6,8 +6,8 @@
 # the core finds the loops.
 #
 # The activations are within 4.5 ulp, gelu below 0 within 6 + 2 z² down to -11 (what is smaller than 1e-27 is only about right);
-# tests/facts.py has the bound of each. NaN and inf are kept, but where an infinite z meets 0 in a product, or inf in a quotient:
-# that is NaN.
+# tests/facts.py has the bound of each. NaN and inf are kept, but where an infinite z meets 0 in a product, or inf in a
+# quotient: that is NaN.
 
 from cython cimport floating
 
