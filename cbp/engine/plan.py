@@ -174,7 +174,8 @@ class Plan:
     """
 
     def __init__(self, input_shape: Shape):
-        self._ops: list[Flat] = []
+        self._table = bytearray()
+        self._op = np.zeros(1, _core.OP)  # the last one; an array for each would take several times its numbers
         self.kinds: list[str] = []
         self._offsets: dict[str, int] = {}
         self.input_shape = input_shape
@@ -192,7 +193,7 @@ class Plan:
         """Make the op table, whose result is ``value``."""
         value = self._written(value)
         self.output_shape = value.shape
-        self.ops = np.frombuffer(bytearray().join(op.tobytes() for op in self._ops), _core.OP)  # np.concatenate: 50 us each
+        self.ops = np.frombuffer(self._table, _core.OP)
         self.timed = value.timed
         self.targets = self.slot(prod(value.shape))
         self.weights = self.slot(1)
@@ -268,8 +269,8 @@ class Plan:
 
     def _written(self, value: Value) -> Value:
         """The network's output, as the last op writes it: a value of the same numbers in another shape is copied."""
-        last = self._ops[-1] if self._ops else None
-        if last is not None and value.slot >= 0 and last["output"] == value.slot and last["units"] == value.shape[-1]:
+        last = self._op[0]
+        if self.kinds and value.slot >= 0 and last["output"] == value.slot and last["units"] == value.shape[-1]:
             return value
         output = self.value(value.shape, timed=value.timed)
         self.add("copy", value, output)
@@ -296,7 +297,7 @@ class Plan:
         """Add an op from one value to another; ``fields`` are those that follow from neither. ``stateful``: its state goes on
         in the next batch."""
         size = output.positions * output.width
-        record: dict[str, Any] = {
+        record: dict[str, Any] = dict.fromkeys(FIELDS, 0) | {
             "kind": _core.OPS[kind],
             "activation": _core.ACTIVATIONS[activation],
             "input": source.slot,
@@ -321,10 +322,10 @@ class Plan:
         if self.arena >= MOST_NUMBERS:  # the network is refused; its numbers need not fit into a record
             return
         record |= fields
-        op = np.array([tuple(record.get(name, 0) for name in FIELDS)], _core.OP)
-        self._ops.append(op)
+        self._op[0] = tuple(record.values())
+        self._keep(self._op, stateful)
+        self._table += self._op.tobytes()
         self.kinds.append(kind)
-        self._keep(op, stateful)
 
     def _keep(self, op: Flat, stateful: bool) -> None:
         """Places for what an op keeps, which its kind in the core tells."""

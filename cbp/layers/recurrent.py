@@ -299,8 +299,8 @@ class Bidirectional(Layer):
         return (*steps, 2 * units)
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
-        return {f"{side}.{name}": parameter for side, layer in self.sides.items()
-                for name, parameter in layer.parameters(input_shape).items()}
+        found = self.layer.parameters(input_shape)  # those of the copy are alike
+        return {f"{side}.{name}": parameter for side in ("forward", "backward") for name, parameter in found.items()}
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         """Both directions over one input, their outputs side by side."""
