@@ -54,12 +54,8 @@ def _answer(arguments: Sequence[str] | None) -> int:
     try:
         _ctrl_c.raises()
         open_streams()
-        options = command_line.build().parse_args(arguments)
-        _run(options)
+        code = _parsed(arguments)
         sys.stdout.flush()
-    except SystemExit as stop:  # argparse leaves that way after --help, --version and errors
-        _close_output()
-        return stop.code if isinstance(stop.code, int) else USAGE
     except BrokenPipeError:
         _close_output()
         return CLOSED_PIPE
@@ -75,6 +71,16 @@ def _answer(arguments: Sequence[str] | None) -> int:
         return _fail(f"not enough memory{f': {problem}' if str(problem) else ''}", FAILURE)
     except (ValueError, ArithmeticError) as problem:  # what cbp raises, with messages for people
         return _fail(str(problem), FAILURE)
+    return code
+
+
+def _parsed(arguments: Sequence[str] | None) -> int:
+    """Do what a command line says, and give the exit code."""
+    try:
+        options = command_line.build().parse_args(arguments)
+    except SystemExit as stop:  # argparse leaves that way after --help, --version and errors
+        return stop.code if isinstance(stop.code, int) else USAGE
+    _run(options)
     return OK
 
 

@@ -7,6 +7,7 @@ import csv
 import difflib
 import math
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -92,6 +93,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message += self._instead(message)
         self.exit(USAGE, f"cbp: error: {plain(message, 1000)}\nTo see what is possible: {self.prog} --help\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As ever; but help that could not be written is an error, which argparse hides where output has no buffer."""
+        if file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
 
     def _instead(self, message: str) -> str:
         """Where an option is not known: this command's own one for the same, else nothing."""

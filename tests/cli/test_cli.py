@@ -710,15 +710,29 @@ def test_as_a_process(tmp_path):
     assert (done.returncode, done.stdout) == (2, b"")
 
 
-@pytest.mark.parametrize("arguments", [["trace", "xor"], ["trace", "xor", "--json"], ["--help"]])
-def test_a_closed_pipe_is_quiet(arguments, tmp_path):
+HELP = [[*command, "--help"] for command in ([], ["demo"], ["train"], ["predict"], ["trace"], ["info"])]
+
+
+@pytest.mark.parametrize("buffer", [True, False], ids=["with buffer", "without buffer"])
+@pytest.mark.parametrize("arguments", [["trace", "xor"], ["trace", "xor", "--json"], ["--version"], *HELP], ids=" ".join)
+def test_a_closed_pipe_is_quiet(arguments, buffer, tmp_path):
     command = [sys.executable, "-m", "cbp", *arguments]
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, timeout=120)
+    env = {**os.environ, "PYTHONUNBUFFERED": "" if buffer else "1"}
+    done = subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, timeout=120, env=env)
     os.close(writer)
     assert done.stderr == b""
-    assert done.returncode in (0, 141)
+    assert done.returncode == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device here")
+def test_help_that_finds_no_room_is_a_failure(tmp_path):
+    for buffer in "", "1":
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([sys.executable, "-m", "cbp", "--help"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE,
+                                  timeout=120, env={**os.environ, "PYTHONUNBUFFERED": buffer})
+        assert (done.returncode, done.stderr) == (1, b"cbp: error: No space left on device\n")
 
 
 def test_remarks_that_nobody_reads_do_not_stop_the_work(tmp_path):
