@@ -94,7 +94,8 @@ def split(
     Raises
     ------
     ValueError
-        X and y differ in length, there are fewer than two rows, or ``test`` is out of range.
+        X and y differ in length, there are fewer than two rows, several columns of a table have one name, or ``test`` is out
+        of range.
     """
     test = check.real("test", test, above=0, below=1)
     shapes = np.shape(X), np.shape(y)
@@ -103,6 +104,8 @@ def split(
     rows = shapes[0][0]
     if rows < 2:
         raise ValueError(f"X must have at least 2 rows to be split, got {rows}")
+    for argument, table in (("X", X), ("y", y)):
+        columns.check_unlike(argument, columns.names_of(table) or ())
     held_out = min(max(round(rows * test), 1), rows - 1)
     order = permutation(rows, seed)
     train, held = order[held_out:], order[:held_out]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cbp.engine.finite import warn
 from cbp.errors import not_by_handler, quoted
 
-__all__ = ["Names", "check_names", "check_row_names", "names_of", "names_or_none", "names_to_learn", "rows",
+__all__ = ["Names", "check_names", "check_row_names", "check_unlike", "names_of", "names_or_none", "names_to_learn", "rows",
            "warn_where_nameless"]
 
 Names = tuple[str, ...]
@@ -57,11 +57,11 @@ def names_to_learn(argument: str, table: object, shape: tuple[int, ...]) -> Name
     names = names_of(table)
     if names is None or shape != (len(names),):
         return None
-    _check_unlike(argument, names)
+    check_unlike(argument, names)
     return names
 
 
-def _check_unlike(argument: str, names: Names) -> None:
+def check_unlike(argument: str, names: Names) -> None:
     """Raise ValueError where several columns have the same name: no later table could be chosen by them."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
@@ -105,7 +105,7 @@ def check_row_names(argument: str, row: object, known: Names | None) -> None:
 
 def _refuse(argument: str, given: Names, known: Names, choice: str) -> Never:
     """Raise the ValueError for names other than the ``known`` ones."""
-    _check_unlike(argument, given)
+    check_unlike(argument, given)
     missing, unknown = [[name for name in one if name not in other] for one, other in (
         (known, set(given)), (given, set(known)))]
     found = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"it has the unknown {_listed(unknown)}"] * bool(unknown)

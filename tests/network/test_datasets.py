@@ -86,6 +86,14 @@ def test_split_refuses(X, y, options, error, message):
         datasets.split(X, y, **options)
 
 
+def test_names_that_come_twice_are_refused():
+    array = np.arange(24.0).reshape(8, 3)
+    twice = Table(array, ["a", "b", "a"], "iloc")
+    for X, y, argument in (twice, array, "X"), (array, twice, "y"):
+        with pytest.raises(ValueError, match=f"{argument} must have a name of its own for every column, got 'a' more"):
+            datasets.split(X, y)
+
+
 class Table:
     """As one of pandas, of Arrow or of Polars gives rows."""
 
