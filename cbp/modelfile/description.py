@@ -84,25 +84,31 @@ def read(text: str) -> tuple[Snapshot, Layout]:
     writer = ""
     try:
         described = _object(canonical_json.decode(text, "description"), "it")
-        optional = _object(described.pop("optional", {}), "optional")
-        writer = _text(optional.pop(_WRITER, ""), f"optional: {_WRITER}")
-        version = described.pop("format", None)
+        optional, version = described.pop("optional", {}), described.pop("format", None)
+        writer = _written_by(optional)
         if type(version) is not int or version < 1:
             raise ValueError("format must be a version number")
         if version > FORMAT:
-            newer = f"written by a newer cbp {plain(writer)}".rstrip()
+            newer = f"written by a newer cbp {writer}".rstrip()
             raise ModelFileError(f"{newer}: format {version}, this cbp reads format {FORMAT} and older; pip install -U cbp")
-        snapshot = _read(described, optional)
+        snapshot = _read(described, _object(optional, "optional"))
         return snapshot, Layout.of(snapshot)
     except ModelFileError:
         raise
     except not_by_handler(ValueError, TypeError, OverflowError) as problem:
-        advice = f"; cbp {plain(writer)} wrote it, this is cbp {__version__}: pip install -U cbp if that is newer"
+        advice = f"; cbp {writer} wrote it, this is cbp {__version__}: pip install -U cbp if that is newer"
         raise ModelFileError(f"damaged description: {problem}{advice if writer not in ('', __version__) else ''}") from None
+
+
+def _written_by(optional: object) -> str:
+    """The version of cbp that wrote a description, to be shown; empty where none is told. Of a newer format nothing is sure."""
+    version = optional.get(_WRITER) if isinstance(optional, dict) else None
+    return plain(version, _LONGEST_NAME) if isinstance(version, str) else ""
 
 
 def _read(described: dict[str, Any], optional: dict[str, Any]) -> Snapshot:
     _expect_keys(described, set(_KEYS), "it")
+    _text(optional.pop(_WRITER, ""), f"optional: {_WRITER}")
     known = {key: checked(optional.pop(key), f"optional: {key}") for key, checked in _OPTIONAL.items() if key in optional}
     inputs, layers = _list(described["inputs"], "inputs"), _list(described["layers"], "layers")
     if _count_layers(layers) > MOST_LAYERS:
