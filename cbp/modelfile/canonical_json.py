@@ -17,13 +17,18 @@ __all__ = ["MAX_DEPTH", "check", "decode", "encode"]
 
 MAX_DEPTH = 64
 MAX_ITEMS = 1_000_000
-MAX_KEYS = 220_000
-MAX_STRINGS = 500_000
+"""A string counts as one more, a list as 3, an object as 6: as much memory as they take in Python beside a number."""
+MAX_KEYS = 170_000
+MAX_STRINGS = 250_000
+MAX_WIDE = 3 * 2**20
+"""Characters of a text in which some are not of Latin-1: Python keeps each of its characters in two or four bytes then."""
 MAX_DIGITS = 400
 
 # A string, closed or not; possessive, so that a long one costs no memory.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
+_WIDE = re.compile(rb"[\xc4-\xff]|\\u(?!00)")
+_CONTINUATION = bytes(range(0x80, 0xC0))
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
@@ -32,9 +37,9 @@ def encode(value: object, *, sort_keys: bool = True) -> str:
     return json.dumps(value, sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def decode(text: str, where: str) -> Any:
+def decode(text: str | bytes, where: str) -> Any:
     """The value of a JSON text; raises ValueError for anything that :func:`encode` would not have written."""
-    _check_size(text, where)
+    text = _checked_text(text.encode() if isinstance(text, str) else text, where)
     try:
         value = _DECODER.decode(text)
     except not_by_handler(ValueError) as problem:
@@ -44,13 +49,18 @@ def decode(text: str, where: str) -> Any:
     return value
 
 
-def _check_size(text: str, where: str) -> None:
-    """Raise ValueError where a text would cost too much: looked at before it is parsed, so that the parser's recursion stays
-    shallow too."""
+def _checked_text(raw: bytes, where: str) -> str:
+    """A text in UTF-8; raises ValueError where it would cost too much: looked at before it is decoded and parsed, so that the
+    parser's recursion stays shallow too."""
+    if len(raw) > MAX_WIDE and _WIDE.search(raw) and len(raw.translate(None, _CONTINUATION)) > MAX_WIDE:
+        raise ValueError(f"{where}: more than {MAX_WIDE:,} characters, not all of them of Latin-1")
+    text = raw.decode()
     if text.count('"') - text.count('\\"') > 2 * MAX_STRINGS:
         raise ValueError(f"{where}: more than {MAX_STRINGS:,} strings")
-    bare = _STRING.sub("", text)
-    for what, count, most in (("keys", bare.count(":"), MAX_KEYS), ("items", sum(map(bare.count, ",[{")), MAX_ITEMS)):
+    bare, strings = _STRING.subn("", text)
+    items = bare.count(",") + strings + 3 * bare.count("[") + 6 * bare.count("{")
+    for what, count, most in (
+        ("strings", strings, MAX_STRINGS), ("keys", bare.count(":"), MAX_KEYS), ("items", items, MAX_ITEMS)):
         if count > most:
             raise ValueError(f"{where}: more than {most:,} {what}")
     depth = deepest = 0
@@ -59,6 +69,7 @@ def _check_size(text: str, where: str) -> None:
         deepest = max(deepest, depth)
     if deepest > MAX_DEPTH:
         raise ValueError(f"{where}: nested too deeply")
+    return text
 
 
 def check(value: object, where: str, levels: int = MAX_DEPTH) -> None:

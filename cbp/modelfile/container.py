@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,12 +62,21 @@ def write_header(metadata: Mapping[str, str], shapes: Shapes, dtype: str) -> byt
     return len(text).to_bytes(8, "little") + text
 
 
+class Entry(NamedTuple):
+    """What a file says of an array, None where that has not even the right form. Thousands lie in memory while the description
+    is read: a tuple is small."""
+
+    dtype: str | None
+    shape: tuple[int, ...] | None
+    offsets: tuple[int, ...] | None
+
+
 @dataclass(frozen=True)
 class Header:
-    """The header of a file: its metadata, its entries (not looked at yet), and where and how long the data is."""
+    """The header of a file: what cbp knows of its metadata, its entries, and where and how long the data is."""
 
     metadata: dict[str, str]
-    entries: dict[str, Any]
+    entries: dict[str, Entry]
     start: int
     size: int
 
@@ -88,13 +97,14 @@ def read_header(file: BinaryIO, size: int) -> Header:
     if len(raw) < length:
         raise ModelFileError("truncated while it was read")
     try:
-        entries = canonical_json.decode(raw.decode(), "header")
+        entries = canonical_json.decode(raw, "header")
     except not_by_handler(ValueError) as problem:
         raise ModelFileError(f"damaged header: {problem}") from None
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise ModelFileError("damaged header: __metadata__ must map strings to strings")
-    return Header(metadata, entries, 8 + length, size - 8 - length)
+    known = {key: metadata[key] for key in ("cbp", "crc32") if key in metadata}
+    return Header(known, {name: _entry(name, entry) for name, entry in entries.items()}, 8 + length, size - 8 - length)
 
 
 def _guess(first: bytes) -> str:
@@ -127,24 +137,30 @@ def locate(header: Header, shapes: Shapes, dtype: str) -> dict[str, int]:
     return {name: start for name, (start, _) in spans.items()}
 
 
-def _span(name: str, entry: object, shape: tuple[int, ...], dtype: str) -> tuple[int, int]:
-    """First and last offset of an array whose entry must have this shape and dtype."""
+def _entry(name: str, entry: object) -> Entry:
+    """What a header has under a name."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise ModelFileError(f"damaged header: {quoted(name)} must have dtype, shape and data_offsets, and nothing else")
-    if entry["dtype"] != DTYPES[dtype]:
+    dtype = entry["dtype"]
+    return Entry(dtype if isinstance(dtype, str) else None, _integers(entry["shape"]), _integers(entry["data_offsets"]))
+
+
+def _span(name: str, entry: Entry, shape: tuple[int, ...], dtype: str) -> tuple[int, int]:
+    """First and last offset of an array whose entry must have this shape and dtype."""
+    if entry.dtype != DTYPES[dtype]:
         raise ModelFileError(f"damaged header: the dtype of {quoted(name)} must be {DTYPES[dtype]}")
-    if not _integers(entry["shape"]) or tuple(entry["shape"]) != shape:
+    if entry.shape != shape:
         raise ModelFileError(f"damaged header: the shape of {quoted(name)} must be {list(shape)}")
-    offsets = entry["data_offsets"]
     size = prod(shape) * np.dtype(dtype).itemsize
-    if not _integers(offsets) or len(offsets) != 2 or offsets[1] - offsets[0] != size:
+    offsets = entry.offsets or ()
+    if len(offsets) != 2 or offsets[1] - offsets[0] != size:
         raise ModelFileError(f"damaged header: {quoted(name)} needs two data_offsets that are {size:,} bytes apart")
-    return offsets[0], offsets[1]
+    return offsets
 
 
-def _integers(value: object) -> bool:
-    """Whether it is a list of whole numbers; in Python True counts as 1 and 2.0 equals 2, in a file they do not."""
-    return isinstance(value, list) and all(type(item) is int for item in value)
+def _integers(value: object) -> tuple[int, ...] | None:
+    """A list of whole numbers, else None; in Python True counts as 1 and 2.0 equals 2, in a file they do not."""
+    return tuple(value) if isinstance(value, list) and all(type(item) is int for item in value) else None
 
 
 def _count(number: int) -> str:

@@ -73,9 +73,22 @@ def complete(layers, inputs=(1,)):
     return container(text, "".join(entries), bytes(end))
 
 
+def valued(value):
+    """The description of a network with a value in its metadata, in which no character is escaped."""
+    return json.dumps(json.loads(described([DENSE])) | {"metadata": {"a": value}}, ensure_ascii=False, separators=(",", ":"))
+
+
+def entries(count):
+    """Entries that the network has not, and one that it has."""
+    return dense_entries(1) + "".join(f',"{i:x}":{{"dtype":"F","shape":[],"data_offsets":[1,{i + 300}]}}' for i in range(count))
+
+
 def dense_entries(count):
     return "".join(f',"{i}.weight":{{"dtype":"F32","shape":[1,1],"data_offsets":[{4 * i},{4 * i + 4}]}}' for i in range(count))
 
+
+ONE = dense_entries(1), bytes(4)
+BIDIRECTIONAL = {"kind": "bidirectional", "layer": LSTM}
 
 HOSTILE = {
     "layers": (lambda: container(described([DENSE] * 100_000)), "more than"),
@@ -87,14 +100,34 @@ HOSTILE = {
     "as many layers as may be": (lambda: complete(nested(28, [DROPOUT] * (MOST_LAYERS - 28))), ""),
     "as many with weights": (lambda: complete([DENSE] * MOST_LAYERS), ""),
     "many arrays": (lambda: container(described([DENSE]), dense_entries(40_000), bytes(160_000)), "too long"),
-    "empty lists": (lambda: container("[" + "[]," * 499_000 + "[]]"), "must be a JSON object"),
+    "empty lists": (lambda: container("[" + "[]," * 249_000 + "[]]"), "must be a JSON object"),
     "keys": (lambda: container("{" + ",".join(f'"{i:x}":1' for i in range(1_000_000)) + "}"), "more than"),
-    "keys that may be": (lambda: container("{" + ",".join(f'"{i:x}":1' for i in range(219_000)) + "}"), "version number"),
-    "objects": (lambda: container("[" + ",".join(f'{{"":{i}}}' for i in range(219_000)) + "]"), "must be a JSON object"),
-    "strings": (lambda: container("[" + ",".join(f'"{i:x}"' for i in range(490_000)) + "]"), "must be a JSON object"),
+    "keys that may be": (lambda: container("{" + ",".join(f'"{i:x}":1' for i in range(169_000)) + "}"), "version number"),
+    "keys of a layer": (lambda: container(described([DENSE | {f"{i:x}": 1 for i in range(169_000)}])), "unknown key '0'"),
+    "keys of a layer beyond": (lambda: container(described([DENSE | {f"{i:x}": 1 for i in range(171_000)}])), "170,000 keys"),
+    "keys with texts": (lambda: container(valued({f"{i:x}": f"{i:x}" for i in range(124_000)}), *ONE), ""),
+    "keys with lists": (lambda: container(valued({f"{i:x}": [[]] for i in range(110_000)}), *ONE), ""),
+    "objects of a text": (lambda: container(valued([{f"{i:x}": f"{i:x}-"} for i in range(110_000)]), *ONE), ""),
+    "objects in objects": (lambda: container(valued([{"": [[i + 0.5]]} for i in range(165_000)]), *ONE), "1,000,000 items"),
+    "lists": (lambda: container(valued([[i + 0.5] for i in range(249_000)]), *ONE), ""),
+    "numbers": (lambda: container(valued([i + 300 for i in range(990_000)]), *ONE), ""),
+    "entries": (lambda: container(valued({f"{i:x}": 1 for i in range(169_000)}), entries(42_000), bytes(4)), "no array '0'"),
+    "lists for entries": (
+        lambda: container(valued([[i + 300] for i in range(240_000)]), f',"x":{[[i + 300] for i in range(240_000)]}', bytes(4)),
+        "'x' must have dtype"),
+    "one wide character": (lambda: container(valued("x" * 15_000_000 + "\U0001f600"), *ONE), "3,145,728 characters"),
+    "one wide character that may be": (lambda: container(valued("x" * 3_140_000 + "\U0001f600"), *ONE), ""),
+    "an escaped wide character": (lambda: container(described([DENSE], metadata={"a": "x" * 8_000_000 + "\u0416"}), *ONE),
+                                  "3,145,728 characters"),
+    "wide texts": (lambda: container(valued([f"{i:x}\U0001f600" for i in range(220_000)]), *ONE), ""),
+    "a long umlaut": (lambda: container(valued("x" * 15_000_000 + "\xfc"), *ONE), ""),
+    "backslashes in texts": (lambda: container(valued([f"{i:x}\\" for i in range(900_000)]), *ONE), "250,000 strings"),
+    "layers side by side": (lambda: complete([BIDIRECTIONAL] * 3300, (3, 1)), ""),
+    "objects": (lambda: container("[" + ",".join(f'{{"":{i}}}' for i in range(99_000)) + "]"), "must be a JSON object"),
+    "strings": (lambda: container("[" + ",".join(f'"{i:x}"' for i in range(249_000)) + "]"), "must be a JSON object"),
     "strings beyond": (
-        lambda: container("[" + ",".join(f'"{i:x}"' for i in range(1_100_000)) + "]"), "more than 500,000 strings"),
-    "quotes": (lambda: container('"' * 8_000_000), "more than 500,000 strings"),
+        lambda: container("[" + ",".join(f'"{i:x}"' for i in range(1_100_000)) + "]"), "more than 250,000 strings"),
+    "quotes": (lambda: container('"' * 8_000_000), "more than 250,000 strings"),
     "backslashes": (lambda: container('"' + "\\" * 7_000_000), "not valid JSON"),
     "brackets": (lambda: container("[" * 16_000_000), "more than 1,000,000 items"),
     "digits": (lambda: container("[" + ("9" * 400 + ",") * 40_000 + "1]"), "must be a JSON object"),
