@@ -109,7 +109,7 @@ def _target(path: str) -> tuple[str, os.stat_result | None]:
 
 def _followed(path: str) -> tuple[str, os.stat_result | None]:
     """What a link, or a link to a link, leads to, with its status. ``os.path.realpath`` would lose a handler's TimeoutError."""
-    target = os.path.join(os.getcwd(), path)
+    target = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
     for _ in range(_MOST_LINKS):
         status = _status(target, follow_symlinks=False)
         if status is None or not stat.S_ISLNK(status.st_mode):

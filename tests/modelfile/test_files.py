@@ -433,3 +433,12 @@ def test_a_failed_or_interrupted_save_leaks_no_descriptor(tmp_path, monkeypatch)
         with pytest.raises(KeyboardInterrupt):
             NET.save(tmp_path / "net.cbp")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_absolute_path_needs_no_folder_to_stand_in(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    cbp.mlp([2, 1], seed=0).save(tmp_path / "net.cbp")
+    assert (tmp_path / "net.cbp").stat().st_size > 0
