@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator, Sequence
+from datetime import date, time, timedelta
 from decimal import Decimal
 from numbers import Real
 from typing import Any, cast
@@ -236,6 +237,8 @@ def _replacing(argument: str, value: object) -> str:
         return _TEXT.format(argument)
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return "; a missing value has to be filled in, or its row left out"
+    if isinstance(value, (date, time, timedelta, np.datetime64, np.timedelta64)):  # those of pandas are such
+        return "; make numbers of dates and times first, or leave them out"
     return ""
 
 

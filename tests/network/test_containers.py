@@ -8,6 +8,7 @@ import enum
 import fractions
 import re
 import types
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -188,6 +189,8 @@ def test_refused(case, method):
     ([[1, 2, Decimal("sNaN")]], "every value must be finite"),
     (X.astype(str), "np.asarray(X, float)"),
     (np.array([[1, 2, "red"]], object), "np.unique(X, return_inverse=True)"),
+    (np.array([[1, 2, datetime(2026, 1, 1)]], object), "make numbers of dates and times first"),
+    (np.array([[1, 2, timedelta(1)]], object), "make numbers of dates and times first"),
     (np.zeros((6, 3), "M8[D]"), "(X - X.min())"),
     (np.zeros((6, 3), "m8[D]"), "X / np.timedelta64(1, 's')"),
     (X + 0j, "X.imag"),
