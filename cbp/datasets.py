@@ -93,19 +93,20 @@ def split(
 
     Raises
     ------
+    TypeError
+        X or y cannot be read as an array.
     ValueError
         X and y differ in length, there are fewer than two rows, several columns of a table have one name, or ``test`` is out
         of range.
     """
     test = check.real("test", test, above=0, below=1)
+    X, y = columns.table_or_array("X", X), columns.table_or_array("y", y)
     shapes = np.shape(X), np.shape(y)
     if not all(shapes) or shapes[0][0] != shapes[1][0]:
         raise ValueError(f"X and y must have the same number of rows, got the shapes {shapes[0]} and {shapes[1]}")
     rows = shapes[0][0]
     if rows < 2:
         raise ValueError(f"X must have at least 2 rows to be split, got {rows}")
-    for argument, table in (("X", X), ("y", y)):
-        columns.check_unlike(argument, columns.names_of(table) or ())
     held_out = min(max(round(rows * test), 1), rows - 1)
     order = permutation(rows, seed)
     train, held = order[held_out:], order[:held_out]

@@ -9,11 +9,12 @@ from typing import Any, Never
 import numpy as np
 import numpy.typing as npt
 
+from cbp.engine.containers import as_array
 from cbp.engine.finite import warn
 from cbp.errors import not_by_handler, quoted
 
-__all__ = ["Names", "check_names", "check_row_names", "check_unlike", "names_of", "names_or_none", "names_to_learn", "rows",
-           "warn_where_nameless"]
+__all__ = ["Names", "check_names", "check_row_names", "names_of", "names_or_none", "names_to_learn", "rows",
+           "table_or_array", "warn_where_nameless"]
 
 Names = tuple[str, ...]
 
@@ -43,6 +44,15 @@ def _names_in(owner: Any, attribute: str) -> Names | None:
     return tuple(map(str, listed)) if listed and fits and all(map(_is_name, listed)) else None
 
 
+def table_or_array(argument: str, data: Any) -> Any:
+    """Data of which :func:`rows` can be taken: a table whose columns have names stays one."""
+    names = names_of(data) if isinstance(getattr(data, "shape", None), tuple) else None  # a LazyFrame has names and no rows
+    if names is None:
+        return as_array(argument, data, "be an array")
+    _check_unlike(argument, names)
+    return data
+
+
 def rows(data: Any, places: npt.NDArray[np.intp]) -> Any:
     """Rows of an array, or of a table, which stays one and keeps the names of its columns."""
     if names_of(data) is None:
@@ -57,11 +67,11 @@ def names_to_learn(argument: str, table: object, shape: tuple[int, ...]) -> Name
     names = names_of(table)
     if names is None or shape != (len(names),):
         return None
-    check_unlike(argument, names)
+    _check_unlike(argument, names)
     return names
 
 
-def check_unlike(argument: str, names: Names) -> None:
+def _check_unlike(argument: str, names: Names) -> None:
     """Raise ValueError where several columns have the same name: no later table could be chosen by them."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
@@ -105,7 +115,7 @@ def check_row_names(argument: str, row: object, known: Names | None) -> None:
 
 def _refuse(argument: str, given: Names, known: Names, choice: str) -> Never:
     """Raise the ValueError for names other than the ``known`` ones."""
-    check_unlike(argument, given)
+    _check_unlike(argument, given)
     missing, unknown = [[name for name in one if name not in other] for one, other in (
         (known, set(given)), (given, set(known)))]
     found = [f"it lacks {_listed(missing)}"] * bool(missing) + [f"it has the unknown {_listed(unknown)}"] * bool(unknown)

@@ -94,6 +94,18 @@ def test_names_that_come_twice_are_refused():
             datasets.split(X, y)
 
 
+@pytest.mark.parametrize(("data", "error", "words"), [
+    ((row for row in [[1], [2]]), TypeError, r"must be an array, got an object of the class generator; pass list\({}\)"),
+    ({"a": [1, 2]}, TypeError, r"np\.column_stack\(list\({}\.values\(\)\)\)"),
+    (None, TypeError, "must be an array, got the single value None"),
+    (np.ma.masked_array([1, 2], [0, 1]), ValueError, "{} is a masked array with masked values; fill them first"),
+])
+def test_what_cannot_be_split_is_named_with_its_remedy(data, error, words):
+    for argument, given in ("X", (data, [1, 2])), ("y", ([[1], [2]], data)):
+        with pytest.raises(error, match=words.format(argument)):
+            datasets.split(*given)
+
+
 class Table:
     """As one of pandas, of Arrow or of Polars gives rows."""
 
