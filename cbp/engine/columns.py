@@ -73,10 +73,15 @@ def names_to_learn(argument: str, table: object, shape: tuple[int, ...]) -> Name
 
 def _check_unlike(argument: str, names: Names) -> None:
     """Raise ValueError where several columns have the same name: no later table could be chosen by them."""
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    twice = _repeated(names)
     if twice:
         raise ValueError(f"{argument} must have a name of its own for every column, got {_listed(twice)} more than once; "
                          f"rename these columns, or pass the numbers without names, np.asarray({argument})")
+
+
+def _repeated(names: list[str] | Names) -> list[str]:
+    """Those that come more than once."""
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _is_name(name: object) -> bool:
@@ -92,7 +97,7 @@ def names_or_none(argument: str, names: Any, shape: tuple[int, ...]) -> Names | 
         raise TypeError(f"{argument} must be a tuple of names, or None, got {quoted(names, 100)}")
     if shape != (len(listed),):
         raise ValueError(f"{argument} must name the features of inputs of the shape {shape}, got {len(listed)} names")
-    twice = [name for name, count in Counter(listed).items() if count > 1]
+    twice = _repeated(listed)
     if twice:
         raise ValueError(f"{argument} must all be different, got {_listed(twice)} more than once; rename these features, or "
                          f"let network.feature_names = None forget them")
