@@ -3,11 +3,13 @@
 from cbp import (  # _ctrl_c first: the others take long
     _ctrl_c,  # noqa: F401
     activations,
+    averages,
     datasets,
     initializers,
     layers,
     losses,
     optimizers,
+    schedules,
 )
 from cbp._version import __version__
 from cbp.check import check_gradients
@@ -27,6 +29,6 @@ __all__ = [
     *(optimizer.__name__ for optimizer in optimizers.OPTIMIZERS.values()),
     "History", "check_gradients", "load", "from_torch",
     "DivergedError", "ModelFileError",
-    "activations", "datasets", "initializers", "layers", "losses", "optimizers",
+    "activations", "averages", "datasets", "initializers", "layers", "losses", "optimizers", "schedules",
     "__version__",
 ]

@@ -21,6 +21,8 @@ SOURCES: Final[dict[str, int]]
 STREAMS: Final[dict[str, int]]
 KEEPS_SUM: Final[frozenset[str]]
 MOST_THREADS: Final[int]
+SCHEDULED: Final[dict[str, int]]
+BLOCK: Final[int]
 DEEP: Final[int]
 PHASES: Final[tuple[str, ...]]
 READY: Final[dict[str, int]]
@@ -28,6 +30,7 @@ BUILD: Final[str]
 COMPILER: Final[str]
 OP: Final[np.dtype[np.void]]
 RUN: Final[np.dtype[np.void]]
+SEGMENT: Final[np.dtype[np.void]]
 
 @final
 class Team:
@@ -61,14 +64,28 @@ class Answers:
     def few(self, X: object) -> Any: ...
 
 @final
-class Online:
+class Following:
     def __new__(
         cls, training: Training, numbers: Any, optimizer: object, run: _Records,
-        describe: Callable[[Any, _Records, Any, int], _Records | None], ops: _Records, gradient: _Numbers, arena: _Numbers,
-        scratch: _Numbers, before: _Numbers, targets: _Numbers, most: int,
+        describe: Callable[[Any, _Records, Any, int], _Records | None], rates: Callable[[Any, int], _Doubles], ops: _Records,
+        gradient: _Numbers, before: _Numbers, segments: _Records, squares: _Doubles,
+    ) -> Following: ...
+    def suits(self, numbers: object) -> bool: ...
+
+@final
+class Online:
+    def __new__(
+        cls, following: Following, arena: _Numbers, scratch: _Numbers, targets: _Numbers, most: int,
     ) -> Online: ...
     def covers(self, numbers: object, rows: int) -> bool: ...
     def step(self, X: object, y: object, optimizer: object) -> float | None: ...
+
+@final
+class Applied:
+    def __new__(cls, following: Following, places: _Indices) -> Applied: ...
+    def suits(self, numbers: object) -> bool: ...
+    def step(self, gradient: object, optimizer: object) -> bool: ...
+    def taken_step(self, gradient: object, optimizer: object) -> bool: ...
 
 @final
 class Steps:
@@ -85,7 +102,8 @@ def run_epochs(
     ops: _Records, run: _Records, parameters: _Numbers, gradient: _Numbers, parts: _Numbers, state: _Numbers,
     statistics: _Numbers, carry: _Numbers, x: bytes, targets: bytes, labels: _Indices, weights: _Numbers, lengths: _Indices,
     order: _Indices, arena: _Numbers, workspace: _Numbers, scratch: _Numbers, row_results: _Doubles, row_labels: _Indices,
-    row_lengths: _Indices, curves: _Doubles, last_epoch: int, patience: float, team: Team | None, laps: _Doubles,
+    row_lengths: _Indices, curves: _Doubles, rates: _Doubles, segments: _Records, squares: _Doubles, last_epoch: int,
+    patience: float, team: Team | None, laps: _Doubles,
 ) -> None: ...
 def needs(ops: _Records) -> tuple[float, float, float, float]: ...
 def predict(

@@ -19,13 +19,14 @@ from cbp.kernels.finite cimport place_not_finite
 from cbp.kernels.forks cimport forks, survivor, this_thread, watch_forks
 from cbp.kernels.losses cimport CLASSES, is_fused
 from cbp.kernels.optimizers cimport begin_rule
-from cbp.kernels.structs cimport EVALUATE, GRADIENT, TRAIN, Op, Run, Source
+from cbp.kernels.structs cimport BY_EPOCH, BY_STEP, EVALUATE, GRADIENT, TRAIN, Op, Run, Segment, Source
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
 from cbp.kernels.team cimport MAX_MEMBERS, TeamState, team_close, team_free, team_open, team_work
+from cbp.loops cimport deferred
 from cbp.loops.answer cimport begin_forward, copy_outputs, read_d_output, rows_of
 from cbp.loops.epochs cimport epochs_loop
-from cbp.loops.ready cimport BRIEF, FEW, SCRATCH, WORK, ready_outputs, ready_step, step_outputs
-from cbp.loops.step cimport forward, forward_whole, op_back
+from cbp.loops.ready cimport BRIEF, FEW, SCRATCH, WORK, ready_outputs, ready_step, ready_update, step_outputs
+from cbp.loops.step cimport first_to_learn, forward, forward_whole, op_back
 from cbp.ops.passes cimport PHASE_COUNT, REST, Laps, Needs, Pass, lap, now, padded
 from cbp.ops.table cimport Tables, fill_tables
 
@@ -47,6 +48,8 @@ TAKES_LABELS = frozenset(tables.losses[i].name.decode() for i in range(tables.lo
 OPTIMIZERS = {tables.optimizers[i].name.decode(): i for i in range(tables.optimizer_count)}
 STATES = {tables.optimizers[i].name.decode(): tables.optimizers[i].states for i in range(tables.optimizer_count)}
 MODES = {"train": TRAIN, "gradient": GRADIENT, "evaluate": EVALUATE}
+SCHEDULED = {"step": BY_STEP, "epoch": BY_EPOCH}
+BLOCK = deferred.BLOCK   # numbers whose squares are summed apart
 PHASES = ("gather", "forward", "activation", "loss", "slope", "input gradient", "weight gradient", "update", "rest")
 READY = {"bytes": SCRATCH, "brief": BRIEF, "work": WORK, "rows": FEW}
 SOURCES = {
@@ -107,8 +110,10 @@ def cpu_level() -> str:
 
 cdef Op _op
 cdef Run _run
+cdef Segment _segment
 OP = np.asarray(<Op[:1]>&_op).dtype
 RUN = np.asarray(<Run[:1]>&_run).dtype
+SEGMENT = np.asarray(<Segment[:1]>&_segment).dtype
 
 
 # --- the data -----------------------------------------------------------------------------------------------------------------
@@ -301,7 +306,8 @@ def run_epochs(
     const floating[::1] weights not None, const Py_ssize_t[::1] lengths not None, Py_ssize_t[::1] order not None,
     floating[::1] arena not None, floating[::1] workspace not None, floating[:, ::1] scratch not None,
     double[:, ::1] row_results not None, Py_ssize_t[::1] row_labels not None, Py_ssize_t[::1] row_lengths not None,
-    double[:, ::1] curves not None,
+    double[:, ::1] curves not None, const double[::1] rates not None, const Segment[::1] segments not None,
+    double[::1] squares not None,
     Py_ssize_t last_epoch, double patience, Team team, double[::1] laps not None,
 ):
     """Run epochs until `last_epoch` or, after `patience` seconds, to the next place where Python may look at signals.
@@ -309,10 +315,11 @@ def run_epochs(
     `x` (samples, inputs) and `targets` (samples, outputs) are what source() gave. Either `targets` or `labels` (samples x
     positions of the output) has no rows; empty may be `weights` (all 1), `lengths` (all steps count), `order` (no shuffling),
     `carry` (no state goes from batch to batch), `parts` (few terms make a gradient, see ops/parts.pxd), `laps` (nobody looks at
-    the clock) and, when nothing is updated, `state`.
-    `curves` gets a row (loss, metric, seconds) for every complete epoch, `laps` the seconds of every phase. Every member of the
-    `team` (None: the caller alone) has a row of `scratch`. Where the call stopped stands in `run`; the same call again goes on
-    from there.
+    the clock), `rates` (that of the run stays), `segments` and `squares` (no update is deferred) and, when nothing is updated,
+    `state`, whose last array is the average of the parameters where `run` says that they are averaged.
+    `curves` gets a row (loss, metric, seconds, rate) for every complete epoch, `laps` the seconds of every phase. Every member
+    of the `team` (None: the caller alone) has a row of `scratch`. Where the call stopped, after `patience` seconds or where
+    `rates` end, stands in `run`; the same call again goes on from there.
     """
     cdef Pass batch
     cdef Laps watch
@@ -339,8 +346,15 @@ def run_epochs(
         batch.gradient = &gradient[0]
         batch.parts = &parts[0, 0] if parts.shape[0] > 0 else NULL
         batch.parts_size = parts.shape[1]
-        batch.state1 = &state[0, 0] if state.shape[0] > 0 else NULL
-        batch.state2 = &state[1, 0] if state.shape[0] > 1 else NULL
+        batch.size, batch.states = parameters.shape[0], state.shape[0]
+        batch.state = &state[0, 0] if state.shape[0] > 0 else NULL
+        batch.average = &state[state.shape[0] - 1, 0] if run[0].average_start > 0 else NULL
+        batch.rates = &rates[0] if run[0].scheduled else NULL
+        batch.rate_count = rates.shape[0]
+        batch.segments = &segments[0] if segments.shape[0] > 0 else NULL
+        batch.segment_count = segments.shape[0]
+        batch.squares = &squares[0] if squares.shape[0] > 0 else NULL
+        batch.learns = first_to_learn(&ops[0], ops.shape[0]) if run[0].mode == TRAIN else 0
         batch.statistics = &statistics[0]
         batch.all_carry = &carry[0, 0] if carry.shape[0] * carry.shape[1] > 0 else NULL
         batch.carry_size = carry.shape[1]
@@ -497,8 +511,8 @@ cdef inline const Op* last_op(cnp.ndarray ops) noexcept:
 
 @cython.final
 @cython.auto_pickle(False)
-cdef class Online:
-    """Small updates one after the other; :mod:`cbp.engine.online` makes it, and says why.
+cdef class Following:
+    """The optimizer of a network as the core sees it, kept from one small update to the next; made by :mod:`cbp.engine.online`.
 
     Parameters
     ----------
@@ -510,28 +524,116 @@ cdef class Online:
         The optimizer that the record ``run`` describes.
     describe : callable
         ``describe(optimizer, run, other, states)`` gives the record for another optimizer; None where it has another state.
-    ops, gradient, arena, scratch, before, targets : array
-        Of a run with up to ``most`` rows. ``before`` has room for parameters and state, ``targets`` for the targets.
+    rates : callable
+        ``rates(optimizer, place)`` gives the rates of a schedule from a step or epoch on, as an array.
+    ops, gradient, before, segments, squares : array
+        As for a run. ``before`` has room for parameters and state.
     """
 
     cdef Training training
-    cdef object numbers, optimizer, describe
-    cdef cnp.ndarray run, ops, parameters, state, gradient, arena, scratch, before, targets
-    cdef Py_ssize_t most
+    cdef object numbers, optimizer, describe, ask_rates
+    cdef cnp.ndarray run, ops, parameters, state, gradient, before, segments, squares, rates
+    cdef Py_ssize_t first_rate
 
     def __cinit__(
         self, Training training not None, object numbers, object optimizer, cnp.ndarray run not None, object describe,
-        cnp.ndarray ops not None, cnp.ndarray gradient not None, cnp.ndarray arena not None, cnp.ndarray scratch not None,
-        cnp.ndarray before not None, cnp.ndarray targets not None, Py_ssize_t most,
+        object rates, cnp.ndarray ops not None, cnp.ndarray gradient not None, cnp.ndarray before not None,
+        cnp.ndarray segments not None, cnp.ndarray squares not None,
     ):
         self.training, self.numbers, self.optimizer, self.run, self.describe = training, numbers, optimizer, run, describe
         self.ops, self.parameters, self.state = ops, numbers.parameters, numbers.state
-        self.gradient, self.arena, self.scratch, self.before, self.targets = gradient, arena, scratch, before, targets
-        self.most = most
+        self.gradient, self.before, self.segments, self.squares, self.ask_rates = gradient, before, segments, squares, rates
+
+    def suits(self, object numbers):
+        """Whether this is still good for these numbers."""
+        return numbers is self.numbers and numbers.state is self.state
+
+    cdef object chosen(self, object optimizer):
+        """The optimizer that makes the next update, None: that of the numbers. It is described then, its rate too; None where
+        that has to be looked at."""
+        cdef Run* run
+        numbers = self.numbers
+        if numbers.state is not self.state:
+            return None
+        chosen = numbers.optimizer if optimizer is None else optimizer
+        if chosen is not self.optimizer:
+            described = self.describe(self.optimizer, self.run, chosen, cnp.PyArray_DIM(self.state, 0))
+            if described is None:
+                return None
+            self.optimizer, self.run, self.rates = chosen, described, None
+        run = <Run*>cnp.PyArray_DATA(self.run)
+        run.step = numbers.step
+        if run.average_start > 0:
+            run.averaged = numbers.averaged
+        if run.scheduled:
+            self.take_rate(run, chosen)
+        return chosen
+
+    cdef int take_rate(self, Run* run, object optimizer) except -1:
+        """The rate of the next step, from those that were worked out ahead."""
+        cdef Py_ssize_t place = run.step
+        if run.scheduled == BY_EPOCH:
+            place = self.numbers.epoch - self.numbers.since
+        if self.rates is None or not self.first_rate <= place < self.first_rate + cnp.PyArray_DIM(self.rates, 0):
+            self.rates, self.first_rate = self.ask_rates(optimizer, place), place
+        run.rate = (<double*>cnp.PyArray_DATA(self.rates))[place - self.first_rate]
+        return 0
+
+    cdef void place(self, Pass* batch) noexcept:
+        """Let a pass know of the update that comes."""
+        cdef const Op* ops = <const Op*>cnp.PyArray_DATA(self.ops)
+        cdef Py_ssize_t slots = cnp.PyArray_DIM(self.state, 0), size = cnp.PyArray_DIM(self.state, 1)
+        cdef Run* run = <Run*>cnp.PyArray_DATA(self.run)
+        memset(batch, 0, sizeof(Pass))
+        batch.kinds, batch.activations, batch.loss = tables.kinds, tables.activations, &tables.losses[run.loss]
+        batch.ops, batch.count, batch.run = ops, cnp.PyArray_DIM(self.ops, 0), run
+        batch.learns = first_to_learn(ops, batch.count)
+        batch.training = True
+        batch.parameters, batch.gradient = cnp.PyArray_DATA(self.parameters), cnp.PyArray_DATA(self.gradient)
+        batch.size, batch.states = size, slots
+        batch.state = cnp.PyArray_DATA(self.state) if slots > 0 else NULL
+        if run.average_start > 0:
+            batch.average = <char*>batch.state + (slots - 1) * size * cnp.PyArray_ITEMSIZE(self.state)
+        batch.segments, batch.segment_count = <const Segment*>cnp.PyArray_DATA(self.segments), cnp.PyArray_DIM(self.segments, 0)
+        batch.squares = <double*>cnp.PyArray_DATA(self.squares)
+        begin_rule(&batch.rule, &tables.optimizers[run.optimizer], run)
+
+    cdef int end(self, object chosen) except -1:
+        """The update is made."""
+        cdef const Run* run = <const Run*>cnp.PyArray_DATA(self.run)
+        self.numbers.step = run.step
+        if run.average_start > 0:
+            self.numbers.averaged = run.averaged
+        if chosen is not self.numbers.optimizer:
+            self.numbers.optimizer = chosen
+        return 0
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Online:
+    """Small updates one after the other, by the gradients of a few rows.
+
+    Parameters
+    ----------
+    following : Following
+    arena, scratch, targets : array
+        Of a run with up to ``most`` rows; ``targets`` has room for the targets.
+    """
+
+    cdef Following following
+    cdef cnp.ndarray arena, scratch, targets
+    cdef Py_ssize_t most
+
+    def __cinit__(
+        self, Following following not None, cnp.ndarray arena not None, cnp.ndarray scratch not None,
+        cnp.ndarray targets not None, Py_ssize_t most,
+    ):
+        self.following, self.arena, self.scratch, self.targets, self.most = following, arena, scratch, targets, most
 
     def covers(self, object numbers, Py_ssize_t rows):
         """Whether this is still good for such a batch."""
-        return numbers is self.numbers and numbers.state is self.state and rows <= self.most
+        return rows <= self.most and self.following.suits(numbers)
 
     def step(self, X, y, optimizer):
         """One update; returns the loss before it, or None with nothing changed: X or y have to be looked at, the numbers are
@@ -540,41 +642,92 @@ cdef class Online:
         ``optimizer`` None: that of the numbers. The lock and the count of steps are handled in here too, where no signal comes
         between them and the update.
         """
-        if not self.training.taken():
+        if not self.following.training.taken():
             return None
         try:
             return self.taken_step(X, y, optimizer)
         finally:
-            self.training.give_back()
+            self.following.training.give_back()
 
     cdef object taken_step(self, object x, object y, object optimizer):
-        numbers = self.numbers
-        if numbers.state is not self.state:
+        cdef Following following = self.following
+        cdef Pass batch
+        cdef bint flat = False
+        chosen = following.chosen(optimizer)
+        if chosen is None:
             return None
-        held = numbers.optimizer
-        chosen = held if optimizer is None else optimizer
-        if chosen is not self.optimizer:
-            run = self.describe(self.optimizer, self.run, chosen, cnp.PyArray_DIM(self.state, 0))
-            if run is None:
-                return None
-            self.optimizer, self.run = chosen, run
-        if cnp.PyArray_TYPE(self.parameters) == cnp.NPY_FLOAT:
-            return ready_step(
-                &tables, numbers, held, chosen, self.ops, self.run, self.state, <float*>cnp.PyArray_DATA(self.parameters),
-                <float*>cnp.PyArray_DATA(self.gradient), <float*>cnp.PyArray_DATA(self.arena),
-                <float*>cnp.PyArray_DATA(self.scratch), <float*>cnp.PyArray_DATA(self.before),
-                <float*>cnp.PyArray_DATA(self.targets), x, y, self.most)
-        return ready_step(
-            &tables, numbers, held, chosen, self.ops, self.run, self.state, <double*>cnp.PyArray_DATA(self.parameters),
-            <double*>cnp.PyArray_DATA(self.gradient), <double*>cnp.PyArray_DATA(self.arena),
-            <double*>cnp.PyArray_DATA(self.scratch), <double*>cnp.PyArray_DATA(self.before),
-            <double*>cnp.PyArray_DATA(self.targets), x, y, self.most)
+        following.place(&batch)
+        batch.arena, batch.scratch = cnp.PyArray_DATA(self.arena), cnp.PyArray_DATA(self.scratch)
+        if cnp.PyArray_TYPE(following.parameters) == cnp.NPY_FLOAT:
+            loss = ready_step(&batch, <float*>batch.arena, <float*>cnp.PyArray_DATA(following.before),
+                              <float*>cnp.PyArray_DATA(self.targets), x, y, self.most, &flat)
+        else:
+            loss = ready_step(&batch, <double*>batch.arena, <double*>cnp.PyArray_DATA(following.before),
+                              <double*>cnp.PyArray_DATA(self.targets), x, y, self.most, &flat)
+        if loss is None:
+            return None
+        following.end(chosen)
+        if batch.ops[batch.count - 1].units == 1 and following.numbers.flat != flat:
+            following.numbers.flat = flat
+        return loss
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Applied:
+    """Updates by gradients that somebody else has computed, as flat vectors without pads.
+
+    Parameters
+    ----------
+    following : Following
+    places : array of intp
+        Where every number of such a vector lies among those with pads.
+    """
+
+    cdef Following following
+    cdef cnp.ndarray places
+
+    def __cinit__(self, Following following not None, cnp.ndarray places not None):
+        self.following, self.places = following, places
+
+    def suits(self, object numbers):
+        """Whether this is still good for these numbers."""
+        return self.following.suits(numbers)
+
+    def step(self, gradient, optimizer):
+        """One update; returns whether it was made. If not nothing is changed, and all is to be looked at, as in ``Online``."""
+        if not self.following.training.taken():
+            return False
+        try:
+            return self.taken_step(gradient, optimizer)
+        finally:
+            self.following.training.give_back()
+
+    def taken_step(self, gradient, optimizer):
+        """The same for who has taken the numbers already."""
+        cdef Following following = self.following
+        cdef Pass batch
+        cdef bint done
+        cdef const Py_ssize_t* places = <const Py_ssize_t*>cnp.PyArray_DATA(self.places)
+        chosen = following.chosen(optimizer)
+        if chosen is None:
+            return False
+        following.place(&batch)
+        if cnp.PyArray_TYPE(following.parameters) == cnp.NPY_FLOAT:
+            done = ready_update(&batch, <float*>batch.gradient, <float*>cnp.PyArray_DATA(following.before), places,
+                                cnp.PyArray_DIM(self.places, 0), gradient)
+        else:
+            done = ready_update(&batch, <double*>batch.gradient, <double*>cnp.PyArray_DATA(following.before), places,
+                                cnp.PyArray_DIM(self.places, 0), gradient)
+        if done:
+            following.end(chosen)
+        return done
 
 
 def put_back(object numbers, object held, object before):
     """Let `numbers` have again the arrays that they `held`, and all values of their copy `before`: no signal comes between."""
     numbers.state, numbers.optimizer, numbers.flat = held.state, held.optimizer, held.flat
-    numbers.step, numbers.epoch = before.step, before.epoch
+    numbers.step, numbers.epoch, numbers.averaged, numbers.since = before.step, before.epoch, before.averaged, before.since
     write_all([numbers.parameters, numbers.state, numbers.statistics], [before.parameters, before.state, before.statistics])
 
 

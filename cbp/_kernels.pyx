@@ -45,7 +45,7 @@ def activate(int kind, floating[:, ::1] z not None, Py_ssize_t units):
 
 def optimizer_step(
     int kind, const double[::1] settings not None, floating[::1] w not None, floating[::1] g not None,
-    floating[::1] first not None, floating[::1] second not None, Py_ssize_t times,
+    floating[:, ::1] state not None, Py_ssize_t times,
 ):
     """The same step of an optimizer `times` times; settings: rate, weight_decay, memory1, memory2, epsilon, l1, l2, step."""
     cdef optimizers.Rule rule
@@ -58,7 +58,7 @@ def optimizer_step(
     optimizers.begin_step(&rule, settings[7])
     with nogil:
         for _time in range(times):
-            optimizers.update(&rule, True, w.shape[0], &w[0], &g[0], &first[0], &second[0])
+            optimizers.update(&rule, True, w.shape[0], &w[0], &g[0], &state[0, 0], w.shape[0])
 
 
 def loss_rows(

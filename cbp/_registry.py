@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from cbp.errors import unknown_name
@@ -29,3 +30,18 @@ class Registry(dict[str, Member]):
             aliases = {alias: member.name for member in self.values() for alias in member.aliases}
             raise unknown_name(self.family, name, self, aliases)
         return self[name]
+
+
+def shown(specification: Any) -> str:
+    """How a specification is written: with its fields but for those that are as usual.
+
+    Examples
+    --------
+    >>> from cbp._registry import shown
+    >>> shown(cbp.SGD(0.1, nesterov=True, momentum=0.9))
+    'SGD(rate=0.1, momentum=0.9, nesterov=True)'
+    """
+    ordered = sorted(fields(specification), key=lambda field: bool(field.kw_only))
+    values = ((field.name, getattr(specification, field.name)) for field in ordered
+              if not field.kw_only or getattr(specification, field.name) != field.default)
+    return f"{type(specification).__name__}({', '.join(f'{name}={value!r}' for name, value in values)})"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never, TypedDict, Unpack, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from cbp.engine.columns import names_or_none, names_to_learn, warn_where_nameles
 from cbp.engine.containers import as_array
 from cbp.engine.cpu import core as _core
 from cbp.engine.fit import Fit
+from cbp.engine.learning import Learning
 from cbp.engine.model import Model
 from cbp.engine.named import Named, NamedState
 from cbp.engine.numbers import Numbers
@@ -44,6 +46,7 @@ class _Lengths(TypedDict, total=False):
     """What :meth:`Network.predict` takes by name."""
 
     lengths: npt.ArrayLike | None
+    averaged: bool
 
 
 @understood_methods(but=("predict_one", "predict_step"))
@@ -102,7 +105,7 @@ class Network:
     without ``__init__``. ``load`` gives a plain network, ``Mine.from_snapshot`` a ``Mine`` without attributes of its own.
     """
 
-    __slots__ = ("__weakref__", "_answers", "_carried", "_copying", "_extras", "_history", "_layers", "_metadata",
+    __slots__ = ("__weakref__", "_answers", "_applied", "_carried", "_copying", "_extras", "_history", "_layers", "_metadata",
                  "_online", "_plan", "_stream", "_training")
 
     def __init__(
@@ -128,6 +131,7 @@ class Network:
         last = self._layers[-1]
         chosen_loss.check_output(brief(last), getattr(last, "activation", None), plan.output_shape[-1])
         self._online: _core.Online | None
+        self._applied: _core.Applied | None
         self._model = Model(plan, form, Numbers.zeros(plan, number), *penalties, start)
         self._history: History | None = None
         self._metadata: dict[str, Any] = {}
@@ -300,17 +304,114 @@ class Network:
             self._keep_online(chosen, runner, len(data.x))
         return float(curves[0, 0])
 
+    def apply_gradient(self, gradient: npt.ArrayLike, optimizer: str | Optimizer | None = None) -> None:
+        """One update by a gradient that is given: the optimizer's state, its step, schedule, clipping, decay and average included.
+
+        Parameters
+        ----------
+        gradient : array, (parameters,)
+            As :meth:`gradient` and :meth:`backward` give it. It is followed as it is: of the penalties l1 and l2 it has what it
+            was given, which is all in the first case and nothing in the second.
+        optimizer : str, Optimizer or None
+            As for :meth:`fit`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument is wrong, or not finite.
+        DivergedError
+            A weight would no longer be finite; the network is as it was.
+        RuntimeError
+            As for :meth:`fit`.
+
+        Examples
+        --------
+        The same step twice:
+
+        >>> one, other = cbp.mlp([2, 1], seed=0), cbp.mlp([2, 1], seed=0)
+        >>> loss = one.train_on_batch([[0.0, 1.0]], [1.0])
+        >>> loss, gradient = other.gradient([[0.0, 1.0]], [1.0], training=True)
+        >>> other.apply_gradient(gradient)
+        >>> bool((one.get_vector() == other.get_vector()).all())
+        True
+        """
+        kept = self._applied
+        if kept is not None and kept.step(gradient, optimizer):
+            return
+        values = self._model.flat_vector("gradient", gradient)
+        chosen = self._chosen(optimizer)
+        with self._training:
+            numbers = self._checked_numbers()
+            held, before = replace(numbers), numbers.copy()
+            self._training.between(lambda: before)
+            try:
+                numbers.hold(chosen)
+                if kept is None or not kept.suits(numbers):
+                    kept = online.applied(self._model, self._training, chosen)
+                if not kept.taken_step(values, chosen):
+                    raise finite.refusal(self._plan, before, chosen, updated=True)
+            except BaseException:
+                numbers.put_back(held, before)
+                raise
+            self._applied = kept
+
     def _keep_online(self, optimizer: Optimizer, runner: Runner, rows: int) -> None:
         """Keep what the next batch like this one needs."""
         fits = self._online is not None and self._online.covers(self._numbers, rows)
         if not fits and self.feature_names is None and online.suits(self._plan, rows):
-            self._online = online.kept(self._plan, self._numbers, self._training, optimizer, runner, rows)
+            self._online = online.kept(self._model, self._training, optimizer, runner, rows)
 
     def set_optimizer(self, optimizer: str | Optimizer) -> None:
         """Hold this optimizer with fresh state, also if it equals the present one."""
         chosen = optimizers.get(optimizer)
         with self._training:
             self._checked_numbers().hold(chosen, afresh=True)
+
+    def freeze(self, names: str | int | Sequence[str | int]) -> None:
+        """Let training leave layers or arrays as they are: ``net.freeze("0")``, ``net.freeze(["0.weight", "1.bias"])``.
+
+        A frozen array has no gradient and no decay in training, and nothing is computed for it, nor on the way back before the
+        first layer that learns. A frozen :class:`BatchNorm` keeps its running statistics too, and takes them in
+        training as it does in :meth:`predict`. :meth:`gradient` and :meth:`backward` still give all gradients. Frozen arrays
+        are saved as such.
+
+        Raises ValueError for a name that the network does not have, RuntimeError while another thread is training it.
+
+        Examples
+        --------
+        >>> net = cbp.mlp([2, 3, 1], seed=0)
+        >>> net.freeze("0")
+        >>> net.frozen
+        ('0.weight', '0.bias')
+        >>> net.unfreeze()
+        >>> net.frozen
+        ()
+        """
+        self._learn(self._model.learning.with_frozen(self._plan.below("names", names)))
+
+    def unfreeze(self, names: str | int | Sequence[str | int] | None = None) -> None:
+        """Let training change layers or arrays again; without names all."""
+        free = list(self._plan.parameters) if names is None else self._plan.below("names", names)
+        self._learn(self._model.learning.without_frozen(free))
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Names of the arrays that training leaves as they are, see :meth:`freeze`."""
+        return tuple(name for name in self._plan.parameters if name in self._model.learning.frozen)
+
+    @property
+    def rate_multipliers(self) -> Mapping[str, float]:
+        """What the rate is multiplied by, by the name of the array, where that is not 1; saved. Assigning a mapping with names
+        of layers or arrays, ``net.rate_multipliers = {"0": 0.1}``, replaces all; of two names that mean an array the longer counts."""
+        return MappingProxyType(dict(self._model.learning.multipliers))
+
+    @rate_multipliers.setter
+    def rate_multipliers(self, given: Mapping[str, float]) -> None:
+        self._learn(self._model.learning.with_multipliers(self._plan, given))
+
+    def _learn(self, learning: Learning) -> None:
+        with self._training:
+            self._model = replace(self._model, learning=learning)
 
     def _checked_numbers(self) -> Numbers:
         """The numbers, which training may begin with."""
@@ -326,19 +427,21 @@ class Network:
     # --- asking ---------------------------------------------------------------------------------------------------------------
 
     @understood
-    def _predict(self, X: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None) -> Array:
+    def _predict(self, X: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, averaged: bool = False) -> Array:
         form = self._model.form
         x = arrays.inputs(form, X, "predict_one")
         counted = arrays.checked_lengths(form, lengths, len(x))
         warn_where_nameless("X", X, form.names)
-        return self._outputs(x, counted)
+        return self._outputs(x, counted, averaged=check.boolean("averaged", averaged))
 
     @understood_behind(_predict)
     def predict(self, X: npt.ArrayLike, *more: Never, **others: Unpack[_Lengths]) -> Array:
         """Outputs (samples, *output_shape) for X (samples, *input_shape): class probabilities after a softmax. A network of one
         output that was trained with targets (samples,) gives (samples,).
 
-        ``lengths`` (samples,) tells how many steps of every sequence count. X may be larger than the memory, as in :meth:`fit`;
+        ``lengths`` (samples,) tells how many steps of every sequence count. With ``averaged`` the average that the optimizer
+        takes of the parameters is used in their place (``cbp.averages``), from the first one on; what :class:`BatchNorm` has
+        seen is as it is. X may be larger than the memory, as in :meth:`fit`;
         the outputs are all that is allocated beyond some rows.
 
         Safe to call from several threads at once, but for stateful layers: their state goes on from call to call, and a second
@@ -356,16 +459,16 @@ class Network:
             outputs = self._outputs(arrays.row(self._model.form, x), arrays.NO_LENGTHS)[0]
         return outputs
 
-    def _outputs(self, x: arrays.Source, lengths: Array) -> Array:
+    def _outputs(self, x: arrays.Source, lengths: Array, *, averaged: bool = False) -> Array:
+        model = self._model.averaged if averaged else self._model
         if not self._carried:
-            outputs = predict(self._model, x, lengths)
-            finite.warn_of(self._model, {"the output": outputs})
-            return outputs
-        with self._training:
-            carry = self._carried.copy(len(x))
-            outputs = predict(self._model, x, lengths, carry)
-            self._carried.rows = carry
-        finite.warn_of(self._model, {"the output": outputs})
+            outputs = predict(model, x, lengths)
+        else:
+            with self._training:
+                carry = self._carried.copy(len(x))
+                outputs = predict(model, x, lengths, carry)
+                self._carried.rows = carry
+        finite.warn_of(model, {"the output": outputs})
         return outputs
 
     def predict_step(self, x: npt.ArrayLike) -> Array:
@@ -557,7 +660,7 @@ class Network:
     @_model.setter
     def _model(self, model: Model) -> None:
         self._answers = model.answers  # at once: another thread may ask
-        self._online = None
+        self._online = self._applied = None
 
     @property
     def _numbers(self) -> Numbers:
@@ -707,6 +810,11 @@ class Network:
         if snapshot.optimizer is None and snapshot.step:
             raise ValueError(f"step must be 0 where there is no optimizer, got {snapshot.step}")
         network._numbers.epoch = check.integer("epoch", snapshot.epoch, minimum=0)
+        network._numbers.averaged = check.integer("averaged", snapshot.averaged, minimum=0)
+        network._numbers.since = check.integer("since", snapshot.since, minimum=0)
+        network.rate_multipliers = snapshot.rate_multipliers
+        if snapshot.frozen:
+            network.freeze(snapshot.frozen)
         network._numbers.flat = check.boolean("flat", snapshot.flat)
         network.feature_names = snapshot.feature_names
         if snapshot.flat and network._plan.output_shape[-1] != 1:
@@ -725,7 +833,8 @@ class Network:
             seed=self.seed, optimizer=numbers.optimizer, metadata=self.metadata,
             parameters=self._plan.views(numbers.parameters),
             statistics=self._plan.views(numbers.statistics, self._plan.statistics),
-            optimizer_state=self._state_of(numbers), step=numbers.step, epoch=numbers.epoch, flat=numbers.flat,
+            optimizer_state=self._state_of(numbers), step=numbers.step, epoch=numbers.epoch, averaged=numbers.averaged,
+            since=numbers.since, frozen=self.frozen, rate_multipliers=dict(self.rate_multipliers), flat=numbers.flat,
             feature_names=self.feature_names, extras=self._extras)
 
     def save(self, path: str | os.PathLike[str], *, optimizer: bool = True) -> None:

@@ -12,32 +12,54 @@ Users name an optimizer, ``optimizer="adam"``, or build one, ``optimizer=cbp.Ada
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar, cast
 
-from cbp._registry import Registry
+from cbp import schedules
+from cbp._registry import Registry, shown
+from cbp.averages import AVERAGES, Average
 from cbp.engine import check
+from cbp.engine.numbers import AVERAGE
+from cbp.engine.specs import CLIPS
 from cbp.errors import quoted
+from cbp.schedules import Schedule
 
 __all__ = ["OPTIMIZERS", "Optimizer", "get"]
 
+Rate = float | Schedule | Callable[[int], float]
 
-@dataclass(frozen=True, kw_only=True)
+_SINCE_3 = {"since": 3}
+"""Metadata of fields that model files have from that format on."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Optimizer:
     """What all optimizers share: the rate and the decay.
 
     Parameters
     ----------
-    rate : float
-        η, above 0.
+    rate : float, Schedule or callable
+        η: a number above 0, one of ``cbp.schedules``, or a function from the number of the step, from 0 on, to the rate.
     weight_decay : float
         Decoupled decay of the weights.
+    clip_value : float or None
+        No number of a gradient is more than this in size: larger ones become it.
+    clip_array : float or None
+        The norm of the gradient of every array (``"0.weight"``, ``"0.bias"``, ...) is at most this: a larger gradient is
+        multiplied by ``clip_array / norm`` (Pascanu et al., 2013, On the difficulty of training recurrent neural networks).
+    clip_norm : float or None
+        The same for the norm of the whole gradient, after the other two. Frozen arrays do not count.
+    average : Average or None
+        One of ``cbp.averages``: the average of the parameters over the steps.
 
     Attributes
     ----------
     name : str
         What users write.
+    schedule : Schedule or None
+        The rate, where it is no number.
     rule : str
         The core's name of the arithmetic that these settings ask for.
     numbers : mapping
@@ -64,14 +86,47 @@ class Optimizer:
     aliases: ClassVar[tuple[str, ...]] = ()
     _used: ClassVar[str] = "net.fit(X, y, optimizer=that) goes on with its state"
 
-    rate: float
+    rate: Rate
     weight_decay: float = 0.0
+    clip_value: float | None = field(default=None, metadata=_SINCE_3)
+    clip_array: float | None = field(default=None, metadata=_SINCE_3)
+    clip_norm: float | None = field(default=None, metadata=_SINCE_3)
+    average: Average | None = field(default=None, metadata=_SINCE_3)
 
     def __post_init__(self) -> None:
         if type(self) is Optimizer:
             raise TypeError("Optimizer is what the optimizers share; take one of them, for example cbp.Adam(1e-3)")
-        self._set("rate", check.real("rate", self.rate, above=0))
+        self._set("rate", schedules.get(self.rate) if callable(self.rate) else check.real("rate", self.rate, above=0))
         self._set("weight_decay", check.real("weight_decay", self.weight_decay, minimum=0))
+        for bound in CLIPS:
+            if getattr(self, bound) is not None:
+                self._set(bound, check.real(bound, getattr(self, bound), above=0))
+        if self.average is not None and type(self.average) not in AVERAGES.values():
+            raise TypeError(f"average must be one of cbp.averages, for example cbp.averages.ExponentialMovingAverage(0.999), "
+                            f"got {quoted(self.average)}")
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The rate, where it is no number."""
+        return self.rate if isinstance(self.rate, Schedule) else None
+
+    def rate_at(self, step: int, epoch: int) -> float:
+        """The rate of the update that comes after so many steps and epochs with this optimizer."""
+        if isinstance(self.rate, Schedule):
+            return self.rate(step if self.rate.per == "step" else epoch)
+        return cast(float, self.rate)
+
+    def at(self, step: int, epoch: int) -> Optimizer:
+        """The same with the number that its rate is then."""
+        found = copy(self)
+        found._set("rate", self.rate_at(step, epoch))
+        return found
+
+    def times(self, factor: float) -> Optimizer:
+        """The same with a multiple of its rate, which is a number."""
+        found = copy(self)
+        found._set("rate", cast(float, self.rate) * factor)
+        return found
 
     @property
     def rule(self) -> str:
@@ -81,7 +136,15 @@ class Optimizer:
     @property
     def slots(self) -> tuple[str, ...]:
         """Names of the state arrays."""
+        return (*self._own_slots, AVERAGE) if self.average is not None else self._own_slots
+
+    @property
+    def _own_slots(self) -> tuple[str, ...]:
+        """Those that the rule reads and writes."""
         return self.state
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     def _set(self, field: str, value: object) -> None:
         object.__setattr__(self, field, value)
@@ -99,7 +162,7 @@ OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer")
 
 __all__ += ["SGD"]
 @OPTIMIZERS.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SGD(Optimizer):
     """Gradient descent: ``w -= η g``, or with momentum μ: ``v = μ v + g``, ``w -= η v``.
 
@@ -108,14 +171,14 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    rate : float
-        η, above 0.
+    rate : float, Schedule or callable
+        η, above 0; see :class:`Optimizer`, as for the arguments that all share.
     momentum : float
         μ, from 0 to below 1.
     nesterov : bool
         Look ahead along the momentum; needs ``momentum`` above 0.
-    weight_decay : float
-        Decoupled decay of the weights.
+    weight_decay, clip_value, clip_array, clip_norm, average
+        As in :class:`Optimizer`.
 
     Examples
     --------
@@ -130,7 +193,7 @@ class SGD(Optimizer):
     numbers: ClassVar[Mapping[str, str]] = {"memory1": "momentum"}
     aliases: ClassVar[tuple[str, ...]] = ("momentum", "nesterov")
 
-    rate: float = 0.01
+    rate: Rate = 0.01
     _: KW_ONLY
     momentum: float = 0.0
     nesterov: bool = False
@@ -148,27 +211,27 @@ class SGD(Optimizer):
         return "nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"
 
     @property
-    def slots(self) -> tuple[str, ...]:
+    def _own_slots(self) -> tuple[str, ...]:
         return self.state if self.momentum else ()
 
 
 __all__ += ["Adam"]
 @OPTIMIZERS.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Adam(Optimizer):
     """Adam: ``m = β1 m + (1 - β1) g``, ``v = β2 v + (1 - β2) g²``,
     ``w -= η (m / (1 - β1^t)) / (sqrt(v / (1 - β2^t)) + ε)`` (Kingma & Ba, 2015).
 
     Parameters
     ----------
-    rate : float
-        η, above 0.
+    rate : float, Schedule or callable
+        η, above 0; see :class:`Optimizer`, as for the arguments that all share.
     beta1, beta2 : float
         Memory of the two moving averages, from 0 to below 1.
     epsilon : float
         ε, above 0.
-    weight_decay : float
-        Decoupled decay of the weights.
+    weight_decay, clip_value, clip_array, clip_norm, average
+        As in :class:`Optimizer`.
 
     Examples
     --------
@@ -183,7 +246,7 @@ class Adam(Optimizer):
     numbers: ClassVar[Mapping[str, str]] = {"memory1": "beta1", "memory2": "beta2", "epsilon": "epsilon"}
     not_negative: ClassVar[tuple[str, ...]] = ("variance",)
 
-    rate: float = 1e-3
+    rate: Rate = 1e-3
     _: KW_ONLY
     beta1: float = 0.9
     beta2: float = 0.999
@@ -203,14 +266,14 @@ class Adam(Optimizer):
 
 __all__ += ["AdamW"]
 @OPTIMIZERS.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay on by default (Loshchilov & Hutter, 2019). Parameters as in :class:`Adam`.
 
     Examples
     --------
     >>> cbp.AdamW(0.01)
-    AdamW(rate=0.01, weight_decay=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08)
+    AdamW(rate=0.01)
     """
 
     name: ClassVar[str] = "adamw"
@@ -221,21 +284,21 @@ class AdamW(Adam):
 
 __all__ += ["RMSprop"]
 @OPTIMIZERS.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RMSprop(Optimizer):
     """RMSprop: ``v = ρ v + (1 - ρ) g²``, ``w -= η g / (sqrt(v) + ε)`` (Tieleman & Hinton, 2012, lecture 6.5): a rate that
     follows an exponential moving average of the squared gradient.
 
     Parameters
     ----------
-    rate : float
-        η, above 0.
+    rate : float, Schedule or callable
+        η, above 0; see :class:`Optimizer`, as for the arguments that all share.
     rho : float
         Memory of the moving average, from 0 to below 1.
     epsilon : float
         ε, above 0.
-    weight_decay : float
-        Decoupled decay of the weights.
+    weight_decay, clip_value, clip_array, clip_norm, average
+        As in :class:`Optimizer`.
 
     Examples
     --------
@@ -250,7 +313,7 @@ class RMSprop(Optimizer):
     numbers: ClassVar[Mapping[str, str]] = {"memory2": "rho", "epsilon": "epsilon"}
     not_negative: ClassVar[tuple[str, ...]] = ("variance",)
 
-    rate: float = 1e-3
+    rate: Rate = 1e-3
     _: KW_ONLY
     rho: float = 0.9
     epsilon: float = 1e-8
@@ -264,18 +327,18 @@ class RMSprop(Optimizer):
 
 __all__ += ["Adagrad"]
 @OPTIMIZERS.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Adagrad(Optimizer):
     """Adagrad: ``s = s + g²``, ``w -= η g / (sqrt(s) + ε)`` (Duchi, Hazan & Singer, 2011).
 
     Parameters
     ----------
-    rate : float
-        η, above 0.
+    rate : float, Schedule or callable
+        η, above 0; see :class:`Optimizer`, as for the arguments that all share.
     epsilon : float
         ε, above 0.
-    weight_decay : float
-        Decoupled decay of the weights.
+    weight_decay, clip_value, clip_array, clip_norm, average
+        As in :class:`Optimizer`.
 
     Examples
     --------
@@ -290,7 +353,7 @@ class Adagrad(Optimizer):
     numbers: ClassVar[Mapping[str, str]] = {"epsilon": "epsilon"}
     not_negative: ClassVar[tuple[str, ...]] = ("squares",)
 
-    rate: float = 0.01
+    rate: Rate = 0.01
     _: KW_ONLY
     epsilon: float = 1e-10
     weight_decay: float = 0.0
@@ -302,19 +365,19 @@ class Adagrad(Optimizer):
 
 __all__ += ["Lion"]
 @OPTIMIZERS.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Lion(Optimizer):
     """Lion: ``w -= η sign(β1 m + (1 - β1) g)``, then ``m = β2 m + (1 - β2) g`` (Chen et al., 2023, Symbolic discovery of
     optimization algorithms). Every parameter moves by η or, where the sign is that of 0, not at all: η is smaller than Adam's.
 
     Parameters
     ----------
-    rate : float
-        η, above 0.
+    rate : float, Schedule or callable
+        η, above 0; see :class:`Optimizer`, as for the arguments that all share.
     beta1, beta2 : float
         Memory of the moving average in the update and from step to step, from 0 to below 1.
-    weight_decay : float
-        Decoupled decay of the weights.
+    weight_decay, clip_value, clip_array, clip_norm, average
+        As in :class:`Optimizer`.
 
     Examples
     --------
@@ -328,7 +391,7 @@ class Lion(Optimizer):
     state: ClassVar[tuple[str, ...]] = ("mean",)
     numbers: ClassVar[Mapping[str, str]] = {"memory1": "beta1", "memory2": "beta2"}
 
-    rate: float = 1e-4
+    rate: Rate = 1e-4
     _: KW_ONLY
     beta1: float = 0.9
     beta2: float = 0.99
@@ -354,7 +417,7 @@ def get(optimizer: str | Optimizer) -> Optimizer:
     Examples
     --------
     >>> cbp.optimizers.get("sgd")
-    SGD(rate=0.01, weight_decay=0.0, momentum=0.0, nesterov=False)
+    SGD(rate=0.01)
     """
     if type(optimizer) in OPTIMIZERS.values():
         return cast(Optimizer, optimizer)

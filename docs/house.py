@@ -33,7 +33,7 @@ ROOMS = {  # what stands for several modules, and what a room is for
     "errors": "errors, habits, history, registries",
 }
 ROOM_OF = {
-    "__init__": "cbp", "__main__": "cli", "optimizers": "losses",
+    "__init__": "cbp", "__main__": "cli", "optimizers": "losses", "averages": "losses", "schedules": "losses",
     "check": "beside", "datasets": "beside", "loading": "beside", "pytorch": "beside",
     "initializers": "activations", "_core": "core", "history": "errors", "_registry": "errors", "_version": "errors",
     "habits": "errors", "_ctrl_c": "errors",

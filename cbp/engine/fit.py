@@ -18,7 +18,7 @@ from cbp.engine import finite
 from cbp.engine.cpu import core as _core
 from cbp.engine.numbers import Numbers
 from cbp.engine.progress import Progress
-from cbp.engine.runner import BLOCK, PATIENCE, Runner
+from cbp.engine.runner import BLOCK, CURVES, PATIENCE, Runner
 from cbp.errors import DivergedError
 from cbp.history import History
 
@@ -68,7 +68,7 @@ class Fit:
         complete = self._numbers.epoch - self._begun - self._first
         if self._validate is not None:
             complete = min(complete, len(self._validation))
-        curves = np.concatenate([*self._curves, np.empty((0, 3))])[:complete]
+        curves = np.concatenate([*self._curves, np.empty((0, CURVES))])[:complete]
         names = {"loss": curves[:, 0], self._metric: curves[:, 1]}
         if self._validate is not None:
             for name in ("loss", self._metric):
@@ -105,7 +105,7 @@ class Fit:
 
     def _block(self, count: int, done: int, show: Progress) -> int:
         """Up to ``count`` epochs, ending at a boundary between epochs; returns how many."""
-        curves = np.empty((count, 3))
+        curves = np.empty((count, CURVES))
         self._curves.append(curves)
         first = self._runner.rebase()
         last = first + count

@@ -10,8 +10,9 @@ from cbp.engine import check
 from cbp.engine.arrays import Form
 from cbp.engine.columns import Names
 from cbp.engine.cpu import core as _core
+from cbp.engine.learning import Learning
 from cbp.engine.named import checked
-from cbp.engine.numbers import Numbers
+from cbp.engine.numbers import AVERAGE, Numbers
 from cbp.engine.plan import Flat, Plan, Shape
 from cbp.engine.specs import Loss
 
@@ -32,6 +33,8 @@ class Model:
         The penalties on the weights.
     seed : int
         Of the shuffles and of noise.
+    learning : Learning
+        What training changes.
     """
 
     plan: Plan
@@ -40,6 +43,7 @@ class Model:
     l1: float
     l2: float
     seed: int
+    learning: Learning = Learning()
 
     @property
     def answers(self) -> _core.Answers:
@@ -61,10 +65,14 @@ class Model:
         if isinstance(given, Mapping):
             raise TypeError(f"{argument} must be one flat array, got a {type(given).__name__}; network.parameters = {argument} "
                             f"takes arrays by name")
+        return self.plan.named(self.flat_vector(argument, given))
+
+    def flat_vector(self, argument: str, given: object) -> Flat:
+        """Finite numbers, one for each parameter."""
         values = check.numbers(argument, given, self.form.dtype)
         if values.shape != (self.plan.count,):
             raise ValueError(f"{argument} must have the shape ({self.plan.count},), got {values.shape}")
-        return self.plan.named(values)
+        return values
 
     def published(self, parameters: object, statistics: object) -> Model:
         """The same with other numbers, a vector or arrays by name, None for the statistics that it has, in memory of their own;
@@ -93,6 +101,17 @@ class Model:
     @property
     def loss(self) -> Loss:
         return self.form.loss
+
+    @property
+    def averaged(self) -> Model:
+        """The same with the average of the parameters in their place, if one was taken yet; raises ValueError where the optimizer
+        takes none."""
+        if AVERAGE not in (self.numbers.optimizer.slots if self.numbers.optimizer is not None else ()):
+            raise ValueError("averaged=True needs an optimizer that averages, for example "
+                             "cbp.Adam(average=cbp.averages.ExponentialMovingAverage(0.999))")
+        if self.numbers.averaged == 0:
+            return self
+        return replace(self, numbers=replace(self.numbers, parameters=self.numbers.state[-1]))
 
     @property
     def still(self) -> Model:

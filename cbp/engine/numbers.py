@@ -15,7 +15,10 @@ from cbp.engine.plan import Flat, Plan, aligned
 from cbp.engine.specs import Optimizer
 from cbp.errors import not_by_handler
 
-__all__ = ["Numbers"]
+__all__ = ["AVERAGE", "Numbers"]
+
+AVERAGE = "average"
+"""The state array, the last one, that is an average of the parameters."""
 
 
 @dataclass
@@ -31,6 +34,10 @@ class Numbers:
     optimizer : Optimizer or None
     step, epoch : int
         Updates that it made; epochs begun in the network's life.
+    averaged : int
+        Averages of the parameters that the optimizer took.
+    since : int
+        The epoch that it began with.
     flat : bool
         Whether the last targets were without the last axis of the outputs, which has one number: outputs are then too.
     """
@@ -41,6 +48,8 @@ class Numbers:
     optimizer: Any = None
     step: int = 0
     epoch: int = 0
+    averaged: int = 0
+    since: int = 0
     flat: bool = False
 
     @classmethod
@@ -69,7 +78,8 @@ class Numbers:
     def hold(self, optimizer: Optimizer, *, afresh: bool = False) -> None:
         """Go on with the state under this optimizer if it is of the kind that made it, whatever its numbers are; else begin.
 
-        A state array that the numbers make necessary, the velocity of an SGD that gets momentum, starts at 0.
+        A state array that the numbers make necessary, the velocity of an SGD that gets momentum, starts at 0, but an average
+        of the parameters with them.
         """
         same = type(optimizer) is type(self.optimizer) and not afresh
         state = self.state
@@ -80,12 +90,17 @@ class Numbers:
             for row, slot in zip(state, optimizer.slots, strict=True):
                 if slot in kept:
                     row[:] = kept[slot]
-        step = self.step if same else 0
+                elif slot == AVERAGE:
+                    row[:] = self.parameters
+        step, since = (self.step, self.since) if same else (0, self.epoch)
+        averaged = self.averaged if AVERAGE in kept else 0
         self.state, self.step, self.optimizer = state, step, optimizer  # no call between them, so no signal
+        self.since, self.averaged = since, averaged
 
     def hold_again(self, before: Numbers) -> None:
         """Hold what was held ``before``: the optimizer, its state, the form of the outputs."""
         self.state, self.step, self.optimizer, self.flat = before.state, before.step, before.optimizer, before.flat
+        self.since, self.averaged = before.since, before.averaged
 
     def copy(self) -> Numbers:
         """The same in arrays of its own."""
@@ -96,7 +111,7 @@ class Numbers:
         self.parameters[:] = other.parameters
         self.state[:] = other.state
         self.statistics[:] = other.statistics
-        self.step, self.epoch = other.step, other.epoch
+        self.step, self.epoch, self.averaged = other.step, other.epoch, other.averaged
 
     put_back = _core.put_back
     """Be again what a copy says that was before, its optimizer's state included: in the core, where no signal comes between."""

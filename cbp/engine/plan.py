@@ -8,6 +8,7 @@ the layer's own affair: it asks the plan for places and adds its ops.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp.engine.cpu import core as _core
+from cbp.errors import quoted, unknown_name
 
 LANES = 16
 """Numbers that every row is padded to a multiple of: an AVX-512 register of float32."""
@@ -376,9 +378,43 @@ class Plan:
             views[name] = parameter.view(flat[start : start + parameter.taken])
         return views
 
+    def below(self, argument: str, names: object) -> list[str]:
+        """The parameters of layers or arrays: ``"0"`` means all whose names begin with ``"0."``; raises TypeError or ValueError
+        for a name of nothing."""
+        found = []
+        for name in names if isinstance(names, (list, tuple, set, frozenset)) else [names]:
+            if isinstance(name, bool) or not isinstance(name, (str, int)):
+                raise TypeError(f"{argument} must be of layers or arrays, '0' or '0.weight' for example, got {quoted(name)}")
+            below = [known for known in self.parameters if known == name or known.startswith(f"{name}.")]
+            if not below:
+                raise unknown_name(argument, name, dict.fromkeys(
+                    [place for known in self.parameters for place in (known.partition(".")[0], known)]), {})
+            found += below
+        return found
+
+    def arrays_of(self, op: Any) -> tuple[list[str], list[str]]:
+        """The names of the parameters in the matrix of an op, and in its bias."""
+        start, size = int(op["weight"]), int(op["weight_rows"] * op["weight_width"])
+        row = int(op["bias"])
+        return self._named_from(start, size if start >= 0 else 0), self._named_from(row, int(row >= 0))
+
+    def _named_from(self, start: int, size: int) -> list[str]:
+        names, offsets = self._order
+        return names[bisect_left(offsets, start) : bisect_left(offsets, start + size)]
+
+    @cached_property
+    def _order(self) -> tuple[list[str], list[int]]:
+        """The parameters as they lie one after the other, and where."""
+        return list(self.parameters), [self._offsets[name] for name in self.parameters]
+
     def compact(self, flat: Flat) -> Flat:
         """A copy of a padded flat vector of parameters without its pads."""
         return np.concatenate([flat[:0], *(view.reshape(-1) for view in self.views(flat).values())])
+
+    @cached_property
+    def places(self) -> npt.NDArray[np.intp]:
+        """Where every number of a vector of the parameters without pads lies in one with pads."""
+        return self.compact(np.arange(max(self.size, 1), dtype=np.intp))
 
     def named(self, compact: Flat) -> dict[str, Flat]:
         """The parameters by name in a vector without pads."""

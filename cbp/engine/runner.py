@@ -14,14 +14,18 @@ import numpy.typing as npt
 
 from cbp.engine.arrays import Data, Source
 from cbp.engine.cpu import core as _core
+from cbp.engine.learning import NO_SEGMENTS, NO_SQUARES
 from cbp.engine.model import Model
 from cbp.engine.plan import Flat, Plan, aligned, padded
-from cbp.engine.specs import Optimizer
+from cbp.engine.rates import Rates
+from cbp.engine.specs import CLIPS, Optimizer
 from cbp.engine.team import Crew
 
 PATIENCE = 0.05
 BLOCK = 4096
 """Epochs whose curves are allocated at a time."""
+CURVES = 4
+"""Loss, metric, seconds, rate."""
 
 
 class Runner:
@@ -38,6 +42,8 @@ class Runner:
         None: all samples in one batch.
     optimizer : Optimizer or None
         Needed for ``"train"``.
+    accumulate : int
+        Batches whose gradients make one update.
     shuffle : bool
         Whether every epoch takes the samples in a new order.
     crew : Crew or None
@@ -52,16 +58,18 @@ class Runner:
     """
 
     def __init__(
-        self, model: Model, data: Data, *, mode: str, batch_size: int | None = None, optimizer: Optimizer | None = None,
-        shuffle: bool = False, crew: Crew | None = None, training: bool = False, carry: Flat | None = None,
+        self, model: Model, data: Data, *, mode: str, batch_size: int | None = None, accumulate: int = 1,
+        optimizer: Optimizer | None = None, shuffle: bool = False, crew: Crew | None = None, training: bool = False, carry: Flat | None = None,
         profile: bool = False,
     ):
         plan, numbers = model.plan, model.numbers
         samples = len(data.x)
-        batch = samples if batch_size is None else min(batch_size, samples)
-        piece = plan.piece(batch, apart=mode == "evaluate")
+        rows = samples if batch_size is None else min(batch_size, samples)
+        batch = min(rows * accumulate, samples)
+        piece = min(plan.piece(batch, apart=mode == "evaluate"), rows)
         dtype = numbers.parameters.dtype
         self._plan = plan
+        self._ops = model.learning.ops(plan, gradients=mode == "gradient") if mode == "train" or training else plan.ops
         self._numbers = numbers
         self._data = data
         self._crew = crew
@@ -92,8 +100,14 @@ class Runner:
         run["shuffle"], run["seed"] = len(self._order) > 0, model.seed
         run["epoch"] = run["first_epoch"] = numbers.epoch
         run["step"] = numbers.step
+        run["averaged"] = numbers.averaged
+        self._segments, self._squares = NO_SEGMENTS, NO_SQUARES
+        self._rates = Rates(optimizer, numbers.since)
         if optimizer is not None:
-            describe(optimizer, run, len(numbers.state))
+            apart = model.learning.apart(plan)
+            describe(optimizer, run, len(numbers.state), apart=apart)
+            if run["deferred"]:
+                self._segments, self._squares = model.learning.deferred(plan)
 
     @property
     def plan(self) -> Plan:
@@ -134,7 +148,7 @@ class Runner:
         """Take up where the network's numbers stand; ``started`` is the clock's time of the beginning."""
         run = self._run
         run["epoch"] = run["first_epoch"] = self._numbers.epoch
-        run["step"] = self._numbers.step
+        run["step"], run["averaged"] = self._numbers.step, self._numbers.averaged
         run["position"] = run["row"] = run["diverged"] = 0
         run["started"] = started
 
@@ -146,14 +160,17 @@ class Runner:
     def slice(self, curves: npt.NDArray[np.float64], last_epoch: int) -> None:
         """Run until ``last_epoch`` or until the patience is over, and keep the network's counters in step."""
         data, numbers, crew, tempo = self._data, self._numbers, self._crew, self._tempo
+        run = self._run
+        rates = self._rates.ahead(run, len(data.x), last_epoch)
         patience = PATIENCE if tempo is None else tempo.patience(PATIENCE)
         rows, started = self._rows_done, _core.clock()
         try:
             _core.run_epochs(
-                self._plan.ops, self._record, numbers.parameters, self._gradient, self._parts, numbers.state,
+                self._ops, self._record, numbers.parameters, self._gradient, self._parts, numbers.state,
                 numbers.statistics, self._carry, data.x.record, data.targets.record, data.labels, data.weights, data.lengths,
                 self._order, self._arena, self._workspace, self._scratch, self._row_results, self._row_labels,
-                self._row_lengths, curves, last_epoch, patience, None if crew is None else crew.team, self._laps,
+                self._row_lengths, curves, rates, self._segments, self._squares, last_epoch, patience,
+                None if crew is None else crew.team, self._laps,
             )
         finally:
             self.sync()
@@ -173,10 +190,11 @@ class Runner:
     def sync(self) -> None:
         """Let the network's counters be the run's."""
         self._numbers.step, self._numbers.epoch = self.counters
+        self._numbers.averaged = int(self._run["averaged"])
 
     def epochs(self, count: int) -> npt.NDArray[np.float64]:
-        """Run ``count`` epochs, at most BLOCK, or up to a divergence; the complete ones' curves (loss, metric, seconds)."""
-        curves = np.empty((count, 3))
+        """Run ``count`` epochs, at most BLOCK, or up to a divergence; the complete ones' curves (loss, metric, seconds, rate)."""
+        curves = np.empty((count, CURVES))
         first = self.rebase()
         while int(self._run["epoch"]) < first + count and not self.diverged:
             self.slice(curves, first + count)
@@ -186,15 +204,24 @@ class Runner:
 _UNTOUCHED = "the attributes of cbp's classes are not to be changed"
 
 
-def describe(optimizer: Optimizer, run: Any, states: int) -> None:
-    """The optimizer's fields as the core reads them; raises ValueError where it holds less than the rule's state arrays, which
+def describe(optimizer: Optimizer, run: Any, states: int, *, apart: bool) -> None:
+    """The optimizer's fields as the core reads them, for arrays that it moves ``apart`` from each other or not; raises ValueError where it holds less than the rule's state arrays, which
     the core would read all the same."""
-    needed = _core.STATES[optimizer.rule]
+    average = optimizer.average
+    needed = _core.STATES[optimizer.rule] + (average is not None)
     if states != needed:
         raise ValueError(f"optimizer {optimizer!r} needs {needed} state arrays, and the network holds {states}, one for each "
                          f"of its slots; {_UNTOUCHED}")
     run["optimizer"] = _core.OPTIMIZERS[optimizer.rule]
-    run["rate"], run["weight_decay"] = optimizer.rate, optimizer.weight_decay
+    schedule = optimizer.schedule
+    run["scheduled"] = 0 if schedule is None else _core.SCHEDULED[schedule.per]
+    run["rate"] = optimizer.rate if schedule is None else 0
+    run["weight_decay"] = optimizer.weight_decay
+    for bound in CLIPS:
+        run[bound] = getattr(optimizer, bound) or 0
+    run["deferred"] = bool(apart or optimizer.clip_norm or optimizer.clip_array)
+    run["average_start"], run["average_every"], run["average_memory"] = (0, 1, 0) if average is None else (
+        average.start, average.every, average.memory)
     for number, field in optimizer.numbers.items():
         run[number] = getattr(optimizer, field)
 
@@ -225,7 +252,7 @@ def gradient(model: Model, data: Data, *, training: bool) -> tuple[float, Flat]:
 
 def measure(model: Model, data: Data, crew: Crew | None = None) -> dict[str, float]:
     """The loss and the metric of all samples by name."""
-    loss, metric, _ = Runner(model.still, data, mode="evaluate", crew=crew).epochs(1)[0]
+    loss, metric, *_ = Runner(model.still, data, mode="evaluate", crew=crew).epochs(1)[0]
     return {"loss": float(loss), model.loss.metric: float(metric)}
 
 

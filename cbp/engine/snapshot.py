@@ -31,6 +31,12 @@ class Snapshot:
         The optimizer's state: name of the slot -> name of the parameter -> array.
     step, epoch : int
         As those of the network.
+    averaged, since : int
+        Averages of the parameters that the optimizer took; the epoch that it began with.
+    frozen : tuple of str
+        Names of the parameters that training leaves as they are.
+    rate_multipliers : mapping of str to float
+        What the rate of a parameter is multiplied by, where that is not 1.
     feature_names : tuple of str or None
         Of the columns of the table that the network was trained on.
     flat : bool
@@ -53,6 +59,10 @@ class Snapshot:
     optimizer_state: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     step: int = 0
     epoch: int = 0
+    averaged: int = 0
+    since: int = 0
+    frozen: tuple[str, ...] = ()
+    rate_multipliers: Mapping[str, float] = field(default_factory=dict)
     feature_names: tuple[str, ...] | None = None
     flat: bool = False
     extras: Mapping[str, Any] = field(default_factory=dict)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
-__all__ = ["Loss", "Optimizer"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["CLIPS", "Average", "Loss", "Optimizer", "Schedule"]
 
 
 class Loss(Protocol):
@@ -21,17 +24,52 @@ class Loss(Protocol):
     def constant(self) -> float: ...
 
 
+class Schedule(Protocol):
+    """The rates of an optimizer by their places, steps or epochs, from 0 on."""
+
+    @property
+    def per(self) -> str: ...
+    @property
+    def ahead(self) -> int: ...
+    def rates(self, first: int, count: int, /) -> npt.NDArray[np.float64]: ...
+
+
+class Average(Protocol):
+    """When an average takes the parameters in, counted in steps, and how much of it stays then; 0: all count alike."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def every(self) -> int: ...
+    @property
+    def memory(self) -> float: ...
+
+
+CLIPS = ("clip_value", "clip_array", "clip_norm")
+"""What bounds a gradient, where it is not None."""
+
+
 class Optimizer(Protocol):
     """An optimizer: ``rule`` is the core's name of its arithmetic, ``numbers`` says which field is which number of the core's
     record, and its state has an array of the parameters' shape for each of ``slots``, without numbers below 0 in those of
-    ``not_negative``."""
+    ``not_negative``. Its rate is a number if there is no ``schedule``."""
 
     @property
     def rule(self) -> str: ...
     @property
     def numbers(self) -> Mapping[str, str]: ...
     @property
-    def rate(self) -> float: ...
+    def rate(self) -> Any: ...
+    @property
+    def schedule(self) -> Schedule | None: ...
+    @property
+    def clip_value(self) -> float | None: ...
+    @property
+    def clip_array(self) -> float | None: ...
+    @property
+    def clip_norm(self) -> float | None: ...
+    @property
+    def average(self) -> Average | None: ...
     @property
     def weight_decay(self) -> float: ...
     @property

@@ -33,10 +33,10 @@ cdef inline double penalty(Py_ssize_t n, const floating* w, double l1, double l2
 cdef struct Rule    # declared before what takes one
 
 ctypedef void (*Update32)(
-    const Rule* rule, float decay, Py_ssize_t n, float* w, float* g, float* state1, float* state2,
+    const Rule* rule, float decay, Py_ssize_t n, float* w, float* g, float* state, Py_ssize_t size,
 ) noexcept nogil
 ctypedef void (*Update64)(
-    const Rule* rule, double decay, Py_ssize_t n, double* w, double* g, double* state1, double* state2,
+    const Rule* rule, double decay, Py_ssize_t n, double* w, double* g, double* state, Py_ssize_t size,
 ) noexcept nogil
 ctypedef void (*Correct)(Rule* rule, double step) noexcept nogil
 
@@ -45,12 +45,14 @@ cdef struct Rule:
     # An optimizer, its numbers worked out: the same for all parameters.
     double rate      # of the step; Adam: divided by 1 - beta1^t
     double decay     # rate * weight_decay
+    double weight_decay
     double memory1   # momentum or beta1
     double memory2   # beta2 or rho
     double grow      # of the step; Adam: 1 / sqrt(1 - beta2^t)
     double epsilon
     double l1
     double l2
+    double clip      # most that a number of the gradient may be, in size
     double base_rate
     double log1      # logarithms of the memories, where the step is corrected
     double log2
@@ -63,7 +65,7 @@ cdef struct Optimizer:
     const char* name
     int states            # how many state arrays it reads and writes
     Correct correct       # what changes from step to step; NULL: nothing
-    Update32 update32     # n parameters one step on; `state1` and `state2` are the state arrays, NULL where the rule has none
+    Update32 update32     # n parameters one step on; the arrays of their state are `size` apart, from `state` on
     Update64 update64
 
 
@@ -72,7 +74,7 @@ cdef enum:
 
 
 cdef inline void sgd(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* _state1, floating* _state2,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* _state, Py_ssize_t _size,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate
     cdef Py_ssize_t i
@@ -81,7 +83,7 @@ cdef inline void sgd(
 
 
 cdef inline void momentum(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* velocity, floating* _state2,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* velocity, Py_ssize_t _size,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate, mu = <floating>rule.memory1
     cdef Py_ssize_t i
@@ -91,7 +93,7 @@ cdef inline void momentum(
 
 
 cdef inline void nesterov(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* velocity, floating* _state2,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* velocity, Py_ssize_t _size,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate, mu = <floating>rule.memory1
     cdef Py_ssize_t i
@@ -101,8 +103,9 @@ cdef inline void nesterov(
 
 
 cdef inline void adam(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* mean, floating* variance,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* mean, Py_ssize_t size,
 ) noexcept nogil:
+    cdef floating* variance = mean + size
     cdef floating eta = <floating>rule.rate, grow = <floating>rule.grow, epsilon = least_epsilon(rule, w)
     cdef floating b1 = <floating>rule.memory1, c1 = <floating>(1 - rule.memory1)
     cdef floating b2 = <floating>rule.memory2, c2 = <floating>(1 - rule.memory2)
@@ -119,7 +122,7 @@ cdef inline void correct_adam(Rule* rule, double step) noexcept nogil:
 
 
 cdef inline void rmsprop(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* variance, floating* _state2,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* variance, Py_ssize_t _size,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate, epsilon = least_epsilon(rule, w)
     cdef floating rho = <floating>rule.memory2, rest = <floating>(1 - rule.memory2)
@@ -130,7 +133,7 @@ cdef inline void rmsprop(
 
 
 cdef inline void adagrad(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* squares, floating* _state2,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* squares, Py_ssize_t _size,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate, epsilon = least_epsilon(rule, w)
     cdef Py_ssize_t i
@@ -140,7 +143,7 @@ cdef inline void adagrad(
 
 
 cdef inline void lion(
-    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* mean, floating* _state2,
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* mean, Py_ssize_t _size,
 ) noexcept nogil:
     cdef floating eta = <floating>rule.rate, way
     cdef floating b1 = <floating>rule.memory1, c1 = <floating>(1 - rule.memory1)
@@ -186,11 +189,13 @@ cdef inline int fill_optimizers(Optimizer* table) noexcept:
 cdef inline void begin_rule(Rule* rule, const Optimizer* optimizer, const Run* run) noexcept nogil:
     """What is the same for all steps of a run."""
     rule.rate = rule.base_rate = run.rate
+    rule.weight_decay = run.weight_decay
     rule.decay = run.rate * run.weight_decay
     rule.memory1, rule.memory2 = run.memory1, run.memory2
     rule.grow = 1
     rule.epsilon = run.epsilon
     rule.l1, rule.l2 = run.l1, run.l2
+    rule.clip = run.clip_value
     rule.correct = optimizer.correct
     rule.update32, rule.update64 = optimizer.update32, optimizer.update64
     if rule.correct is not NULL:
@@ -203,14 +208,36 @@ cdef inline void begin_step(Rule* rule, double step) noexcept nogil:
         rule.correct(rule, step)
 
 
+cdef inline void take_rate(Rule* rule, double rate) noexcept nogil:
+    """Another rate from the next step on."""
+    rule.rate = rule.base_rate = rate
+    rule.decay = rate * rule.weight_decay
+
+
 cdef inline void update(
-    const Rule* rule, bint is_weight, Py_ssize_t n, floating* w, floating* g, floating* state1, floating* state2,
+    const Rule* rule, bint is_weight, Py_ssize_t n, floating* w, floating* g, floating* state, Py_ssize_t size,
 ) noexcept nogil:
     """w, of n parameters, one step on. Penalties, which are added to g, and decay act on weights, not on biases."""
-    cdef floating decay = <floating>(rule.decay if is_weight else 0)
     if is_weight and (rule.l1 != 0 or rule.l2 != 0):
         add_penalty(n, w, g, <floating>rule.l1, <floating>rule.l2)
+    if rule.clip > 0:
+        clip_each(n, g, <floating>rule.clip)
+    follow(rule, is_weight, n, w, g, state, size)
+
+
+cdef inline void follow(
+    const Rule* rule, bint is_weight, Py_ssize_t n, floating* w, floating* g, floating* state, Py_ssize_t size,
+) noexcept nogil:
+    """w one step on along a gradient that is as it should be."""
+    cdef floating decay = <floating>(rule.decay if is_weight else 0)
     if floating is float:
-        rule.update32(rule, decay, n, w, g, state1, state2)
+        rule.update32(rule, decay, n, w, g, state, size)
     else:
-        rule.update64(rule, decay, n, w, g, state1, state2)
+        rule.update64(rule, decay, n, w, g, state, size)
+
+
+cdef inline void clip_each(Py_ssize_t n, floating* g, floating most) noexcept nogil:
+    """No number beyond -most ... most; NaN stays."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        g[i] = most if g[i] > most else (-most if g[i] < -most else g[i])

@@ -37,8 +37,11 @@ cdef packed struct Op:
     int64_t bias
     int64_t bias_width
     int64_t unpenalised    # neither l1, l2 nor weight decay act on the matrix
+    int64_t fixed_weight   # training leaves the matrix, or the row, as it is: nobody needs its gradient
+    int64_t fixed_bias
     int64_t sparse         # only those rows of the matrix are updated that occur in the batch
     int64_t statistics     # place among the statistics, which no optimizer moves
+    int64_t rests          # takes its statistics as they are, in training too
     # ... windows, of convolution and pooling ...
     int64_t in_h
     int64_t in_w
@@ -81,6 +84,21 @@ cdef packed struct Source:
     int64_t column_stride
 
 
+cdef packed struct Segment:
+    # An array of parameters that training changes, for an update that waits for the whole gradient.
+    int64_t offset
+    int64_t count
+    int64_t penalised      # weight decay acts on it
+    int64_t row            # of so many numbers: a row stays where its gradient is 0; 0: all numbers are changed
+    double multiplier      # of the rate
+
+
+cdef enum Schedule:
+    UNSCHEDULED
+    BY_STEP
+    BY_EPOCH
+
+
 cdef enum Mode:
     TRAIN
     GRADIENT      # the gradient of one batch, no update
@@ -94,10 +112,20 @@ cdef packed struct Run:
     double constant        # the loss's own number, as huber's delta
     int64_t optimizer
     double rate
+    int64_t scheduled      # a Schedule: what the rates of a schedule are counted by, if there is one
+    int64_t first_rate     # the step or epoch that the first of them belongs to
     double weight_decay
     double memory1
     double memory2
     double epsilon
+    double clip_value      # of every number of the gradient; this and the next two: 0 for none
+    double clip_array      # of the norm of every array's gradient
+    double clip_norm       # of the norm of the whole gradient
+    int64_t deferred       # the update waits for the whole gradient
+    int64_t averaged       # averages of the parameters that were taken so far
+    int64_t average_start  # the step after which the first one is taken; 0: nobody averages
+    int64_t average_every
+    double average_memory  # of an exponential average; 0: all that were taken count alike
     double l1
     double l2
     int64_t batch_size

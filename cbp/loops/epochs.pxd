@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
 from cbp.kernels cimport gather, random
-from cbp.kernels.structs cimport Op, Run
+from cbp.kernels.structs cimport BY_EPOCH, Op, Run
 from cbp.kernels.team cimport TeamState
 from cbp.loops.step cimport one_piece
 from cbp.ops.passes cimport Pass, now
@@ -33,6 +33,8 @@ cdef inline void epochs_loop(
             if run.shuffle:
                 random.philox_start(&generator, run.seed, random.SHUFFLE, <uint32_t>run.epoch)
                 random.shuffle(&generator, samples, <Py_ssize_t*>batch.order)
+        if run.row == 0 and not has_rate(batch):
+            return
         if run.row == 0:
             begin_batch(run, min(run.batch_size, samples - run.position), <const floating*>batch.all_weights, batch.order)
         batch.rows = min(run.piece, run.batch_rows - run.row)
@@ -48,7 +50,7 @@ cdef inline void epochs_loop(
             unwatched = 0
             clock = now()
         if run.position == samples:
-            end_epoch(run, clock, curves)
+            end_epoch(run, clock, batch.rule.base_rate, curves)
         if clock >= deadline:
             return
 
@@ -84,12 +86,21 @@ cdef inline void forget(Pass* batch, const floating* like) noexcept nogil:
         memset(batch.all_carry, 0, batch.run.batch_size * batch.carry_size * sizeof(floating))
 
 
-cdef inline void end_epoch(Run* run, double clock, double[:, ::1] curves) noexcept nogil:
+cdef inline bint has_rate(const Pass* batch) noexcept nogil:
+    """Whether the rate of the next batch is known: a schedule's are given for some time ahead."""
+    cdef const Run* run = batch.run
+    if batch.rates is NULL:
+        return True
+    return (run.epoch if run.scheduled == BY_EPOCH else run.step) < run.first_rate + batch.rate_count
+
+
+cdef inline void end_epoch(Run* run, double clock, double rate, double[:, ::1] curves) noexcept nogil:
     cdef Py_ssize_t index = run.epoch - run.first_epoch
     cdef double weight = run.epoch_weight if run.epoch_weight > 0 else 1
     curves[index, 0] = run.epoch_loss / weight + run.penalty
     curves[index, 1] = run.epoch_metric / weight
     curves[index, 2] = clock - run.started
+    curves[index, 3] = rate
     run.position = 0
     run.epoch += 1
 

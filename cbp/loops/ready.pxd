@@ -9,16 +9,17 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cython cimport floating
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
-from cbp.kernels cimport gather, optimizers
+from cbp.kernels cimport gather
 from cbp.kernels.finite cimport finite
 from cbp.kernels.losses cimport CLASSES, Loss, in_range, is_fused
 from cbp.kernels.structs cimport Op, Run
 from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
 from cbp.loops.answer cimport begin_forward, copy_outputs, finite_outputs
 from cbp.loops.epochs cimport begin_batch
-from cbp.loops.step cimport forward, one_piece
+from cbp.loops.deferred cimport follow_gradient, take_average
+from cbp.loops.step cimport begin_update, forward, one_piece
 from cbp.ops.passes cimport Pass
 from cbp.ops.table cimport Tables
 from cbp.ops.update cimport penalty
@@ -68,79 +69,117 @@ cdef inline object outputs_of(Pass* batch, floating* arena, int dimensions, cnp.
 
 
 cdef inline object ready_step(
-    Tables* tables, object numbers, object held, object chosen, cnp.ndarray table, cnp.ndarray record, cnp.ndarray state,
-    floating* parameters, floating* gradient, floating* arena, floating* scratch, floating* before, floating* targets,
-    object given_x, object given_y, Py_ssize_t most,
+    Pass* batch, floating* arena, floating* before, floating* targets, object given_x, object given_y, Py_ssize_t most,
+    bint* flat,
 ):
-    cdef const Op* ops = <const Op*>cnp.PyArray_DATA(table)
-    cdef Py_ssize_t count = cnp.PyArray_DIM(table, 0)
-    cdef Run* run = <Run*>cnp.PyArray_DATA(record)
-    cdef Py_ssize_t slots = cnp.PyArray_DIM(state, 0), size = cnp.PyArray_DIM(state, 1)
-    cdef const Op* last = &ops[count - 1]
+    """The loss before an update by these rows; None where nothing was changed."""
+    cdef const Op* ops = batch.ops
+    cdef const Op* last = &ops[batch.count - 1]
+    cdef Run* run = batch.run
     cdef Py_ssize_t[FEW] room
     cdef double[2 * FEW] results
-    cdef Pass batch
-    cdef bint done, flat = False
-    memset(&batch, 0, sizeof(Pass))
-    batch.kinds, batch.activations, batch.loss = tables.kinds, tables.activations, &tables.losses[run.loss]
-    batch.ops, batch.count, batch.run = ops, count, run
+    cdef bint done
     batch.x = ready_rows(given_x, 2, ops[0].inputs, most, arena, &batch.rows)
     if batch.x is NULL:
         return None
     if batch.loss.targets == CLASSES:
         batch.labels = ready_labels(given_y, batch.rows, last.units, room)
     else:
-        batch.targets = ready_targets(given_y, batch.rows, last.units, batch.loss, targets, &flat)
+        batch.targets = ready_targets(given_y, batch.rows, last.units, batch.loss, targets, flat)
     if batch.labels is NULL and batch.targets is NULL:
         return None
     batch.ldx, batch.ldy = ops[0].inputs, last.units
     batch.row_loss, batch.row_metric = &results[0], &results[FEW]
-    batch.parameters, batch.gradient, batch.arena, batch.scratch = parameters, gradient, arena, scratch
-    batch.training = True
-    batch.state1 = cnp.PyArray_DATA(state) if slots > 0 else NULL
-    batch.state2 = <floating*>batch.state1 + size if slots > 1 else NULL
-    optimizers.begin_rule(&batch.rule, &tables.optimizers[run.optimizer], run)
-    batch.fused = is_fused(batch.loss, &tables.activations[last.activation])
-    run.step = numbers.step
-    step = run.step + 1
-    if batch.rows * size <= BRIEF:
-        done = safe_step(&batch, size, slots, arena, before)
+    batch.fused = is_fused(batch.loss, &batch.activations[last.activation])
+    if batch.rows * batch.size <= BRIEF:
+        done = safe_step(batch, arena, before)
     else:
         with nogil:
-            done = safe_step(&batch, size, slots, arena, before)
-    if not done:
-        return None
-    numbers.step = step
-    if chosen is not held:
-        numbers.optimizer = chosen
-    if last.units == 1 and numbers.flat != flat:
-        numbers.flat = flat
-    return run.batch_loss / run.batch_weight + run.penalty
+            done = safe_step(batch, arena, before)
+    return run.batch_loss / run.batch_weight + run.penalty if done else None
 
 
-cdef inline bint safe_step(Pass* batch, Py_ssize_t size, Py_ssize_t slots, floating* arena, floating* before) noexcept nogil:
+cdef inline bint safe_step(Pass* batch, floating* arena, floating* before) noexcept nogil:
     """One update, or none: where a number would not stay finite all are as they were, and the result is False.
 
     A parameter that was not finite before is not finite after the step, whatever the rule.
     """
     cdef Run* run = batch.run
     cdef uint64_t mode = flush_subnormals()
-    cdef floating* parameters = <floating*>batch.parameters
-    cdef floating* state = <floating*>batch.state1
     cdef bint done
-    memcpy(before, parameters, size * sizeof(floating))
-    if slots > 0:
-        memcpy(before + size, state, slots * size * sizeof(floating))
+    keep(batch, before)
     run.position = run.row = 0
-    run.penalty = penalty(batch.ops, batch.count, run, parameters)
+    run.penalty = penalty(batch.ops, batch.count, run, <const floating*>batch.parameters)
     begin_batch(run, batch.rows, <floating*>NULL, NULL)
     batch.way = batch.rows
     one_piece(batch, arena, NULL)
-    done = not run.diverged and finite(size, parameters) and finite(slots * size, state)
-    if not done:
-        memcpy(parameters, before, size * sizeof(floating))
-        if slots > 0:
-            memcpy(state, before + size, slots * size * sizeof(floating))
+    done = not run.diverged and stayed_finite(batch, before)
+    restore_subnormals(mode)
+    return done
+
+
+cdef inline void keep(const Pass* batch, floating* before) noexcept nogil:
+    memcpy(before, batch.parameters, batch.size * sizeof(floating))
+    if batch.states > 0:
+        memcpy(before + batch.size, batch.state, batch.states * batch.size * sizeof(floating))
+
+
+cdef inline bint stayed_finite(const Pass* batch, const floating* before) noexcept nogil:
+    """Whether all numbers are finite; if not, they become what they were."""
+    cdef Py_ssize_t states = batch.states * batch.size
+    if finite(batch.size, <const floating*>batch.parameters) and finite(states, <const floating*>batch.state):
+        return True
+    memcpy(batch.parameters, before, batch.size * sizeof(floating))
+    if batch.states > 0:
+        memcpy(batch.state, before + batch.size, batch.states * batch.size * sizeof(floating))
+    return False
+
+
+cdef inline bint ready_update(
+    Pass* batch, floating* gradient, floating* before, const Py_ssize_t* places, Py_ssize_t count, object given,
+) except -1:
+    """Whether an update by this gradient was made; if not, nothing was changed."""
+    cdef cnp.ndarray array
+    cdef int dtype
+    cdef bint done
+    if not cnp.PyArray_CheckExact(given):
+        return False
+    array = <cnp.ndarray>given
+    dtype = cnp.PyArray_TYPE(array)
+    if cnp.PyArray_NDIM(array) != 1 or cnp.PyArray_DIM(array, 0) != count or not cnp.PyArray_ISCARRAY_RO(array):
+        return False
+    if dtype == cnp.NPY_FLOAT:
+        spread(count, places, <const float*>cnp.PyArray_DATA(array), gradient)
+    elif dtype == cnp.NPY_DOUBLE:
+        spread(count, places, <const double*>cnp.PyArray_DATA(array), gradient)
+    else:
+        return False
+    with nogil:
+        done = finite(batch.size, gradient) and safe_update(batch, gradient, before)
+    return done
+
+
+ctypedef fused number:
+    float
+    double
+
+
+cdef inline void spread(Py_ssize_t count, const Py_ssize_t* places, const number* given, floating* gradient) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        gradient[places[i]] = <floating>given[i]
+
+
+cdef inline bint safe_update(Pass* batch, floating* gradient, floating* before) noexcept nogil:
+    """As `safe_step`, by a gradient that is there."""
+    cdef uint64_t mode = flush_subnormals()
+    cdef bint done
+    keep(batch, before)
+    begin_update(batch)
+    follow_gradient(batch, gradient, NULL)
+    if batch.average is not NULL:
+        take_average(batch, gradient, NULL)
+    done = stayed_finite(batch, before)
     restore_subnormals(mode)
     return done
 

@@ -11,8 +11,9 @@ from libc.string cimport memcpy, memset
 
 from cbp.kernels cimport gather, losses, optimizers, tile
 from cbp.kernels.activations cimport IDENTITY, Size, activate, activate_backward
-from cbp.kernels.structs cimport EVALUATE, TRAIN, Op, Run
+from cbp.kernels.structs cimport BY_EPOCH, EVALUATE, TRAIN, Op, Run
 from cbp.kernels.team cimport TeamState, team_run
+from cbp.loops.deferred cimport follow_gradient, take_average
 from cbp.ops.calls cimport (
     op_backward_bias,
     op_backward_moments,
@@ -44,7 +45,7 @@ from cbp.ops.passes cimport (
     sums_of,
     waits,
 )
-from cbp.ops.update cimport end_gradient
+from cbp.ops.update cimport end_gradient, end_rows
 
 
 cdef enum:
@@ -59,7 +60,7 @@ cdef inline Py_ssize_t share(Py_ssize_t rows, int part, int parts) noexcept nogi
 
 cdef inline bint interrupts(const Pass* batch, Py_ssize_t index) noexcept nogil:
     """Whether an op waits for all rows of the batch before it and after it."""
-    return batch.training and waits(batch, &batch.ops[index])
+    return waits(batch, &batch.ops[index])
 
 
 # --- phase one: every part takes some rows through the network, to the deltas of all layers -----------------------------------
@@ -120,10 +121,10 @@ cdef inline void rows_back(
     """Some rows back through the ops before `end`, the last of which has the gradient of its weighted sums already, up to that
     of the next one that waits for the others."""
     cdef Py_ssize_t index
-    for index in range(batch.end - 1, -1, -1):
+    for index in range(batch.end - 1, batch.learns - 1, -1):
         op_backward_rows(batch, &batch.ops[index], first, rows, arena, scratch)
         lap(laps, INPUT_GRADIENT)
-        if index > 0:
+        if index > batch.learns:
             apply_slope(batch, index - 1, first, rows, arena, laps)
             if interrupts(batch, index - 1):
                 return
@@ -324,11 +325,15 @@ cdef inline void weights_task(Pass* batch, int part, int parts, int member, floa
     cdef Py_ssize_t total = 0, before = 0
     cdef Py_ssize_t index, first, end
     cdef const Op* op
-    for index in range(batch.count):
+    for index in range(batch.learns, batch.count):
         total += volume(batch, &batch.ops[index])
-    for index in range(batch.count):
+    for index in range(batch.learns, batch.count):
         op = &batch.ops[index]
         if op.weight_rows == 0:
+            continue
+        if op.fixed_weight:
+            if part == 0:
+                backward_weights(batch, index, 0, 0, arena, scratch, batch.laps if member == 0 else NULL)
             continue
         first = row_at(batch, total * part // parts - before, op)
         end = op.weight_rows if part + 1 == parts else row_at(batch, total * (part + 1) // parts - before, op)
@@ -339,8 +344,8 @@ cdef inline void weights_task(Pass* batch, int part, int parts, int member, floa
 
 cdef inline Py_ssize_t volume(const Pass* batch, const Op* op) noexcept nogil:
     """The length of an op's weights when they are laid end to end: as many numbers as a step touches."""
-    cdef Py_ssize_t rows = op.weight_rows
-    if op.sparse:
+    cdef Py_ssize_t rows = 0 if op.fixed_weight else op.weight_rows
+    if op.sparse and rows > 0:
         rows = max(1, min(rows, batch.rows * op.positions))
     return rows * op.weight_width
 
@@ -376,7 +381,9 @@ cdef inline void backward_weights(
     cdef floating* g
     if op.weight_rows == 0:
         return
-    if op.sparse and batch.run.mode == TRAIN:
+    if op.fixed_weight:
+        row = end
+    elif op.sparse and batch.run.mode == TRAIN and not batch.run.deferred:
         op_listed(batch, op, first, end, arena, scratch)
         lap(laps, UPDATE)
         return
@@ -394,10 +401,13 @@ cdef inline void backward_weights(
         if parts:
             end_parts(batch, op, n * op.weight_width, g)
         lap(laps, WEIGHT_GRADIENT)
-        end_gradient(batch, penalised, n * op.weight_width, offset, g)
+        if op.sparse and batch.run.mode == TRAIN:
+            end_rows(batch, penalised, n, op.weight_width, offset, g)
+        else:
+            end_gradient(batch, penalised, n * op.weight_width, offset, g)
         lap(laps, UPDATE)
         row += n
-    if first == 0 and op.bias >= 0:
+    if first == 0 and op.bias >= 0 and not op.fixed_bias:
         if parts:
             begin_parts(batch, op, op.bias_width, gradient + op.bias)
         op_backward_bias(batch, op, accumulate, arena, scratch, gradient + op.bias)
@@ -418,6 +428,7 @@ cdef inline void one_piece(Pass* batch, floating* arena, TeamState* team) noexce
     cdef Run* run = batch.run
     cdef Py_ssize_t next_rows = batch.all_rows - batch.first - batch.rows
     cdef Py_ssize_t index
+    cdef bint whole
     lap(batch.laps, REST)
     forward_by_all(batch, arena, team)
     add_losses(batch, arena)
@@ -427,16 +438,40 @@ cdef inline void one_piece(Pass* batch, floating* arena, TeamState* team) noexce
         return
     if next_rows > 0 and FETCH_FROM <= batch.rows * batch.ldx <= FETCH_UP_TO:
         gather.fetch_ahead(batch.all_x, batch.order, batch.first + batch.rows, min(batch.rows, next_rows))
-    batch.updating = run.mode == TRAIN and run.row + batch.rows == run.batch_rows and run.batch_weight > 0
-    if batch.updating:
+    if run.mode == TRAIN and run.batch_weight > 0:
         for index in range(batch.count):
-            op_remember(batch, &batch.ops[index], arena)
-        run.step += 1
-        optimizers.begin_step(&batch.rule, <double>run.step)
+            if not batch.ops[index].rests:
+                op_remember(batch, &batch.ops[index], arena)
+    whole = run.mode == TRAIN and run.row + batch.rows == run.batch_rows and run.batch_weight > 0
+    batch.updating = whole and not run.deferred
+    if whole:
+        begin_update(batch)
     if team is not NULL:
         backward_by_all(batch, arena, team)
     else:
         backward_alone(batch, arena)
+    if whole and run.deferred:
+        follow_gradient(batch, arena, team)
+    if whole and batch.average is not NULL:
+        take_average(batch, arena, team)
+    lap(batch.laps, UPDATE)
+
+
+cdef inline Py_ssize_t first_to_learn(const Op* ops, Py_ssize_t count) noexcept nogil:
+    """The first op whose parameters training changes."""
+    cdef Py_ssize_t index
+    for index in range(count):
+        if ops[index].weight_rows > 0 and not (ops[index].fixed_weight and (ops[index].fixed_bias or ops[index].bias < 0)):
+            return index
+    return count
+
+
+cdef inline void begin_update(Pass* batch) noexcept nogil:
+    cdef Run* run = batch.run
+    if batch.rates is not NULL:
+        optimizers.take_rate(&batch.rule, batch.rates[(run.epoch if run.scheduled == BY_EPOCH else run.step) - run.first_rate])
+    run.step += 1
+    optimizers.begin_step(&batch.rule, <double>run.step)
 
 
 cdef inline void forward_by_all(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
@@ -453,7 +488,7 @@ cdef inline void forward_by_all(Pass* batch, floating* arena, TeamState* team) n
 cdef inline void backward_by_all(Pass* batch, floating* arena, TeamState* team) noexcept nogil:
     """A team computes the deltas of all ops before any weight changes."""
     cdef Py_ssize_t index
-    for index in range(batch.count - 1, -1, -1):
+    for index in range(batch.count - 1, batch.learns - 1, -1):
         if interrupts(batch, index):
             batch.begin, batch.end = index, index + 1
             team_run(team, moments_task_float32 if floating is float else moments_task_float64, batch)
@@ -465,7 +500,7 @@ cdef inline void backward_alone(Pass* batch, floating* arena) noexcept nogil:
     """One thread goes back op by op, while the weights are still in its cache (5 % of a step of 784-512-512-10)."""
     cdef floating* scratch = <floating*>batch.scratch
     cdef Py_ssize_t index
-    for index in range(batch.count - 1, -1, -1):
+    for index in range(batch.count - 1, batch.learns - 1, -1):
         op_back(batch, index, arena, scratch, batch.laps)
 
 

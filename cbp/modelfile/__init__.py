@@ -124,7 +124,7 @@ def _chosen(snapshot: Snapshot, optimizer: bool) -> Snapshot:
     """What is to be written of a snapshot."""
     if check.boolean("optimizer", optimizer):
         return snapshot
-    return replace(snapshot, optimizer=None, optimizer_state={}, step=0)
+    return replace(snapshot, optimizer=None, optimizer_state={}, step=0, averaged=0, since=0)
 
 
 def _encode(snapshot: Snapshot) -> list[bytes | memoryview]:

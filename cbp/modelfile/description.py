@@ -11,7 +11,9 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
+from cbp import schedules
 from cbp._version import __version__
+from cbp.averages import AVERAGES, Average
 from cbp.engine import check
 from cbp.engine.plan import MOST_ARRAYS
 from cbp.engine.snapshot import Array, Snapshot
@@ -22,13 +24,18 @@ from cbp.layers.base import MOST_LAYERS, Shape, parts
 from cbp.losses import LOSSES
 from cbp.modelfile import canonical_json, container
 from cbp.optimizers import OPTIMIZERS
+from cbp.schedules import Schedule
 
 __all__ = ["FORMAT", "Layout", "read", "state_name", "write"]
 
-FORMAT = 2
-"""Format 1 had no optional keys, and is the same otherwise."""
+FORMAT = 3
+"""Format 1 had no optional keys, and is as format 2 otherwise, which had neither the keys of ``_SINCE`` nor the fields of a
+specification whose metadata say so."""
 
-_LARGEST = {"seed": 2**63 - 1, "step": 2**53, "epoch": 2**53}
+_SINCE: dict[str, tuple[int, Any]] = {"averaged": (3, 0), "since": (3, 0), "frozen": (3, []), "rate_multipliers": (3, {})}
+"""Keys that older formats do not have, each with the format it came with and what it is without."""
+
+_LARGEST = {"seed": 2**63 - 1, "step": 2**53, "epoch": 2**53, "averaged": 2**53, "since": 2**53}
 _LONGEST_NAME = 100
 
 Spec = TypeVar("Spec")
@@ -91,7 +98,7 @@ def read(text: str) -> tuple[Snapshot, Layout]:
         if version > FORMAT:
             newer = f"written by a newer cbp {writer}".rstrip()
             raise ModelFileError(f"{newer}: format {version}, this cbp reads format {FORMAT} and older; pip install -U cbp")
-        snapshot = _read(described, _object(optional, "optional"))
+        snapshot = _read(described, _object(optional, "optional"), version)
         return snapshot, Layout.of(snapshot)
     except ModelFileError:
         raise
@@ -106,8 +113,10 @@ def _written_by(optional: object) -> str:
     return plain(version, _LONGEST_NAME) if isinstance(version, str) else ""
 
 
-def _read(described: dict[str, Any], optional: dict[str, Any]) -> Snapshot:
-    _expect_keys(described, set(_KEYS), "it")
+def _read(described: dict[str, Any], optional: dict[str, Any], version: int) -> Snapshot:
+    later = {key: usual for key, (since, usual) in _SINCE.items() if since > version}
+    _expect_keys(described, set(_KEYS) - later.keys(), "it")
+    described |= later
     _text(optional.pop(_WRITER, ""), f"optional: {_WRITER}")
     known = {key: checked(optional.pop(key), f"optional: {key}") for key, checked in _OPTIONAL.items() if key in optional}
     inputs, layers = _list(described["inputs"], "inputs"), _list(described["layers"], "layers")
@@ -117,12 +126,15 @@ def _read(described: dict[str, Any], optional: dict[str, Any]) -> Snapshot:
     snapshot = Snapshot(
         input_shape=check.input_shape(inputs),
         layers=tuple(_read_layer(item, f"layer {index}") for index, item in enumerate(layers)),
-        loss=_read_named(described["loss"], LOSSES, "loss"),
+        loss=_read_named(described["loss"], LOSSES, "loss", version),
         l1=check.real("l1", described["l1"], minimum=0),
         l2=check.real("l2", described["l2"], minimum=0),
         dtype=_member(described["dtype"], container.DTYPES, "dtype"),
-        optimizer=None if optimizer is None else _read_named(optimizer, OPTIMIZERS, "optimizer"),
+        optimizer=None if optimizer is None else _read_named(optimizer, OPTIMIZERS, "optimizer", version),
         metadata=_object(described["metadata"], "metadata"),
+        frozen=tuple(_text(name, "frozen", longest=None) for name in _list(described["frozen"], "frozen")),
+        rate_multipliers={name: check.real(f"rate_multipliers: {plain(name)}", factor, above=0)
+                          for name, factor in _object(described["rate_multipliers"], "rate_multipliers").items()},
         parameters={}, statistics={}, optimizer_state={},
         **known, extras=optional,
         **{name: _whole(described[name], name, 0, limit) for name, limit in _LARGEST.items()},  # type: ignore[arg-type]
@@ -249,19 +261,34 @@ def _read_field(name: str, value: Any, where: str) -> Any:
 
 
 def _describe_named(spec: Any) -> dict[str, Any]:
-    return {"name": spec.name, **_fields(spec)}
+    return {"name": spec.name, **{name: _describe_setting(value) for name, value in _fields(spec).items()}}
 
 
-def _read_named(item: object, known: Mapping[str, type[Spec]], where: str) -> Spec:
+def _describe_setting(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return schedules.description(value)
+    return _describe_named(value) if isinstance(value, Average) else value
+
+
+def _read_named(item: object, known: Mapping[str, type[Spec]], where: str, version: int = FORMAT) -> Spec:
     """A specification of a registry: its name and its fields."""
     described = _object(item, where)
     name = _member(described.pop("name", None), known, f"{where}: name")
-    return _make(known[name], described, where)
+    settings = {field: _read_setting(field, value, f"{where}: {field}") for field, value in described.items()}
+    return _make(known[name], settings, where, version)
 
 
-def _make(kind: type[Spec], described: dict[str, Any], where: str) -> Spec:
+def _read_setting(field: str, value: Any, where: str) -> Any:
+    """A field of an optimizer or a loss: a schedule, an average, or a plain value."""
+    if isinstance(value, dict) and field == "rate":
+        return schedules.from_description(value)
+    return _read_named(value, AVERAGES, where) if isinstance(value, dict) and field == "average" else value
+
+
+def _make(kind: type[Spec], described: dict[str, Any], where: str, version: int = FORMAT) -> Spec:
     """A specification from all of its fields, which checks their values itself."""
-    _expect_keys(described, {field.name for field in fields(kind)}, where)  # type: ignore[arg-type]
+    known = {field.name for field in fields(kind) if field.metadata.get("since", 1) <= version}  # type: ignore[arg-type]
+    _expect_keys(described, known, where)
     if any(isinstance(value, str) and len(value) > _LONGEST_NAME for value in described.values()):
         raise ValueError(f"{where}: a name of more than {_LONGEST_NAME} characters")
     try:

@@ -19,7 +19,19 @@ from cbp.kernels cimport norm
 from cbp.kernels.structs cimport Op
 from cbp.ops.dense_op cimport sum_of_positions
 from cbp.ops.parts cimport end_part, next_part
-from cbp.ops.passes cimport SUMS_OUTPUTS, Kind, Needs, Pass, add_row, d_input_of, d_output_of, input_of, slot_of, sums_of
+from cbp.ops.passes cimport (
+    SUMS_OUTPUTS,
+    Kind,
+    Needs,
+    Pass,
+    add_row,
+    d_input_of,
+    d_output_of,
+    input_of,
+    measures,
+    slot_of,
+    sums_of,
+)
 
 
 cdef enum Moments:
@@ -242,7 +254,7 @@ cdef inline void batch_norm_forward(
     cdef const floating* mean = <const floating*>batch.statistics + op.statistics
     cdef const floating* offset = <const floating*>batch.parameters + op.bias
     cdef const floating* factor = scratch
-    if batch.training:
+    if measures(batch, op):
         mean = moments_row(batch, op, MEAN, arena)
         offset = moments_row(batch, op, OFFSET, arena)
         factor = moments_row(batch, op, FACTOR, arena)
@@ -261,7 +273,7 @@ cdef inline void batch_norm_backward_rows(
     cdef Py_ssize_t r
     if dx is NULL:
         return
-    if not batch.training:
+    if not measures(batch, op):
         frozen_factor(batch, op, scratch)
         norm.multiply_rows(rows * op.positions, op.width, dy, <const floating*>scratch, dx)
     elif batch.weights is NULL and batch.lengths is NULL:
@@ -295,7 +307,7 @@ cdef inline void batch_norm_backward_weight(
     cdef Py_ssize_t k, p = 0, some
     if not accumulate:
         memset(g, 0, op.width * sizeof(floating))
-    if batch.training:
+    if measures(batch, op):
         add_row(op.width, moments_row(batch, op, SCALE_GRADIENT, arena), g)
         return
     for k in range(op.width):
@@ -314,7 +326,7 @@ cdef inline void batch_norm_backward_bias(
     const Pass* batch, const Op* op, bint accumulate, floating* arena, floating* scratch, floating* g,
 ) noexcept nogil:
     """Of the shift."""
-    if not batch.training:
+    if not measures(batch, op):
         sum_of_positions(batch, op, accumulate, arena, scratch, g)
         return
     if not accumulate:

@@ -7,7 +7,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from cbp.kernels.activations cimport Activation
 from cbp.kernels.losses cimport Loss
 from cbp.kernels.optimizers cimport Rule
-from cbp.kernels.structs cimport Op, Run, Source
+from cbp.kernels.structs cimport Op, Run, Segment, Source
 
 
 # --- a stop watch -------------------------------------------------------------------------------------------------------------
@@ -167,8 +167,15 @@ cdef struct Pass:
     void* gradient
     void* parts                 # three times as many numbers beside it, for sums of many terms; NULL: there are few
     Py_ssize_t parts_size       # of each
-    void* state1
-    void* state2
+    void* state                 # arrays as long as the parameters, one after the other; NULL: the rule has none
+    Py_ssize_t size             # of each, and of the parameters
+    Py_ssize_t states           # how many
+    void* average               # of the parameters; NULL: nobody asks
+    const double* rates         # of the coming steps or epochs, from run.first_rate on
+    Py_ssize_t rate_count
+    const Segment* segments     # the arrays that a deferred update changes
+    Py_ssize_t segment_count
+    double* squares             # their sum in every block of their gradients, then the scale of each of their gradients
     void* statistics
     void* workspace             # numbers of the ops that belong to no sample
     void* all_carry             # state that the next batch goes on from, of its rows; NULL: none
@@ -179,8 +186,9 @@ cdef struct Pass:
     Py_ssize_t scratch_size     # of that part
     Rule rule
     bint training               # batch statistics and noise
-    bint updating               # whether an update follows this piece's gradient
+    bint updating               # whether an update follows every block of this piece's gradient
     bint fused                  # the loss includes the last activation
+    Py_ssize_t learns           # the first op whose parameters training changes: nobody needs deltas before it
     Py_ssize_t begin            # the ops of the task that runs: from `begin` to before `end`
     Py_ssize_t end
     Laps* laps                  # of the calling thread; NULL: nobody looks
@@ -230,6 +238,11 @@ cdef inline void add_row(Py_ssize_t width, const floating* x, floating* y) noexc
         y[j] += x[j]
 
 
+cdef inline bint measures(const Pass* batch, const Op* op) noexcept nogil:
+    """Whether an op takes the moments of the batch, and not its statistics."""
+    return batch.training and not op.rests
+
+
 cdef inline bint waits(const Pass* batch, const Op* op) noexcept nogil:
     """Whether an op needs all rows of the batch before it goes on."""
-    return batch.kinds[op.kind].moments32 is not NULL
+    return measures(batch, op) and batch.kinds[op.kind].moments32 is not NULL

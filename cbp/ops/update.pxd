@@ -12,12 +12,34 @@ cdef inline void end_gradient(Pass* batch, bint is_weight, Py_ssize_t n, Py_ssiz
     one, the gradient of the penalties."""
     cdef const Run* run = batch.run
     cdef floating* parameters = <floating*>batch.parameters + offset
-    cdef floating* state1 = <floating*>batch.state1 + offset if batch.state1 is not NULL else NULL
-    cdef floating* state2 = <floating*>batch.state2 + offset if batch.state2 is not NULL else NULL
     if batch.updating:
-        optimizers.update(&batch.rule, is_weight, n, parameters, g, state1, state2)
+        optimizers.update(&batch.rule, is_weight, n, parameters, g, state_of(batch, offset, g), batch.size)
     elif is_weight and run.row + batch.rows == run.batch_rows:
         optimizers.add_penalty(n, parameters, g, <floating>run.l1, <floating>run.l2)
+
+
+cdef inline void end_rows(
+    Pass* batch, bint is_weight, Py_ssize_t n, Py_ssize_t width, Py_ssize_t offset, floating* g,
+) noexcept nogil:
+    """The same for n rows, of which those that do not occur in the batch are left out."""
+    cdef Py_ssize_t r
+    for r in range(n):
+        if occurs(width, g + r * width):
+            end_gradient(batch, is_weight, width, offset + r * width, g + r * width)
+
+
+cdef inline bint occurs(Py_ssize_t n, const floating* g) noexcept nogil:
+    """Whether a number of a row's gradient is not 0."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if g[i] != 0:
+            return True
+    return False
+
+
+cdef inline floating* state_of(const Pass* batch, Py_ssize_t offset, const floating* _like) noexcept nogil:
+    """The state of the parameters from `offset` on: in the first array, the others follow at distances of `size`."""
+    return <floating*>batch.state + offset if batch.state is not NULL else NULL
 
 
 cdef inline double penalty(const Op* ops, Py_ssize_t count, const Run* run, const floating* w) noexcept nogil:

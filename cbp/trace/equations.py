@@ -184,10 +184,16 @@ def update_rules(trace: Trace) -> list[str]:
 def update(trace: Trace, parameter: Parameter, limits: Limits) -> Equations:
     """Gradient, state and new value of one parameter in numbers."""
     digits, known, results = limits.digits, symbols(trace), parameter.state_after | {"w": parameter.after}
-    values: dict[str, Any] = vars(trace.optimizer) | {"w": parameter.before, "g": parameter.gradient, "t": str(trace.step)}
+    settings = {name: value for name, value in vars(trace.optimizer).items() if value is not None}
+    values: dict[str, Any] = settings | {"w": parameter.before, "g": parameter.clipped, "t": str(trace.step)}
+    values["rate"] *= parameter.multiplier
     values |= parameter.state_before | {f"{slot}_new": value for slot, value in parameter.state_after.items()}
     start = "" if parameter.symbol else connection_gradient(trace, parameter, limits)
     equations = [Equation("g", "", start, number(parameter.gradient, digits))]
+    if parameter.clipped != parameter.gradient:
+        equations.append(Equation("g clipped", "", "", number(parameter.clipped, digits)))
+    if parameter.after == parameter.before and parameter.multiplier == 0:
+        return tuple(equations)
     for name, formula in _formulas(trace, decays=parameter.decays):
         equations.append(Equation(known.get(name, name), "", fill(formula, digits, **values), number(results[name], digits)))
     return tuple(equations)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -54,6 +54,7 @@ class Plain:
     constants: Constants
     l1: float
     l2: float
+    multipliers: dict[str, float]  # of the rate of an array; 0: it is frozen
     given: Given
 
 
@@ -121,6 +122,8 @@ def read_network(network: Snapshot, plan: Plan, samples: Sequence[Sample], step:
         constants=Constants(network.loss, TINY[network.dtype]),
         l1=float(network.l1),
         l2=float(network.l2),
+        multipliers={name: 0.0 if name in network.frozen else network.rate_multipliers.get(name, 1.0)
+                     for name in network.parameters},
         given=_given(network, samples, step, carried),
     )
 
@@ -133,6 +136,7 @@ def _given(network: Snapshot, samples: Sequence[Sample], step: int, carried: Car
         draws=Draws(network.seed, network.epoch, step - 1),
         statistics={name: array.tolist() for name, array in network.statistics.items()},
         carried=carried(len(samples)).tolist(),
+        frozen=frozenset(network.frozen),
     )
 
 
@@ -158,10 +162,11 @@ def rule_of_step(network: Snapshot, optimizer: Optimizer | str | None) -> tuple[
     """The optimizer, its state as ``[slot][number of the parameter]`` (empty: all 0), and the number of the step."""
     current = network.optimizer
     spec = optimizers.get(optimizer) if optimizer is not None else current or optimizers.Adam(1e-3)
+    spec = replace(spec, average=None)  # which changes nothing in the step
     if type(spec) is not type(current):
-        return spec, {}, 1
+        return spec.at(0, 0), {}, 1
     state = {
         slot: [value for view in network.optimizer_state[slot].values() for value in view.reshape(-1).tolist()]
         for slot in spec.slots if slot in network.optimizer_state
     }
-    return spec, state, network.step + 1
+    return spec.at(network.step, network.epoch - network.since), state, network.step + 1

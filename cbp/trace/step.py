@@ -13,6 +13,7 @@ from cbp.trace.names import value_name
 from cbp.trace.reading import Plain, Sample
 from cbp.trace.records import Layer, Parameter, Row, Statistic, Unit
 from cbp.trace.rules import FUSED_RULES, LOSS_RULES, OPTIMIZER_RULES
+from cbp.trace.rules.clipping import clipped
 
 Numbers = list[float]
 
@@ -119,22 +120,31 @@ def step_of(
     graph, parameters = made.graph, []
     gradient = graph.gradient([1.0] * len(shares) if made.coupled else shares)
     rule = OPTIMIZER_RULES[spec.rule]
+    penalties = [_slope_of_penalty(net, graph, place, number) for place in graph.places.values() for number in place.numbers]
+    whole = [slope + penalty for slope, penalty in zip(gradient, penalties, strict=True)]
+    followed = clipped(spec, whole, (place.numbers for place in graph.places.values() if net.multipliers[place.name]))
     for place in graph.places.values():
+        multiplier = net.multipliers[place.name]
+        own = spec.times(multiplier)
         for number, index in zip(place.numbers, indices(place.shape), strict=True):
             w = graph.values[number]
-            rests = graph.rests(number)
-            penalty = net.l1 * ((w > 0) - (w < 0)) + net.l2 * w if place.penalised and not rests else 0.0
-            g = gradient[number] + penalty
+            rests = multiplier == 0 or graph.rests(number)
             before = {slot: state[slot][number] if state else 0.0 for slot in spec.slots}
-            after, state_after = (w, before) if rests else rule.step(spec, step, w, g, before, place.penalised)
+            after, state_after = (w, before) if rests else rule.step(own, step, w, followed[number], before, place.penalised)
             source, unit = _ends(graph, place, index)
             symbol = graph.symbol(number) if place.connects is None else ""
             parameters.append(
                 Parameter(
-                    place.name, index, source, unit, g, penalty, w, after, before, state_after, symbol, graph, number
+                    place.name, index, source, unit, whole[number], penalties[number], followed[number], multiplier, w, after,
+                    before, state_after, symbol, graph, number,
                 )
             )
     return parameters
+
+
+def _slope_of_penalty(net: Plain, graph: Graph, place: Place, number: int) -> float:
+    w = graph.values[number]
+    return net.l1 * ((w > 0) - (w < 0)) + net.l2 * w if place.penalised and not graph.rests(number) else 0.0
 
 
 def _ends(graph: Graph, place: Place, index: tuple[int, ...]) -> tuple[str, str]:

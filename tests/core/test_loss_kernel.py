@@ -134,12 +134,12 @@ def test_optimizers_over_the_range_of_the_numbers(name, dtype):
     half = math.log10(info.max) / 2
     g = np.tile(10.0 ** np.linspace(-half - 3, half - 1, 64), 2).astype(dtype)
     g[64:] *= -1
-    w, first, second = np.zeros((3, 128), dtype)
-    kernels.optimizer_step(core.OPTIMIZERS[name], np.array([0.5, 0, 0.75, 0.75, 0.0, 0, 0, 1]), w, g.copy(), first, second, 1)
-    root = np.sqrt((second if name == "adam" else first).astype(np.longdouble)) * (2 if name == "adam" else 1)
+    w, state = np.zeros(128, dtype), np.zeros((2, 128), dtype)
+    kernels.optimizer_step(core.OPTIMIZERS[name], np.array([0.5, 0, 0.75, 0.75, 0.0, 0, 0, 1]), w, g.copy(), state, 1)
+    root = np.sqrt(state[1 if name == "adam" else 0].astype(np.longdouble)) * (2 if name == "adam" else 1)
     expected = -0.5 * g.astype(np.longdouble) / (root + 2.0**-126)  # an epsilon of 0 becomes the least normal float32
     np.testing.assert_allclose(w.astype(float), expected.astype(float), rtol=6 * float(info.eps), atol=0)
     g = np.full(16, info.max, dtype)
-    w, first, second = np.zeros((3, 16), dtype)
-    kernels.optimizer_step(core.OPTIMIZERS[name], np.array([0.5, 0, 0.75, 0.75, 0.0, 0, 0, 1]), w, g, first, second, 1)
+    w, state = np.zeros(16, dtype), np.zeros((2, 16), dtype)
+    kernels.optimizer_step(core.OPTIMIZERS[name], np.array([0.5, 0, 0.75, 0.75, 0.0, 0, 0, 1]), w, g, state, 1)
     np.testing.assert_array_equal(w, 0)

@@ -26,7 +26,7 @@ LAYERS = {
     "the compiled core": ["_core", "_core_v*", "engine", "engine.cpu"],
     "errors and names": ["errors", "habits", "history", "_ctrl_c", "_registry", "_version"],
     "the engine": ["engine.*"],
-    "specifications": ["activations", "initializers", "layers", "layers.*", "losses", "optimizers"],
+    "specifications": ["activations", "averages", "initializers", "layers", "layers.*", "losses", "optimizers", "schedules"],
     "files and traces": ["modelfile", "modelfile.*", "trace", "trace.*"],
     "the network": ["network", "loading"],
     "beside the network": ["check", "datasets", "pytorch", "pytorch.*"],

@@ -63,7 +63,8 @@ def test_optimizers_speak_the_words_of_the_core(optimizer):
     assert cbp.optimizers.get(optimizer.name) == optimizer()
 
 
-@pytest.mark.parametrize("module", [cbp.activations, cbp.initializers, cbp.losses, cbp.optimizers], ids=lambda of: of.__name__)
+@pytest.mark.parametrize("module", [cbp.activations, cbp.averages, cbp.initializers, cbp.losses, cbp.optimizers, cbp.schedules],
+                         ids=lambda of: of.__name__)
 def test_examples_in_docstrings_run(module):
     failed, tried = doctest.testmod(module, extraglobs={"cbp": cbp, "np": np})
     assert tried

@@ -183,7 +183,7 @@ def test_the_safetensors_package_reads_the_same_numbers(dtype, tmp_path):
         assert np.array_equal(arrays[f"optimizer.mean.{name}"], net.optimizer_state["mean"][name])
     with safetensors.safe_open(tmp_path / "net.cbp", "numpy") as file:
         description = json.loads(file.metadata()["cbp"])
-    assert description["format"] == 2
+    assert description["format"] == 3
     assert description["optional"] == {"cbp": cbp.__version__}
     assert description["layers"][1] == {
         "kind": "dense", "units": 4, "activation": "relu", "bias": False, "init": "he_normal",
@@ -264,12 +264,30 @@ def test_optional_keys_of_a_newer_cbp_are_kept_and_written_back(copier):
     assert net.snapshot().extras == newer
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_optional_keys_may_be_absent(version):
     net, _, _ = trained()
     description, changed = described(net)
     del description["optional"]
-    assert_same(changed(description | {"format": version}), net)
+    assert_same(changed(of_format(version, description)), net)
+
+
+def of_format(version, description):
+    """A description without what came with later formats."""
+    if version < 3:
+        for key in ("averaged", "since", "frozen", "rate_multipliers"):
+            del description[key]
+        for key in ("clip_value", "clip_array", "clip_norm", "average"):
+            del description["optimizer"][key]
+    return description | {"format": version}
+
+
+@pytest.mark.parametrize("key", ["averaged", "since", "frozen", "rate_multipliers"])
+def test_a_key_of_format_3_in_a_file_of_format_2_is_refused(key):
+    description, changed = described(trained()[0])
+    value = description[key]
+    with pytest.raises(cbp.ModelFileError, match=f"unknown key '{key}'"):
+        changed(of_format(2, description) | {key: value})
 
 
 def test_a_snapshot_cannot_give_an_extra_the_name_of_a_known_key():

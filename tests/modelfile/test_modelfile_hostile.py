@@ -139,13 +139,13 @@ ENTRY = ("entries", "1.weight")
 ADDED = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
 WRONG = {
     # format
-    "newer": (put(3, D, "format"), f"written by a newer cbp {VERSION}: format 3, this cbp reads format 2 and older"),
+    "newer": (put(4, D, "format"), f"written by a newer cbp {VERSION}: format 4, this cbp reads format 3 and older"),
     "newer, of a wordy writer": (
-        both(put(3, D, "format"), put("x" * 300, *OPTIONAL, "cbp")), f"written by a newer cbp {'x' * 100}...: format 3"),
+        both(put(4, D, "format"), put("x" * 300, *OPTIONAL, "cbp")), f"written by a newer cbp {'x' * 100}...: format 4"),
     "newer, of a writer that is a number": (
-        both(put(3, D, "format"), put(9, *OPTIONAL, "cbp")), "written by a newer cbp: format 3"),
-    "newer, with another optional": (both(put(3, D, "format"), put([9], *OPTIONAL)), "written by a newer cbp: format 3"),
-    "newer, of unknown writer": (both(put(3, D, "format"), drop(*OPTIONAL, "cbp")), "written by a newer cbp: format 3"),
+        both(put(4, D, "format"), put(9, *OPTIONAL, "cbp")), "written by a newer cbp: format 4"),
+    "newer, with another optional": (both(put(4, D, "format"), put([9], *OPTIONAL)), "written by a newer cbp: format 4"),
+    "newer, of unknown writer": (both(put(4, D, "format"), drop(*OPTIONAL, "cbp")), "written by a newer cbp: format 4"),
     "optional list": (put([], *OPTIONAL), "optional must be a JSON object"),
     "writer null": (put(None, *OPTIONAL, "cbp"), "optional: cbp must be a text"),
     "writer long": (put("9" * 101, *OPTIONAL, "cbp"), "optional: cbp must be a text of at most 100 characters"),

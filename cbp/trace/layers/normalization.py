@@ -85,7 +85,7 @@ def batch_norm(scope: Scope, layer: BatchNorm, batch: list[Values]) -> list[Valu
     counted = [batch[row].nodes[: scope.counted(batch[row], row) * channels] for row in rows]
     count = sum(map(len, counted)) // channels
     scope.row, outer = -1, scope.group
-    if count > 1:
+    if count > 1 and not scope.given.frozen.issuperset({f"{scope.prefix}scale", f"{scope.prefix}shift"}):
         scope.group = scope.within("over the batch")
         columns = [[node for nodes in counted for node in nodes[c::channels]] for c in range(channels)]
         moments = [_moments(scope, column, f"[{c + 1}]") for c, column in enumerate(columns)]

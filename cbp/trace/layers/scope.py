@@ -50,13 +50,15 @@ class Draws(NamedTuple):
 
 class Given(NamedTuple):
     """What a step depends on beside parameters and inputs: the weights and the lengths of the rows (None: all time steps
-    count), the draws of noise, the running statistics by name, and of every row what stateful layers kept."""
+    count), the draws of noise, the running statistics by name, of every row what stateful layers kept, and the names of frozen
+    arrays."""
 
     weights: Sequence[float]
     lengths: Sequence[int] | None
     draws: Draws
     statistics: Mapping[str, list[float]]
     carried: Sequence[Sequence[float]]
+    frozen: frozenset[str] = frozenset()
 
 
 @dataclass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from cbp.optimizers import Optimizer
 
@@ -32,7 +32,7 @@ class OptimizerRule(NamedTuple):
     ) -> tuple[float, dict[str, float]]:
         """The parameter and its state after step ``t``; ``decays`` for weights, not for biases."""
         update, state_after = self.compute(spec, t, g, state)
-        decay = spec.rate * spec.weight_decay * w if decays else 0.0
+        decay = cast(float, spec.rate) * spec.weight_decay * w if decays else 0.0
         return w - update - decay, state_after
 
 
