@@ -76,7 +76,7 @@ class ExponentialMovingAverage(Average):
     >>> average = cbp.averages.ExponentialMovingAverage(0.9)
     >>> history = net.fit([[0.0, 1.0]], [1.0], epochs=20, optimizer=cbp.SGD(0.1, average=average))
     >>> net.predict([[0.0, 1.0]], averaged=True).round(2)
-    array([0.95], dtype=float32)
+    array([0.97], dtype=float32)
     """
 
     name: ClassVar[str] = "exponential_moving_average"

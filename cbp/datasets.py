@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from cbp.habits import understood
 
 __all__ = ["digits", "permutation", "split", "xor"]
 
-_DIGITS = Path(__file__).with_name("data") / "digits.npz"
+_DIGITS = os.path.join(os.path.dirname(__file__), "data", "digits.npz")  # pathlib is slow to import
 _SPLIT_STREAM = 1000  # far from the streams of a network, so that the same seed for both makes them no more alike
 
 

@@ -305,7 +305,7 @@ class Network:
         return float(curves[0, 0])
 
     def apply_gradient(self, gradient: npt.ArrayLike, optimizer: str | Optimizer | None = None) -> None:
-        """One update by a gradient that is given: the optimizer's state, its step, schedule, clipping, decay and average included.
+        """One update by a given gradient: with the optimizer's state, its step, schedule, clipping, decay and average.
 
         Parameters
         ----------
@@ -402,7 +402,7 @@ class Network:
     @property
     def rate_multipliers(self) -> Mapping[str, float]:
         """What the rate is multiplied by, by the name of the array, where that is not 1; saved. Assigning a mapping with names
-        of layers or arrays, ``net.rate_multipliers = {"0": 0.1}``, replaces all; of two names that mean an array the longer counts."""
+        of layers or arrays, ``net.rate_multipliers = {"0": 0.1}``, replaces all; of two for one array the longer counts."""
         return MappingProxyType(dict(self._model.learning.multipliers))
 
     @rate_multipliers.setter

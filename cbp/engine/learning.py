@@ -44,7 +44,7 @@ class Learning:
         return replace(self, frozen=self.frozen.difference(names))
 
     def with_multipliers(self, plan: Plan, given: object) -> Learning:
-        """The same with these multipliers by the names of layers or arrays; raises TypeError or ValueError where they are wrong."""
+        """The same with these multipliers by the names of layers or arrays; raises TypeError or ValueError."""
         if not isinstance(given, Mapping):
             raise TypeError(f"rate_multipliers must be a mapping such as {{'0': 0.1}}, got {quoted(given)}")
         found: dict[str, float] = {}

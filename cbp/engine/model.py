@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from cbp.engine import check
@@ -43,7 +43,7 @@ class Model:
     l1: float
     l2: float
     seed: int
-    learning: Learning = Learning()
+    learning: Learning = field(default_factory=Learning)
 
     @property
     def answers(self) -> _core.Answers:
@@ -104,8 +104,8 @@ class Model:
 
     @property
     def averaged(self) -> Model:
-        """The same with the average of the parameters in their place, if one was taken yet; raises ValueError where the optimizer
-        takes none."""
+        """The same with the average of the parameters in their place, if one was taken yet; raises ValueError where the
+        optimizer takes none."""
         if AVERAGE not in (self.numbers.optimizer.slots if self.numbers.optimizer is not None else ()):
             raise ValueError("averaged=True needs an optimizer that averages, for example "
                              "cbp.Adam(average=cbp.averages.ExponentialMovingAverage(0.999))")

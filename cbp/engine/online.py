@@ -54,8 +54,8 @@ def _following(
     numbers, learning = model.numbers, model.learning
     before = np.empty(numbers.parameters.size + numbers.state.size, numbers.parameters.dtype)
     described = partial(_described, learning.apart(model.plan))
-    return _core.Following(training, numbers, optimizer, record, described, rates_from, learning.ops(model.plan), gradient, before,
-                           *learning.deferred(model.plan))
+    return _core.Following(training, numbers, optimizer, record, described, rates_from, learning.ops(model.plan), gradient,
+                           before, *learning.deferred(model.plan))
 
 
 def _described(

@@ -59,8 +59,8 @@ class Runner:
 
     def __init__(
         self, model: Model, data: Data, *, mode: str, batch_size: int | None = None, accumulate: int = 1,
-        optimizer: Optimizer | None = None, shuffle: bool = False, crew: Crew | None = None, training: bool = False, carry: Flat | None = None,
-        profile: bool = False,
+        optimizer: Optimizer | None = None, shuffle: bool = False, crew: Crew | None = None, training: bool = False,
+        carry: Flat | None = None, profile: bool = False,
     ):
         plan, numbers = model.plan, model.numbers
         samples = len(data.x)
@@ -193,7 +193,7 @@ class Runner:
         self._numbers.averaged = int(self._run["averaged"])
 
     def epochs(self, count: int) -> npt.NDArray[np.float64]:
-        """Run ``count`` epochs, at most BLOCK, or up to a divergence; the complete ones' curves (loss, metric, seconds, rate)."""
+        """Run ``count`` epochs, at most BLOCK, or up to a divergence; the complete ones' CURVES."""
         curves = np.empty((count, CURVES))
         first = self.rebase()
         while int(self._run["epoch"]) < first + count and not self.diverged:
@@ -205,8 +205,10 @@ _UNTOUCHED = "the attributes of cbp's classes are not to be changed"
 
 
 def describe(optimizer: Optimizer, run: Any, states: int, *, apart: bool) -> None:
-    """The optimizer's fields as the core reads them, for arrays that it moves ``apart`` from each other or not; raises ValueError where it holds less than the rule's state arrays, which
-    the core would read all the same."""
+    """The optimizer's fields as the core reads them, for arrays that it moves ``apart`` from each other or not.
+
+    Raises ValueError where it holds less than the rule's state arrays, which the core would read all the same.
+    """
     average = optimizer.average
     needed = _core.STATES[optimizer.rule] + (average is not None)
     if states != needed:

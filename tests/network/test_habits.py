@@ -31,7 +31,7 @@ def names_of(call):
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: cbp.Adam(lr=0.1), "^Adam takes rate, not lr; it takes rate, weight_decay, beta1, beta2, epsilon$"),
+    (lambda: cbp.Adam(lr=0.1), "^Adam takes rate, not lr; it takes rate, weight_decay, clip_value, clip_array, clip_norm, average, beta1, beta2, epsilon$"),
     (lambda: cbp.SGD(learning_rate=0.1), "^SGD takes rate, not learning_rate"),
     (lambda: cbp.Adam(momentum=0.9), "^Adam takes beta1, not momentum"),
     (lambda: cbp.Adam(betas=(0.9, 0.99)), "beta1=0.9, beta2=0.999"),
@@ -108,7 +108,7 @@ def test_a_mistake_inside_a_call_keeps_its_own_message_and_place():
 
 def test_signatures_are_those_that_are_written():
     assert str(inspect.signature(cbp.Dropout)) == "(rate: 'float') -> None"
-    assert names_of(cbp.Network.predict) == ["self", "X", "lengths"]
+    assert names_of(cbp.Network.predict) == ["self", "X", "lengths", "averaged"]
     assert names_of(NET.train_on_batch) == ["X", "y", "optimizer", "sample_weight", "lengths"]
     assert names_of(NET.fit)[:3] == ["X", "y", "epochs"]
     assert cbp.Network.fit.__doc__.startswith("Train with backpropagation")
