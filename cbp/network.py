@@ -147,6 +147,7 @@ class Network:
         self, X: npt.ArrayLike, y: npt.ArrayLike, *, epochs: int = 10, batch_size: int | None = 32,
         optimizer: str | Optimizer | None = None, sample_weight: npt.ArrayLike | None = None,
         lengths: npt.ArrayLike | None = None, validation_data: tuple[Any, ...] | None = None, shuffle: bool = True,
+        clip_norm: float | None = None, clip_value: float | None = None, accumulate: int = 1,
         threads: team.Threads = 1, progress: bool | None = None,
     ) -> History:
         """Train with backpropagation.
@@ -191,6 +192,11 @@ class Network:
             None.
         shuffle : bool
             Take the samples of every epoch in a new order. With one batch per epoch the order never changes.
+        clip_norm, clip_value : float, optional
+            The optimizer with these bounds on the gradient, which it keeps: short for ``optimizer=cbp.Adam(clip_norm=1.0)``.
+        accumulate : int
+            Batches whose gradients make one update: that of a batch so many times as large, in the memory of one. A
+            :class:`BatchNorm` normalises each of them by itself. The last update of an epoch may be of fewer.
         threads : int or "auto"
             Threads that share every step; the result has the same bits for every number. More than one pay where a step takes
             longer than about 0.1 ms. "auto" uses the cores of the process while that is measured to be faster, and one thread
@@ -224,7 +230,8 @@ class Network:
         shuffle = check.boolean("shuffle", shuffle)
         progress = None if progress is None else check.boolean("progress", progress)
         size = None if batch_size is None else check.integer("batch_size", batch_size)
-        chosen = self._chosen(optimizer)
+        accumulate = check.integer("accumulate", accumulate)
+        chosen = optimizers.bounded(self._chosen(optimizer), clip_norm=clip_norm, clip_value=clip_value)
         crew = team.Crew.of_run(team.checked(threads), self._plan, len(data.x), size, epochs)
         self._carried.check_order(shuffle, len(data.x), size)
         with self._training, crew.guard:
@@ -238,7 +245,8 @@ class Network:
             try:
                 numbers.hold(chosen)
                 numbers.flat = data.flat if epochs else numbers.flat
-                runner = Runner(self._model, data, mode="train", batch_size=size, optimizer=chosen, shuffle=shuffle, crew=crew)
+                runner = Runner(self._model, data, mode="train", batch_size=size, accumulate=accumulate, optimizer=chosen,
+                                shuffle=shuffle, crew=crew)
                 run = Fit(runner, numbers, self.loss.metric, None if validation is None else
                           lambda: measure(self._model, validation, crew))
             except BaseException:  # out of memory
@@ -497,16 +505,18 @@ class Network:
 
     def evaluate(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,
-        lengths: npt.ArrayLike | None = None,
+        lengths: npt.ArrayLike | None = None, averaged: bool = False,
     ) -> dict[str, float]:
         """Loss (penalties included) and metric over the samples: ``{"loss": ..., "accuracy": ...}``.
 
-        The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. Arguments as for :meth:`fit`.
+        The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. Arguments as for :meth:`fit`;
+        ``averaged`` as for :meth:`predict`.
         """
+        model = self._model.averaged if check.boolean("averaged", averaged) else self._model
         data = arrays.data(self._model.form, X, y, sample_weight, lengths)
         warn_where_nameless("X", X, self.feature_names)
-        measured = measure(self._model, data)
-        finite.warn_of(self._model, measured)
+        measured = measure(model, data)
+        finite.warn_of(model, measured)
         return measured
 
     def gradient(
@@ -837,16 +847,19 @@ class Network:
             since=numbers.since, frozen=self.frozen, rate_multipliers=dict(self.rate_multipliers), flat=numbers.flat,
             feature_names=self.feature_names, extras=self._extras)
 
-    def save(self, path: str | os.PathLike[str], *, optimizer: bool = True) -> None:
+    def save(self, path: str | os.PathLike[str], *, optimizer: bool = True, averaged: bool = False) -> None:
         """Write the network, its optimizer's state and the generator's position to one file; see :func:`cbp.load`.
 
         ``optimizer=False`` leaves the optimizer and its state out, up to two thirds of a file: for one that only predicts.
-        Loaded, it has no optimizer and step 0.
+        Loaded, it has no optimizer and step 0. ``averaged=True`` does so too, and writes the average that :meth:`predict` takes
+        then in the place of the parameters; ValueError where the optimizer takes none.
 
         Raises RuntimeError while another thread is training the network; copying and pickling do too. A signal handler may save
         in the middle of any call on the network, and waits for nothing: see :meth:`snapshot`, and ``docs/signals.md``.
         """
-        modelfile.save(self.snapshot(), path, optimizer=optimizer)
+        averaged = check.boolean("averaged", averaged)
+        snapshot = self.snapshot().with_average() if averaged else self.snapshot()
+        modelfile.save(snapshot, path, optimizer=optimizer and not averaged)
 
     def __reduce__(self) -> tuple[Any, ...]:
         data, own = modelfile.dumps(self.snapshot()), self.__getstate__()

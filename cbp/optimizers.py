@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import ClassVar, cast
 
 from cbp import schedules
@@ -26,7 +26,7 @@ from cbp.engine.specs import CLIPS
 from cbp.errors import quoted
 from cbp.schedules import Schedule
 
-__all__ = ["OPTIMIZERS", "Optimizer", "get"]
+__all__ = ["OPTIMIZERS", "Optimizer", "bounded", "get"]
 
 Rate = float | Schedule | Callable[[int], float]
 
@@ -401,6 +401,20 @@ class Lion(Optimizer):
         super().__post_init__()
         self._fraction("beta1")
         self._fraction("beta2")
+
+
+def bounded(optimizer: Optimizer, **bounds: float | None) -> Optimizer:
+    """The same with these bounds on the gradient, where they are not None.
+
+    Raises ValueError or TypeError where one is no number above 0.
+
+    Examples
+    --------
+    >>> cbp.optimizers.bounded(cbp.Adam(0.01), clip_norm=1.0, clip_value=None)
+    Adam(rate=0.01, clip_norm=1.0)
+    """
+    given = {name: bound for name, bound in bounds.items() if bound is not None}
+    return replace(optimizer, **given) if given else optimizer  # type: ignore[arg-type]
 
 
 def get(optimizer: str | Optimizer) -> Optimizer:

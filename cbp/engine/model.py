@@ -12,7 +12,7 @@ from cbp.engine.columns import Names
 from cbp.engine.cpu import core as _core
 from cbp.engine.learning import Learning
 from cbp.engine.named import checked
-from cbp.engine.numbers import AVERAGE, Numbers
+from cbp.engine.numbers import AVERAGE, NO_AVERAGE, Numbers
 from cbp.engine.plan import Flat, Plan, Shape
 from cbp.engine.specs import Loss
 
@@ -107,8 +107,7 @@ class Model:
         """The same with the average of the parameters in their place, if one was taken yet; raises ValueError where the
         optimizer takes none."""
         if AVERAGE not in (self.numbers.optimizer.slots if self.numbers.optimizer is not None else ()):
-            raise ValueError("averaged=True needs an optimizer that averages, for example "
-                             "cbp.Adam(average=cbp.averages.ExponentialMovingAverage(0.999))")
+            raise ValueError(NO_AVERAGE)
         if self.numbers.averaged == 0:
             return self
         return replace(self, numbers=replace(self.numbers, parameters=self.numbers.state[-1]))

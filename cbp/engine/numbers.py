@@ -15,10 +15,13 @@ from cbp.engine.plan import Flat, Plan, aligned
 from cbp.engine.specs import Optimizer
 from cbp.errors import not_by_handler
 
-__all__ = ["AVERAGE", "Numbers"]
+__all__ = ["AVERAGE", "NO_AVERAGE", "Numbers"]
 
 AVERAGE = "average"
 """The state array, the last one, that is an average of the parameters."""
+
+NO_AVERAGE = ("averaged=True needs an optimizer that averages, for example "
+              "cbp.Adam(average=cbp.averages.ExponentialMovingAverage(0.999))")
 
 
 @dataclass

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cbp.engine.numbers import AVERAGE, NO_AVERAGE
+
 __all__ = ["Snapshot"]
 
 Array = npt.NDArray[Any]
@@ -66,6 +68,13 @@ class Snapshot:
     feature_names: tuple[str, ...] | None = None
     flat: bool = False
     extras: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_average(self) -> Snapshot:
+        """The same with the optimizer's average of the parameters in their place, from the first one on; raises ValueError
+        where it takes none."""
+        if AVERAGE not in self.optimizer_state:
+            raise ValueError(NO_AVERAGE)
+        return replace(self, parameters=self.optimizer_state[AVERAGE]) if self.averaged else self
 
     def copy(self) -> Snapshot:
         """The same with arrays of its own, which are C-contiguous."""

@@ -239,7 +239,8 @@ class Parameter:
     """One weight or bias in the step. ``clipped`` is what the optimizer makes of the gradient before it follows it, at the rate
     times ``multiplier``, which is 0 where the parameter is frozen. ``gradient`` is ``penalty`` (of l1 and l2) plus the weighted
     mean over the rows of delta(unit) * value(source), summed over the places of its use. ``name`` and ``index`` say where the
-    number lies in ``network.parameters``. A weight of a dense layer on a row of features has one place, the connection from ``source`` to
+    number lies in ``network.parameters``. A weight of a dense layer on a row of features has one place, the connection from
+    ``source`` to
     ``unit``; what is shared between places has none of its own (both are ""), but a ``symbol``, such as "w[1,2]"."""
 
     name: str
