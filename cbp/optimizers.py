@@ -230,6 +230,10 @@ class Adam(Optimizer):
         Memory of the two moving averages, from 0 to below 1.
     epsilon : float
         ε, above 0.
+    amsgrad : bool
+        Divide by the largest v so far, ``u = max(u, v)`` in the place of v, so that no step becomes larger because gradients
+        became smaller (Reddi, Kale & Kumar, 2018, On the convergence of Adam and beyond, with the correction of v as PyTorch
+        has it).
     weight_decay, clip_value, clip_array, clip_norm, average
         As in :class:`Optimizer`.
 
@@ -242,9 +246,9 @@ class Adam(Optimizer):
     """
 
     name: ClassVar[str] = "adam"
-    state: ClassVar[tuple[str, ...]] = ("mean", "variance")
+    state: ClassVar[tuple[str, ...]] = ("mean", "variance", "largest")
     numbers: ClassVar[Mapping[str, str]] = {"memory1": "beta1", "memory2": "beta2", "epsilon": "epsilon"}
-    not_negative: ClassVar[tuple[str, ...]] = ("variance",)
+    not_negative: ClassVar[tuple[str, ...]] = ("variance", "largest")
 
     rate: Rate = 1e-3
     _: KW_ONLY
@@ -252,16 +256,22 @@ class Adam(Optimizer):
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.0
+    amsgrad: bool = field(default=False, metadata=_SINCE_3)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._fraction("beta1")
         self._fraction("beta2")
         self._epsilon()
+        self._set("amsgrad", check.boolean("amsgrad", self.amsgrad))
 
     @property
     def rule(self) -> str:
-        return "adam"  # that of AdamW too, which has another default alone
+        return "amsgrad" if self.amsgrad else "adam"  # that of AdamW too, which has another default alone
+
+    @property
+    def _own_slots(self) -> tuple[str, ...]:
+        return self.state if self.amsgrad else self.state[:2]
 
 
 __all__ += ["AdamW"]
@@ -401,6 +411,57 @@ class Lion(Optimizer):
         super().__post_init__()
         self._fraction("beta1")
         self._fraction("beta2")
+
+
+__all__ += ["Rprop"]
+@OPTIMIZERS.add
+@dataclass(frozen=True, repr=False)
+class Rprop(Optimizer):
+    """Rprop: each parameter has a step of its own, ``w -= s sign(g)``, which is multiplied by ``grow`` where g has the sign
+    that it had before, and by ``shrink`` where it has the other; then the parameter waits, and so does the memory of the sign
+    (Igel & Hüsken, 2003, Empirical evaluation of the improved Rprop learning algorithms: iRprop-; Riedmiller & Braun, 1993).
+
+    For batch gradient descent, ``fit(batch_size=None)``: from batch to batch signs change by chance.
+
+    Parameters
+    ----------
+    rate : float, Schedule or callable
+        The first step s of every parameter, above 0.
+    shrink, grow : float
+        Above 0 and below 1; above 1.
+    shortest, longest : float
+        Between these stays s.
+    weight_decay, clip_value, clip_array, clip_norm, average
+        As in :class:`Optimizer`.
+
+    Examples
+    --------
+    >>> net = cbp.mlp([2, 1], seed=0)
+    >>> history = net.fit([[0.0, 1.0]], [1.0], epochs=20, batch_size=None, optimizer=cbp.Rprop())
+    >>> bool(history.loss[-1] < history.loss[0])
+    True
+    """
+
+    name: ClassVar[str] = "rprop"
+    state: ClassVar[tuple[str, ...]] = ("gradient", "size")
+    numbers: ClassVar[Mapping[str, str]] = {"memory1": "shrink", "memory2": "grow", "epsilon": "shortest", "limit": "longest"}
+    not_negative: ClassVar[tuple[str, ...]] = ("size",)
+    aliases: ClassVar[tuple[str, ...]] = ("irprop", "irprop+", "irprop-")
+
+    rate: Rate = 0.01
+    _: KW_ONLY
+    shrink: float = 0.5
+    grow: float = 1.2
+    shortest: float = 1e-6
+    longest: float = 50.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("shrink", check.real("shrink", self.shrink, above=0, below=1))
+        self._set("grow", check.real("grow", self.grow, above=1))
+        self._set("shortest", check.real("shortest", self.shortest, above=0))
+        self._set("longest", check.real("longest", self.longest, minimum=self.shortest))
 
 
 def bounded(optimizer: Optimizer, **bounds: float | None) -> Optimizer:

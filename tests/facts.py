@@ -305,6 +305,8 @@ class Optimizer:
     where PyTorch has no such rule."""
     slots: dict[str, str]
     """The arrays of state, and their names in PyTorch."""
+    begins: dict[str, str] = field(default_factory=dict)
+    """Arrays that are 0 where no gradient has come yet, and the setting that PyTorch has there."""
     refused: tuple = ()
     """(settings, words of the ValueError) of what is out of range; the rate is checked for all."""
     golden: dict[str, float]
@@ -323,6 +325,20 @@ def adam_step(o, t, g, mean, variance):
     return o.rate * mean / (1 - o.beta1**t) / (np.sqrt(variance / (1 - o.beta2**t)) + o.epsilon), mean, variance
 
 
+def amsgrad_step(o, t, g, mean, variance, largest):
+    mean, variance = o.beta1 * mean + (1 - o.beta1) * g, o.beta2 * variance + (1 - o.beta2) * g**2
+    largest = np.maximum(largest, variance)
+    return o.rate * mean / (1 - o.beta1**t) / (np.sqrt(largest / (1 - o.beta2**t)) + o.epsilon), mean, variance, largest
+
+
+def rprop_step(o, t, g, before, size):
+    turn = np.sign(g * before)
+    factor = np.where(turn > 0, o.grow, np.where(turn < 0, o.shrink, 1.0))
+    size = np.where(g == 0, size, np.clip(np.where(size > 0, size, o.rate) * factor, o.shortest, o.longest))
+    g = np.where(turn < 0, 0, g)
+    return size * np.sign(g), g, size
+
+
 def rmsprop_step(o, t, g, variance):
     variance = o.rho * variance + (1 - o.rho) * g**2
     return o.rate * g / (np.sqrt(variance) + o.epsilon), variance
@@ -334,8 +350,10 @@ def adagrad_step(o, t, g, squares):
 
 
 ADAM = {
-    "step": adam_step, "slots": {"mean": "exp_avg", "variance": "exp_avg_sq"},
-    "torch": lambda optim, o: (optim.AdamW, {"betas": (o.beta1, o.beta2), "eps": o.epsilon, "weight_decay": o.weight_decay}),
+    "step": lambda o, *more: (amsgrad_step if o.amsgrad else adam_step)(o, *more),
+    "slots": {"mean": "exp_avg", "variance": "exp_avg_sq", "largest": "max_exp_avg_sq"},
+    "torch": lambda optim, o: (
+        optim.AdamW, {"betas": (o.beta1, o.beta2), "eps": o.epsilon, "weight_decay": o.weight_decay, "amsgrad": o.amsgrad}),
 }  # fmt: skip
 
 OPTIMIZERS = {
@@ -359,7 +377,7 @@ OPTIMIZERS = {
         golden={"sgd": 1.4518603293919825, "momentum": 0.1779185651353802, "nesterov": 0.3774629349667652},
     ),
     "adam": Optimizer(
-        plain={"adam": cbp.Adam(0.01)},
+        plain={"adam": cbp.Adam(0.01), "amsgrad": cbp.Adam(0.01, beta2=0.9, amsgrad=True)},
         options={
             "adam, options": cbp.Adam(0.02, beta1=0.5, beta2=0.9, epsilon=1e-3, weight_decay=0.2),
             "adam, no memory": cbp.Adam(0.02, beta1=0.0, beta2=0.0),
@@ -368,13 +386,13 @@ OPTIMIZERS = {
             ({"beta1": 1.0}, ["beta1", "below 1", "got 1"]), ({"beta2": 1.5}, ["beta2", "below 1", "1.5"]),
             ({"beta2": -0.5}, ["beta2", "at least 0", "-0.5"]), ({"epsilon": 0}, ["epsilon", "above 0", "got 0"]),
         ),
-        golden={"adam": 0.2575716104302787}, **ADAM,
+        golden={"adam": 0.2575716104302787, "amsgrad": 0.3323382418818486}, **ADAM,
     ),
     "adamw": Optimizer(
-        plain={"adamw": cbp.AdamW(0.01)},
+        plain={"adamw": cbp.AdamW(0.01), "adamw, amsgrad": cbp.AdamW(0.01, beta2=0.8, amsgrad=True)},
         options={"adamw, options": cbp.AdamW(0.02, beta1=0.7, beta2=0.95, epsilon=1e-5, weight_decay=0.5)},
         refused=(({"weight_decay": np.inf}, ["weight_decay", "inf"]),),
-        golden={"adamw": 0.25973273850667017}, **ADAM,
+        golden={"adamw": 0.25973273850667017, "adamw, amsgrad": 0.41163672704586923}, **ADAM,
     ),
     "rmsprop": Optimizer(
         plain={"rmsprop": cbp.RMSprop(0.01)},
@@ -406,6 +424,20 @@ OPTIMIZERS = {
         slots={"mean": "exp_avg"},
         refused=(({"beta1": 1}, ["beta1", "below 1", "got 1"]), ({"beta2": -0.1}, ["beta2", "at least 0", "-0.1"])),
         golden={"lion": 1.0639388340573552},
+    ),
+    "rprop": Optimizer(
+        plain={"rprop": cbp.Rprop()},
+        options={
+            "rprop, options": cbp.Rprop(0.1, shrink=0.3, grow=1.5, shortest=0.02, longest=0.12, weight_decay=0.1),
+            "rprop, one length": cbp.Rprop(0.02, shortest=0.01, longest=0.01),
+        },
+        step=rprop_step, slots={"gradient": "prev", "size": "step_size"}, begins={"size": "rate"},
+        torch=lambda optim, o: (optim.Rprop, {"etas": (o.shrink, o.grow), "step_sizes": (o.shortest, o.longest)}),
+        refused=(
+            ({"shrink": 1}, ["shrink", "below 1", "got 1"]), ({"grow": 1.0}, ["grow", "above 1", "got 1"]),
+            ({"shortest": 0}, ["shortest", "above 0"]), ({"shortest": 2.0, "longest": 1.0}, ["longest", "at least 2"]),
+        ),
+        golden={"rprop": 0.2114515438339074},
     ),
 }  # fmt: skip
 

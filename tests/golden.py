@@ -131,9 +131,11 @@ SGD = cbp.SGD(0.05, momentum=0.5)
 
 def run(
     name: str, net: cbp.Network, *, rows=23, batch_size=8, epochs=2, optimizer=SGD, labels=False, weights=False, lengths=False,
-    threads=1, dtype=None, training=True, **settings,
+    threads=1, dtype=None, training=True, frozen=(), multipliers=None, **settings,
 ) -> Results:
     """Trained, then asked. Losses come first."""
+    net.freeze(frozen)
+    net.rate_multipliers = multipliers or {}
     x = samples(f"{name} x", net, rows)
     x = x if dtype is None else x.astype(dtype)
     y = targets(f"{name} y", net, rows, labels)
@@ -314,10 +316,24 @@ for _name, _optimizer in {
     "rmsprop, no memory": cbp.RMSprop(0.02, rho=0.0),
     "adagrad": cbp.Adagrad(0.05), "adagrad, options": cbp.Adagrad(0.1, epsilon=1e-3, weight_decay=0.2),
     "lion": cbp.Lion(0.01), "lion, options": cbp.Lion(0.02, beta1=0.5, beta2=0.8, weight_decay=0.2),
+    "amsgrad": cbp.Adam(0.01, beta2=0.8, amsgrad=True),
+    "rprop": cbp.Rprop(), "rprop, options": cbp.Rprop(0.1, shrink=0.3, grow=1.5),
+    "clipped": cbp.Adam(0.01, clip_value=0.05, clip_array=0.1, clip_norm=0.12),
+    "averaged": cbp.Adam(0.01, average=cbp.averages.ExponentialMovingAverage(0.8)),
+    "mean": cbp.Adam(0.01, average=cbp.averages.StochasticWeightAverage(2, every=2)),
+    "scheduled": cbp.SGD(cbp.schedules.Cosine(0.1, steps=5), momentum=0.5),
 }.items():
     trained(f"optimizer/{_name}", 7, [of.Dense(19, "tanh"), of.Dense(3)], optimizer=_optimizer, threads=ALL)
     trained(f"optimizer/{_name}, sparse", 5, [of.Embedding(40, 6, sparse=True), of.Flatten(), of.Dense(2)], rows=11,
             batch_size=3, optimizer=_optimizer, dtypes=("float32",))
+
+for _name, _layers in {
+    "dense": [of.Dense(19, "tanh"), of.Dense(20, "relu"), of.Dense(3)], "batch norm": [of.Dense(8), of.BatchNorm(), of.Dense(3)],
+}.items():
+    trained(f"update/accumulated, {_name}", 7, _layers, batch_size=4, accumulate=3, weights=True, threads=ALL)
+    trained(f"update/frozen, {_name}", 7, _layers, frozen="1", threads=ALL)
+    trained(f"update/multiplied, {_name}", 7, _layers, multipliers={"0": 0.5, "1": 2.0}, optimizer=cbp.Adam(0.01),
+            threads=ALL)
 
 trained("penalty/l1", 5, [of.Dense(20, "tanh"), of.Dense(3)], net={"l1": 0.01}, threads=ALL)
 trained("penalty/l2", 5, [of.Dense(20, "tanh"), of.Dense(3)], net={"l2": 0.1}, threads=ALL)

@@ -46,10 +46,11 @@ cdef struct Rule:
     double rate      # of the step; Adam: divided by 1 - beta1^t
     double decay     # rate * weight_decay
     double weight_decay
-    double memory1   # momentum or beta1
-    double memory2   # beta2 or rho
+    double memory1   # momentum or beta1; rprop: shrink
+    double memory2   # beta2 or rho; rprop: grow
     double grow      # of the step; Adam: 1 / sqrt(1 - beta2^t)
-    double epsilon
+    double epsilon   # rprop: the shortest step
+    double limit     # rprop: the longest
     double l1
     double l2
     double clip      # most that a number of the gradient may be, in size
@@ -115,6 +116,21 @@ cdef inline void adam(
         variance[i] = b2 * variance[i] + c2 * g[i] * g[i]
         w[i] -= decay * w[i] + eta * mean[i] / (<floating>sqrt(variance[i]) * grow + epsilon)
 
+cdef inline void amsgrad(
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* mean, Py_ssize_t size,
+) noexcept nogil:
+    cdef floating* variance = mean + size
+    cdef floating* largest = variance + size
+    cdef floating eta = <floating>rule.rate, grow = <floating>rule.grow, epsilon = least_epsilon(rule, w)
+    cdef floating b1 = <floating>rule.memory1, c1 = <floating>(1 - rule.memory1)
+    cdef floating b2 = <floating>rule.memory2, c2 = <floating>(1 - rule.memory2)
+    cdef Py_ssize_t i
+    for i in range(n):
+        mean[i] = b1 * mean[i] + c1 * g[i]
+        variance[i] = b2 * variance[i] + c2 * g[i] * g[i]
+        largest[i] = variance[i] if variance[i] > largest[i] else largest[i]
+        w[i] -= decay * w[i] + eta * mean[i] / (<floating>sqrt(largest[i]) * grow + epsilon)
+
 cdef inline void correct_adam(Rule* rule, double step) noexcept nogil:
     """1 - beta^t as -expm1(t log beta): pow() is slow where beta^t underflows, which is most of a long run."""
     rule.rate = -rule.base_rate / expm1(step * rule.log1)
@@ -155,6 +171,29 @@ cdef inline void lion(
         mean[i] = b2 * mean[i] + c2 * g[i]
 
 
+cdef inline void rprop(
+    const Rule* rule, floating decay, Py_ssize_t n, floating* w, floating* g, floating* before, Py_ssize_t size,
+) noexcept nogil:
+    cdef floating* steps = before + size
+    cdef floating first = <floating>rule.rate, shrink = <floating>rule.memory1, grow = <floating>rule.memory2
+    cdef floating shortest = <floating>rule.epsilon, longest = <floating>rule.limit, step
+    cdef Py_ssize_t i
+    for i in range(n):
+        # By the signs: the product of two small gradients is 0 in float32.
+        step = steps[i] if steps[i] > 0 else first
+        if (g[i] > 0 and before[i] > 0) or (g[i] < 0 and before[i] < 0):
+            step *= grow
+            before[i] = g[i]
+        elif (g[i] > 0 and before[i] < 0) or (g[i] < 0 and before[i] > 0):
+            step *= shrink
+            before[i] = 0
+        else:
+            before[i] = g[i]
+        step = shortest if step < shortest else (longest if step > longest else step)
+        w[i] -= decay * w[i] + (step if before[i] > 0 else (-step if before[i] < 0 else before[i]))   # 0, or NaN
+        steps[i] = step if g[i] != 0 else steps[i]
+
+
 cdef inline floating least_epsilon(const Rule* rule, const floating* like) noexcept nogil:
     """In float32 a smaller one than this is 0, and a pad becomes 0 / 0."""
     return <floating>max(rule.epsilon, FLT_MIN)
@@ -183,6 +222,8 @@ cdef inline int fill_optimizers(Optimizer* table) noexcept:
     add(table, &n, "rmsprop", 1, NULL, rmsprop, rmsprop)
     add(table, &n, "adagrad", 1, NULL, adagrad, adagrad)
     add(table, &n, "lion", 1, NULL, lion, lion)
+    add(table, &n, "amsgrad", 3, correct_adam, amsgrad, amsgrad)
+    add(table, &n, "rprop", 2, NULL, rprop, rprop)
     return n
 
 
@@ -193,7 +234,7 @@ cdef inline void begin_rule(Rule* rule, const Optimizer* optimizer, const Run* r
     rule.decay = run.rate * run.weight_decay
     rule.memory1, rule.memory2 = run.memory1, run.memory2
     rule.grow = 1
-    rule.epsilon = run.epsilon
+    rule.epsilon, rule.limit = run.epsilon, run.limit
     rule.l1, rule.l2 = run.l1, run.l2
     rule.clip = run.clip_value
     rule.correct = optimizer.correct

@@ -118,6 +118,7 @@ cdef packed struct Run:
     double memory1
     double memory2
     double epsilon
+    double limit
     double clip_value      # of every number of the gradient; this and the next two: 0 for none
     double clip_array      # of the norm of every array's gradient
     double clip_norm       # of the norm of the whole gradient

@@ -135,6 +135,8 @@ def train_both(net, optimizer, x, y, sample_weight=None, tolerance=TIGHT):
     close(net.get_vector(), twin.vector, tolerance)
     for slot, arrays in net.optimizer_state.items():
         state = np.concatenate([view.reshape(-1) for view in arrays.values()])
+        if slot in twin.rule.row.begins:
+            state[state == 0] = getattr(optimizer, twin.rule.row.begins[slot])
         close(state, twin.rule.state(slot), tolerance)
     return twin
 

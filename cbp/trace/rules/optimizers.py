@@ -102,3 +102,32 @@ def lion(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, float
     way = o.beta1 * state["mean"] + (1 - o.beta1) * g
     sign = math.copysign(1, way) if way else way
     return o.rate * sign, {"mean": o.beta2 * state["mean"] + (1 - o.beta2) * g}
+
+
+@_optimizer(
+    "{rate}·({mean_new} / (1 - {beta1}^{t})) / (√({largest_new} / (1 - {beta2}^{t})) + {epsilon})",
+    {"mean": "{beta1}·{mean} + (1 - {beta1})·{g}", "variance": "{beta2}·{variance} + (1 - {beta2})·{g}²",
+     "largest": "max({largest}, {variance_new})"},
+    beta1="β1", beta2="β2", epsilon="ε", mean="m", variance="v", largest="u",
+)
+def amsgrad(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, float]]:
+    _, averages = adam(o, t, g, state)
+    largest = max(state["largest"], averages["variance"])
+    root = math.sqrt(largest / (1 - o.beta2**t))
+    return o.rate * averages["mean"] / (1 - o.beta1**t) / (root + o.epsilon), {**averages, "largest": largest}
+
+
+@_optimizer(
+    "{size_new}·sign({gradient_new})",
+    {"size": "({size} if {g} == 0 else max({shortest}, min({longest}, ({size} if {size} > 0 else {rate})"
+             "·({grow} if {gradient}·{g} > 0 else {shrink} if {gradient}·{g} < 0 else 1))))",
+     "gradient": "(0 if {gradient}·{g} < 0 else {g})"},
+    grow="η+", shrink="η-", shortest="smin", longest="smax", size="s", gradient="h",
+)
+def rprop(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, float]]:
+    sign, before = (math.copysign(1, number) if number else 0.0 for number in (g, state["gradient"]))
+    factor = {1.0: o.grow, -1.0: o.shrink}.get(sign * before, 1.0)
+    size = max(o.shortest, min(o.longest, (state["size"] or o.rate) * factor)) if g else state["size"]
+    if sign * before < 0:
+        return 0.0, {"gradient": 0.0, "size": size}
+    return size * sign, {"gradient": g, "size": size}
