@@ -231,7 +231,7 @@ class Network:
         progress = None if progress is None else check.boolean("progress", progress)
         size = None if batch_size is None else check.integer("batch_size", batch_size)
         accumulate = check.integer("accumulate", accumulate)
-        chosen = optimizers.bounded(self._chosen(optimizer), clip_norm=clip_norm, clip_value=clip_value)
+        chosen = self._chosen(optimizer).bounded(clip_norm=clip_norm, clip_value=clip_value)
         crew = team.Crew.of_run(team.checked(threads), self._plan, len(data.x), size, epochs)
         self._carried.check_order(shuffle, len(data.x), size)
         with self._training, crew.guard:

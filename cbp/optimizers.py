@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from cbp import schedules
 from cbp._registry import Registry, shown
@@ -26,7 +26,7 @@ from cbp.engine.specs import CLIPS
 from cbp.errors import quoted
 from cbp.schedules import Schedule
 
-__all__ = ["OPTIMIZERS", "Optimizer", "bounded", "get"]
+__all__ = ["OPTIMIZERS", "Optimizer", "get"]
 
 Rate = float | Schedule | Callable[[int], float]
 
@@ -127,6 +127,18 @@ class Optimizer:
         found = copy(self)
         found._set("rate", cast(float, self.rate) * factor)
         return found
+
+    def bounded(self, **bounds: float | None) -> Optimizer:
+        """The same with these bounds on the gradient, where they are not None; raises ValueError or TypeError where one is no
+        number above 0.
+
+        Examples
+        --------
+        >>> cbp.Adam(0.01).bounded(clip_norm=1.0, clip_value=None)
+        Adam(rate=0.01, clip_norm=1.0)
+        """
+        given: dict[str, Any] = {name: bound for name, bound in bounds.items() if bound is not None}
+        return replace(self, **given) if given else self
 
     @property
     def rule(self) -> str:
@@ -462,20 +474,6 @@ class Rprop(Optimizer):
         self._set("grow", check.real("grow", self.grow, above=1))
         self._set("shortest", check.real("shortest", self.shortest, above=0))
         self._set("longest", check.real("longest", self.longest, minimum=self.shortest))
-
-
-def bounded(optimizer: Optimizer, **bounds: float | None) -> Optimizer:
-    """The same with these bounds on the gradient, where they are not None.
-
-    Raises ValueError or TypeError where one is no number above 0.
-
-    Examples
-    --------
-    >>> cbp.optimizers.bounded(cbp.Adam(0.01), clip_norm=1.0, clip_value=None)
-    Adam(rate=0.01, clip_norm=1.0)
-    """
-    given = {name: bound for name, bound in bounds.items() if bound is not None}
-    return replace(optimizer, **given) if given else optimizer  # type: ignore[arg-type]
 
 
 def get(optimizer: str | Optimizer) -> Optimizer:

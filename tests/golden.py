@@ -328,7 +328,8 @@ for _name, _optimizer in {
             batch_size=3, optimizer=_optimizer, dtypes=("float32",))
 
 for _name, _layers in {
-    "dense": [of.Dense(19, "tanh"), of.Dense(20, "relu"), of.Dense(3)], "batch norm": [of.Dense(8), of.BatchNorm(), of.Dense(3)],
+    "dense": [of.Dense(19, "tanh"), of.Dense(20, "relu"), of.Dense(3)],
+    "batch norm": [of.Dense(8), of.BatchNorm(), of.Dense(3)],
 }.items():
     trained(f"update/accumulated, {_name}", 7, _layers, batch_size=4, accumulate=3, weights=True, threads=ALL)
     trained(f"update/frozen, {_name}", 7, _layers, frozen="1", threads=ALL)

@@ -58,7 +58,7 @@ def test_optimizers_speak_the_words_of_the_core(optimizer):
     assert optimizer().rule in core.OPTIMIZERS
     assert set(optimizer.numbers) <= set(core.RUN.names)
     assert set(optimizer.numbers.values()) <= fields
-    assert set(optimizer.not_negative) <= set(optimizer().slots)
+    assert set(optimizer.not_negative) | set(optimizer().slots) <= set(optimizer.state)
     assert getattr(cbp, optimizer.__name__) is optimizer
     assert cbp.optimizers.get(optimizer.name) == optimizer()
 
