@@ -857,6 +857,7 @@ class Network:
         Raises RuntimeError while another thread is training the network; copying and pickling do too. A signal handler may save
         in the middle of any call on the network, and waits for nothing: see :meth:`snapshot`, and ``docs/signals.md``.
         """
+        optimizer = check.boolean("optimizer", optimizer)
         averaged = check.boolean("averaged", averaged)
         snapshot = self.snapshot().with_average() if averaged else self.snapshot()
         modelfile.save(snapshot, path, optimizer=optimizer and not averaged)

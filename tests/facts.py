@@ -429,7 +429,7 @@ OPTIMIZERS = {
         plain={"rprop": cbp.Rprop()},
         options={
             "rprop, options": cbp.Rprop(0.1, shrink=0.3, grow=1.5, shortest=0.02, longest=0.12, weight_decay=0.1),
-            "rprop, one length": cbp.Rprop(0.02, shortest=0.01, longest=0.01),
+            "rprop, one length": cbp.Rprop(0.02, shortest=0.01, longest=0.011),
         },
         step=rprop_step, slots={"gradient": "prev", "size": "step_size"}, begins={"size": "rate"},
         torch=lambda optim, o: (optim.Rprop, {"etas": (o.shrink, o.grow), "step_sizes": (o.shortest, o.longest)}),

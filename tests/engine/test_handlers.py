@@ -324,6 +324,7 @@ def test_an_exception_while_the_system_works_for_a_save(step, error, alarm, tmp_
     assert dumps(cbp.load(tmp_path / "net.cbp")) == dumps(net)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # that of Python, where it closes what was being opened
 def test_exceptions_at_any_moment_of_a_save_leave_no_file_open(tmp_path):
     def act(net):
         raise TimeoutError("too slow")

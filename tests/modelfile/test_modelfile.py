@@ -277,8 +277,9 @@ def of_format(version, description):
     if version < 3:
         for key in ("averaged", "since", "frozen", "rate_multipliers"):
             del description[key]
-        for key in ("clip_value", "clip_array", "clip_norm", "average"):
-            del description["optimizer"][key]
+        for setting in fields(cbp.optimizers.OPTIMIZERS[description["optimizer"]["name"]]):
+            if setting.metadata.get("since", 0) > version:
+                del description["optimizer"][setting.name]
     return description | {"format": version}
 
 
