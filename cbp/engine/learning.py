@@ -79,13 +79,14 @@ class Learning:
 
     def deferred(self, plan: Plan) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
         """The arrays that an update by the whole gradient changes, and room for what is known of each block of them."""
-        rows = {plan.arrays_of(op)[0][0]: op["weight_width"] for op in plan.ops if op["sparse"]}
+        tables = {plan.arrays_of(op)[0][0]: op for op in plan.ops if op["sparse"]}
         moved = [name for name in plan.parameters if name not in self.frozen]
         segments: npt.NDArray[Any] = np.zeros(len(moved), _core.SEGMENT)
         for segment, name in zip(segments, moved, strict=True):
             parameter = plan.parameters[name]
             segment["offset"], segment["count"] = plan.offset(name), parameter.taken
             segment["penalised"], segment["multiplier"] = parameter.penalised, self.multipliers.get(name, 1.0)
-            segment["row"] = rows.get(name, 0)
+            if name in tables:
+                segment["row"], segment["marks"] = tables[name]["weight_width"], tables[name]["shared"]
         blocks = int((-(-segments["count"] // _core.BLOCK)).sum())
         return segments, np.zeros(blocks + len(segments))

@@ -96,7 +96,7 @@ class Numbers:
                 elif slot == AVERAGE:
                     row[:] = self.parameters
         step, since = (self.step, self.since) if same else (0, self.epoch)
-        averaged = self.averaged if AVERAGE in kept else 0
+        averaged = self.averaged if AVERAGE in kept and AVERAGE in optimizer.slots else 0
         self.state, self.step, self.optimizer = state, step, optimizer  # no call between them, so no signal
         self.since, self.averaged = since, averaged
 

@@ -89,7 +89,8 @@ cdef packed struct Segment:
     int64_t offset
     int64_t count
     int64_t penalised      # weight decay acts on it
-    int64_t row            # of so many numbers: a row stays where its gradient is 0; 0: all numbers are changed
+    int64_t row            # of so many numbers, of a sparse table: one that does not occur stays; 0: all numbers are changed
+    int64_t marks          # place in the workspace of those of a table's rows
     double multiplier      # of the rate
 
 

@@ -12,7 +12,7 @@ from cbp.kernels.optimizers cimport Rule
 from cbp.kernels.structs cimport Run, Segment
 from cbp.kernels.team cimport TeamState, team_run
 from cbp.ops.passes cimport Pass
-from cbp.ops.update cimport occurs, state_of
+from cbp.ops.update cimport state_of
 
 
 cdef enum:
@@ -146,9 +146,24 @@ cdef inline void follow_task(Pass* batch, int part, int parts, floating* gradien
         start -= segment.offset
         for row in range((start + segment.row - 1) // segment.row, (start + n + segment.row - 1) // segment.row):
             g = gradient + segment.offset + row * segment.row
-            if occurs(segment.row, g):
+            if occurs(batch, segment, row, g):
                 follow_scaled(batch, &rule, segment.penalised, segment.row, segment.offset + row * segment.row,
                               <floating>scales[index], g)
+
+
+cdef inline bint occurs(const Pass* batch, const Segment* segment, Py_ssize_t row, const floating* g) noexcept nogil:
+    """Whether a row of a sparse table has a mark of this batch, which is cleared; without a batch: whether its gradient is not 0."""
+    cdef floating* marks = <floating*>batch.workspace + segment.marks
+    cdef bint marked
+    cdef Py_ssize_t i
+    if batch.workspace is not NULL:
+        marked = marks[row] != 0
+        marks[row] = 0
+        return marked
+    for i in range(segment.row):
+        if g[i] != 0:
+            return True
+    return False
 
 
 cdef inline void follow_scaled(

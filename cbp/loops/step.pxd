@@ -45,7 +45,7 @@ from cbp.ops.passes cimport (
     sums_of,
     waits,
 )
-from cbp.ops.update cimport end_gradient, end_rows
+from cbp.ops.update cimport end_gradient
 
 
 cdef enum:
@@ -383,7 +383,7 @@ cdef inline void backward_weights(
         return
     if op.fixed_weight:
         row = end
-    elif op.sparse and batch.run.mode == TRAIN and not batch.run.deferred:
+    elif op.sparse and batch.run.mode == TRAIN:
         op_listed(batch, op, first, end, arena, scratch)
         lap(laps, UPDATE)
         return
@@ -401,10 +401,7 @@ cdef inline void backward_weights(
         if parts:
             end_parts(batch, op, n * op.weight_width, g)
         lap(laps, WEIGHT_GRADIENT)
-        if op.sparse and batch.run.mode == TRAIN:
-            end_rows(batch, penalised, n, op.weight_width, offset, g)
-        else:
-            end_gradient(batch, penalised, n * op.weight_width, offset, g)
+        end_gradient(batch, penalised, n * op.weight_width, offset, g)
         lap(laps, UPDATE)
         row += n
     if first == 0 and op.bias >= 0 and not op.fixed_bias:

@@ -105,12 +105,28 @@ cdef inline void add_term(
 cdef inline void sparse_backward_weight(
     Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t end, floating* arena, floating* scratch,
 ) noexcept nogil:
-    """Gradients of those rows from `first` to `end` that occur in the piece; after the last piece of the batch their update."""
+    """Gradients of those rows from `first` to `end` that occur in the piece; after the last piece of the batch their update, or
+    what it needs."""
     if batch.run.row == 0:
         visit_batch(batch, op, first, end, False, scratch, arena)
     add_occurrences(batch, op, first, end, arena)
     if batch.updating:
         visit_batch(batch, op, first, end, True, scratch, arena)
+    elif batch.run.deferred and batch.run.row + batch.rows == batch.run.batch_rows:
+        end_table(batch, op, first, end, arena)
+
+
+cdef inline void end_table(Pass* batch, const Op* op, Py_ssize_t first, Py_ssize_t end, const floating* _like) noexcept nogil:
+    """The gradient of rows from `first` to `end` for an update that comes later: 0 where no mark is, which stay until then."""
+    cdef const floating* marks = <const floating*>batch.workspace + op.shared
+    cdef floating* gradient = <floating*>batch.gradient + op.weight
+    cdef Py_ssize_t place
+    for place in range(first, end):
+        if marks[place] == 0:
+            memset(gradient + place * op.weight_width, 0, op.weight_width * sizeof(floating))
+        else:
+            end_gradient(batch, not op.unpenalised, op.weight_width, op.weight + place * op.weight_width,
+                         gradient + place * op.weight_width)
 
 
 cdef inline void add_occurrences(

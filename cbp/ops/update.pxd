@@ -18,25 +18,6 @@ cdef inline void end_gradient(Pass* batch, bint is_weight, Py_ssize_t n, Py_ssiz
         optimizers.add_penalty(n, parameters, g, <floating>run.l1, <floating>run.l2)
 
 
-cdef inline void end_rows(
-    Pass* batch, bint is_weight, Py_ssize_t n, Py_ssize_t width, Py_ssize_t offset, floating* g,
-) noexcept nogil:
-    """The same for n rows, of which those that do not occur in the batch are left out."""
-    cdef Py_ssize_t r
-    for r in range(n):
-        if occurs(width, g + r * width):
-            end_gradient(batch, is_weight, width, offset + r * width, g + r * width)
-
-
-cdef inline bint occurs(Py_ssize_t n, const floating* g) noexcept nogil:
-    """Whether a number of a row's gradient is not 0."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        if g[i] != 0:
-            return True
-    return False
-
-
 cdef inline floating* state_of(const Pass* batch, Py_ssize_t offset, const floating* _like) noexcept nogil:
     """The state of the parameters from `offset` on: in the first array, the others follow at distances of `size`."""
     return <floating*>batch.state + offset if batch.state is not NULL else NULL

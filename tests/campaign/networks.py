@@ -11,6 +11,7 @@ import numpy as np
 
 import cbp
 from campaign.case import Finding, stranger
+from cbp.averages import ExponentialMovingAverage, StochasticWeightAverage
 from cbp.initializers import INITIALIZERS, Initializer
 from cbp.layers.base import parts
 
@@ -129,8 +130,18 @@ def random_network(rng):
 
 
 def random_optimizer(rng):
+    """A rule with its own numbers changed, and sometimes what all of them may have: bounds, an average, a schedule."""
     row = facts.OPTIMIZERS[pick(rng, list(facts.OPTIMIZERS))]
-    return varied(rng, pick(rng, [*row.plain.values(), *row.options.values()]), 0.3)
+    found = varied(rng, pick(rng, [*row.plain.values(), *row.options.values()]), 0.3)
+    if rng.random() < 0.2:
+        found = replace(found, average=pick(rng, [ExponentialMovingAverage(0.7), StochasticWeightAverage(1),
+                                                  ExponentialMovingAverage(0.5, start=2, every=2)]))
+    if rng.random() < 0.2:
+        rate, per = found.rate, str(pick(rng, ["step", "epoch"]))
+        found = replace(found, rate=pick(rng, [
+            cbp.schedules.ExponentialMovingAverage(rate, rate / 10, 0.8, per=per),
+            cbp.schedules.WarmUp(3, cbp.schedules.Cosine(rate, steps=4, restarts=1, per=per))]))
+    return found
 
 
 def output_of(net):

@@ -366,6 +366,33 @@ def over_samples(run, of_rows, outputs, weights):
     return float(each.mean() if weights is None else (weights * each).sum() / weights.sum())
 
 
+def bounded(subject, gradients):
+    """What an optimizer follows of gradients by name: those of arrays that change, within its bounds."""
+    optimizer = subject.optimizer
+    found = {name: g for name, g in gradients.items() if name not in subject.frozen}
+    if optimizer.clip_value:
+        found = {name: np.clip(g, -optimizer.clip_value, optimizer.clip_value) for name, g in found.items()}
+    if optimizer.clip_array:
+        found = {name: shortened(g, np.linalg.norm(g), optimizer.clip_array) for name, g in found.items()}
+    if optimizer.clip_norm:
+        norm = np.linalg.norm([np.linalg.norm(g) for g in found.values()])
+        found = {name: shortened(g, norm, optimizer.clip_norm) for name, g in found.items()}
+    return gradients | found
+
+
+def shortened(g, norm, most):
+    return g * (most / norm) if norm > most else g
+
+
+def average(subject, before, parameters):
+    """The average of the parameters after the step of a subject, whose average was as ``before``."""
+    rule, step = subject.optimizer.average, subject.step + 1
+    if step < rule.start or (step - rule.start) % rule.every:
+        return before
+    share = 1 if subject.averaged == 0 else 1 - rule.memory if rule.memory else 1 / (subject.averaged + 1)
+    return before + share * (parameters - before)
+
+
 def penalty(subject, parameters):
     weights = [parameters[name] for name in penalised(subject)]
     return sum(subject.l1 * np.abs(w).sum() + subject.l2 / 2 * (w**2).sum() for w in weights)

@@ -42,7 +42,7 @@ def fingerprint(net):
     # The layers without how their weights started: an array that was given for that is not saved.
     layers = [layer_text(layer) for layer in now.layers]
     told = (now.input_shape, layers, now.loss, now.l1, now.l2, now.dtype, now.seed, now.optimizer, now.step, now.epoch,
-            net.output_shape)
+            now.averaged, now.since, now.frozen, now.rate_multipliers, net.output_shape)
     return {"settings": repr(told), "metadata": repr(now.metadata), **{name: array.tobytes() for name, array in arrays.items()}}
 
 
@@ -382,8 +382,11 @@ class Sequence(Case):
         chosen = (now.optimizer or cbp.Adam(1e-3)) if optimizer is None else cbp.optimizers.get(optimizer)
         goes_on = type(chosen) is type(now.optimizer)
         state = {slot: {name: now.optimizer_state[slot][name] if goes_on and slot in now.optimizer_state
-                        else np.zeros_like(values) for name, values in now.parameters.items()} for slot in chosen.slots}
-        return replace(now, optimizer=chosen, optimizer_state=state, step=now.step if goes_on else 0)
+                        else values if slot == "average" else np.zeros_like(values)
+                        for name, values in now.parameters.items()} for slot in chosen.slots}
+        averaged = now.averaged if goes_on and "average" in now.optimizer_state else 0
+        step, since = (now.step, now.since) if goes_on else (0, now.epoch)
+        return replace(now, optimizer=chosen, optimizer_state=state, step=step, since=since, averaged=averaged)
 
     @call(4)
     def train_on_batch(self):
@@ -411,7 +414,7 @@ class Sequence(Case):
             raise Finding(f"train_on_batch: step {now.step} after {subject.step}, epoch {now.epoch}, optimizer {now.optimizer}")
         if not self.carry:
             _, gradient = twin.gradient(**batch.given, training=True)
-            self.updated(subject, now, gradient, batch)
+            self.updated(subject, now, gradient, self.untouched(batch))
         if self.calm and batch.tame:
             self.remembered(subject, now, compute, batch)
         if self.stateful:
@@ -424,22 +427,24 @@ class Sequence(Case):
         if self.net.output_shape != (tuple(places) if flat else (*places, units)):
             raise Finding(f"output_shape is {self.net.output_shape} after targets of the shape {batch.y.shape}")
 
-    def updated(self, subject, now, gradient, batch):
-        """Parameters and state after a step must be those that the optimizer's formula gives."""
+    def updated(self, subject, now, gradient, still):
+        """Parameters and state after a step must be those that the optimizer's formula gives; rows that are ``still`` stay."""
         unit, least = float(np.finfo(self.net.dtype).eps), float(np.finfo(self.net.dtype).tiny)
         # What is smaller counts as 0, before it is divided by epsilon.
         tiny = 16 * least * max(1, 1 / getattr(subject.optimizer, "epsilon", 1))
-        exact, decays = split(gradient.astype(float), subject.parameters), set(oracle.penalised(subject))
-        still = self.untouched(batch)
+        slopes, decays = split(gradient.astype(float), subject.parameters), set(oracle.penalised(subject))
         if not np.isfinite(gradient).all():
             return
-        for name, slopes in exact.items():
+        with np.errstate(all="ignore"):
+            exact = oracle.bounded(subject, slopes)
+            shaken = [oracle.bounded(subject, {name: g * (1 + 4 * unit * self.rng.normal(size=g.shape))
+                                               for name, g in slopes.items()}) for _ in range(8)]
+        for name in subject.parameters:
             found = [now.parameters[name], *(now.optimizer_state[slot][name] for slot in subject.optimizer.slots)]
             with np.errstate(all="ignore"):
-                expected = updated_array(subject, name, slopes, name in decays, still.get(name))
-                near = [updated_array(self.disturbed(subject), name,
-                                      slopes * (1 + 4 * unit * self.rng.normal(size=slopes.shape)),
-                                      name in decays, still.get(name)) for _ in range(8)]
+                expected = updated_array(subject, name, exact[name], name in decays, still.get(name))
+                near = [updated_array(self.disturbed(subject), name, each[name], name in decays, still.get(name))
+                        for each in shaken]
             before = [subject.parameters[name], *(subject.optimizer_state[slot][name] for slot in subject.optimizer.slots)]
             for index, (got, wanted, old) in enumerate(zip(found, expected, before, strict=True)):
                 spread = np.max([np.abs(each[index] - wanted) for each in near], axis=0)
@@ -450,7 +455,7 @@ class Sequence(Case):
                     place = tuple(map(int, worst))
                     raise Finding(f"step {now.step} of {subject.optimizer}: {what} of {name} at {place} became "
                                   f"{got[worst]:.9g}, which is {got[worst] - wanted[worst]:.3g} off, from {old[worst]:.9g} by "
-                                  f"the gradient {slopes[worst]:.9g}; {allowed[worst]:.3g} is allowed")
+                                  f"the gradient {exact[name][worst]:.9g}; {allowed[worst]:.3g} is allowed")
         self.counts["updates"] += 1
 
     def disturbed(self, subject):
@@ -564,9 +569,47 @@ class Sequence(Case):
             self.asked(f"net.set_optimizer({optimizer})", lambda: self.net.set_optimizer(optimizer))
         else:
             self.asked(f"net.optimizer = {optimizer}", lambda: setattr(self.net, "optimizer", optimizer))
-        state = [array for arrays in self.net.optimizer_state.values() for array in arrays.values()]
+        state = [array for slot, arrays in self.net.optimizer_state.items() for array in arrays.values() if slot != "average"]
         if self.net.step or self.net.optimizer != optimizer or any(array.any() for array in state):
             raise Finding("set_optimizer: the state is not fresh")
+
+    @call(2)
+    def freeze(self):
+        """Arrays that stay, or none; not those of layers that take other statistics then."""
+        usual = [name for name in self.net.parameters if not name.endswith((".scale", ".shift"))]
+        names = [name for name in usual if self.chance(0.4)]
+        if self.chance(0.4):
+            self.asked("net.unfreeze()", lambda: self.net.unfreeze())
+            names = []
+        else:
+            names = [*dict.fromkeys([*self.net.frozen, *names])]
+            self.asked(f"net.freeze({names})", lambda: self.net.freeze(names))
+        if set(self.net.frozen) != set(names):
+            raise Finding(f"freeze: frozen are {self.net.frozen}")
+
+    @call()
+    def multiply_rates(self):
+        given = {name: float(self.pick([0.1, 0.5, 2.0])) for name in self.net.parameters if self.chance(0.3)}
+        self.asked(f"net.rate_multipliers = {given}", lambda: setattr(self.net, "rate_multipliers", given))
+        if dict(self.net.rate_multipliers) != given:
+            raise Finding(f"rate_multipliers are {dict(self.net.rate_multipliers)}")
+
+    @call(3)
+    def apply_gradient(self):
+        """An update by a gradient that is given, which the optimizer's formula tells."""
+        optimizer = self.optimizer()
+        for _ in range(self.rng.integers(1, 4)):
+            subject = self.becoming(optimizer)
+            gradient = self.rng.normal(scale=float(self.pick([0.01, 1.0])), size=self.net.get_vector().shape)
+            gradient = gradient.astype(self.net.dtype)
+            done = self.asked(f"net.apply_gradient(g, {optimizer})",
+                              lambda gradient=gradient: self.net.apply_gradient(gradient, optimizer))
+            if isinstance(done, Exception):
+                return
+            now = self.net.snapshot()
+            if (now.step, now.epoch, now.optimizer) != (subject.step + 1, subject.epoch, subject.optimizer):
+                raise Finding(f"apply_gradient: step {now.step} after {subject.step}, epoch {now.epoch}, {now.optimizer}")
+            self.updated(subject, now, gradient, {})
 
     # --- numbers --------------------------------------------------------------------------------------------------------------
 
@@ -711,8 +754,14 @@ def split(vector, arrays):
 
 def updated_array(subject, name, slopes, decays, still):
     """A parameter and its state after a step, in float64."""
-    optimizer = subject.optimizer
-    old = [np.asarray(array[name], float) for array in (subject.parameters, *subject.optimizer_state.values())]
-    moved, *state = facts.OPTIMIZERS[optimizer.name].step(optimizer, subject.step + 1, slopes, *old[1:])
-    new = [old[0] - moved - (optimizer.rate * optimizer.weight_decay * old[0] if decays else 0), *state]
-    return new if still is None else [np.where(still, before, after) for before, after in zip(old, new, strict=True)]
+    optimizer = subject.optimizer.at(subject.step, subject.epoch - subject.since).times(subject.rate_multipliers.get(name, 1.0))
+    state = {slot: np.asarray(arrays[name], float) for slot, arrays in subject.optimizer_state.items()}
+    average = state.pop("average", None)
+    old = [np.asarray(subject.parameters[name], float), *state.values()]
+    moved, *after = facts.OPTIMIZERS[optimizer.name].step(optimizer, subject.step + 1, slopes, *old[1:])
+    new = [old[0] - moved - (optimizer.rate * optimizer.weight_decay * old[0] if decays else 0), *after]
+    if still is not None:
+        new = [np.where(still, before, after) for before, after in zip(old, new, strict=True)]
+    if name in subject.frozen:
+        new = old
+    return new if average is None else [*new, oracle.average(subject, average, new[0])]
