@@ -1,5 +1,6 @@
 """cbp: small and medium neural networks on the CPU, with every number of backpropagation open to inspection."""
 
+import sys as _sys
 import typing as _typing
 
 from cbp import (  # _ctrl_c first: the others take long
@@ -42,7 +43,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """``cbp.metrics``, which most programs do without, and which would take a tenth of the time that importing cbp takes."""
     if name != "metrics":
-        raise AttributeError(f"module 'cbp' has no attribute {name!r}", name=name, obj=_typing.sys.modules["cbp"])
+        raise AttributeError(f"module 'cbp' has no attribute {name!r}", name=name, obj=_sys.modules["cbp"])
     import importlib
 
     return importlib.import_module("cbp.metrics")

@@ -502,9 +502,9 @@ class Network:
     ) -> dict[str, float]:
         """Loss (penalties included) and metric over the samples: ``{"loss": ..., "accuracy": ...}``.
 
-        The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. ``metrics`` adds others: names and
-        members of ``cbp.metrics``, functions ``(y_true, y_pred) -> float``, or a mapping from names for the results to these.
-        One that has the name of the loss's own takes its place. Other arguments as for :meth:`fit`.
+        The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. ``metrics`` adds others: names
+        and members of ``cbp.metrics``, functions ``(y_true, y_pred) -> float``, or a mapping from names for the results to
+        these. One that has the name of the loss's own takes its place. Other arguments as for :meth:`fit`.
 
         Examples
         --------

@@ -18,7 +18,7 @@ from cbp.engine import check
 from cbp.engine.arrays import Data
 from cbp.metrics.task import Task
 
-__all__ = ["Answers", "Counts", "Truth", "mean"]
+__all__ = ["Answers", "Counts", "Truth", "mean", "overall"]
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -37,6 +37,13 @@ def mean(values: Array, weights: Floats | None) -> Array:
     spread = weights if weights.ndim == values.ndim else weights[:, None]
     with np.errstate(invalid="ignore"):
         return np.asarray((values * spread).sum(axis=0) / total)
+
+
+def overall(values: Array, weights: Floats | None) -> float:
+    """The (weighted) mean of (rows,), or of all numbers of (rows, columns)."""
+    if values.ndim == 1 or weights is None or weights.ndim == 1:  # rows first: NumPy then adds in pairs, and loses no digits
+        return float(mean(values if values.ndim == 1 else values.mean(axis=1), weights))
+    return float(np.average(values, weights=weights)) if weights.any() else float("nan")
 
 
 @dataclass(frozen=True)
@@ -61,16 +68,18 @@ class Truth:
 
     @classmethod
     def of(cls, task: Task, data: Data, sample_weight: object = None) -> Truth:
-        """Of checked data; ``sample_weight`` (samples,) takes the place of the data's weights, which have the network's dtype."""
+        """Of checked data; ``sample_weight`` (samples,) takes the place of the data's weights, which have the network's
+        dtype."""
         samples = len(data.x)
         given: Array = data.labels if len(data.labels) else np.asarray(data.targets.array, np.float64).reshape(-1, task.outputs)
-        weights = check.numbers("sample_weight", data.weights if sample_weight is None else sample_weight, np.dtype(np.float64))
+        chosen = data.weights if sample_weight is None else sample_weight
+        weights = check.numbers("sample_weight", chosen, np.dtype(np.float64))
         each = np.repeat(weights, len(given) // samples) if len(weights) else None
         kept = _counted(task, data.lengths, samples)
-        missing = np.isnan(given)
+        missing: Array = np.isnan(given)
         if missing.any() and (task.classes == "multiclass" or task.outputs == 1):
-            present = ~missing.any(axis=-1) if given.ndim == 2 else ~missing
-            kept, missing = present if kept is None else kept & present, np.zeros_like(missing)
+            whole = np.asarray(~missing.reshape(len(given), -1).any(axis=1))
+            kept, missing = whole if kept is None else kept & whole, np.zeros_like(missing)
         if kept is not None:
             given, missing, each = given[kept], missing[kept], None if each is None else each[kept]
         if missing.any():
@@ -90,13 +99,13 @@ class Truth:
             return self.given
         if self.task.classes == "binary":
             return (self.given[:, 0] > self.task.middle).astype(np.intp)
-        return self.given.argmax(axis=1)
+        return np.asarray(self.given.argmax(axis=1))
 
     @cached_property
     def flags(self) -> Flags:
         """(rows, outputs): whether a class holds."""
         if self.task.classes == "multiclass":
-            return self.labels[:, None] == np.arange(self.task.outputs)
+            return np.asarray(self.labels[:, None] == np.arange(self.task.outputs))
         return np.asarray(self.given > self.task.middle)
 
     @property
@@ -104,19 +113,23 @@ class Truth:
         """(rows, outputs): probabilities as they were given."""
         return self.flags if self.given.ndim == 1 else self.given
 
-    def column(self, output: int) -> tuple[Flags, Floats | None]:
-        """Whether the class of an output holds, and the weights there, (rows,)."""
-        weights = self.weights if self.weights is None or self.weights.ndim == 1 else self.weights[:, output]
-        return self.flags[:, output], weights
+    def column(self, output: int | None) -> tuple[Flags, Floats | None]:
+        """Whether the class of an output holds, and the weights there, (rows,); None: those of all, (rows * outputs,)."""
+        weights = self.weights
+        if output is not None:
+            return self.flags[:, output], weights if weights is None or weights.ndim == 1 else weights[:, output]
+        if weights is not None and weights.ndim == 1:
+            weights = np.repeat(weights, self.task.outputs)
+        return self.flags.reshape(-1), None if weights is None else weights.reshape(-1)
 
-    def only(self, output: int) -> str:
+    def only(self, output: int | None) -> str:
         """Why an output's class cannot be ranked, for messages: the targets know only one answer. "" where they know both."""
         flags, weights = self.column(output)
         counted = flags if weights is None else flags[weights != 0]
         found = counted.any(), not counted.all()
         if all(found):
             return ""
-        name = "the positive class" if self.task.classes == "binary" else f"class {output}"
+        name = "the positive class" if self.task.classes == "binary" else "any class" if output is None else f"class {output}"
         return f"no target is of {name}" if not found[0] else f"all targets are of {name}"
 
 
@@ -164,20 +177,20 @@ class Answers:
         """(rows,): the class that is answered, the first of those that are most probable."""
         if self.truth.task.classes == "binary":
             return self.flags[:, 0].astype(np.intp)
-        return self.outputs.argmax(axis=1)
+        return np.asarray(self.outputs.argmax(axis=1))
 
     @cached_property
     def flags(self) -> Flags:
         """(rows, outputs): whether a class is answered."""
         if self.truth.task.classes == "multiclass":
-            return self.labels[:, None] == np.arange(self.truth.task.outputs)
+            return np.asarray(self.labels[:, None] == np.arange(self.truth.task.outputs))
         return np.asarray(self.outputs > self.truth.task.middle)
 
     @cached_property
     def hits(self) -> Flags:
         """(rows,), of several labels (rows, outputs): whether the answer is right."""
         if self.truth.task.classes == "multilabel":
-            return self.flags == self.truth.flags
+            return np.asarray(self.flags == self.truth.flags)
         return np.asarray(self.labels == self.truth.labels)
 
     @cached_property
@@ -186,9 +199,9 @@ class Answers:
         truth = self.truth
         if truth.task.classes == "multilabel":
             weights = truth.weights if truth.weights is None or truth.weights.ndim == 2 else truth.weights[:, None]
-            sums = [(flags if weights is None else flags * weights).sum(axis=0)
-                    for flags in (self.flags & truth.flags, self.flags, truth.flags)]
-            return Counts(*sums, np.ones(truth.task.outputs, np.bool_))
+            hits, answered, true = ((flags if weights is None else flags * weights).sum(axis=0)
+                                    for flags in (self.flags & truth.flags, self.flags, truth.flags))
+            return Counts(hits, answered, true, np.ones(truth.task.outputs, np.bool_))
 
         def counted(labels: Labels, rows: Any = slice(None)) -> Array:
             weights = None if truth.weights is None else truth.weights[rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,8 @@ def get(metric: object) -> Metric:
     name = next((kind.__name__ for kind in METRICS.values() if kind is metric), "")
     if name or not callable(metric):
         call = f"; call it: cbp.metrics.{name}()" if name else ""
-        raise TypeError(f"metrics must be names, cbp's metrics or functions (y_true, y_pred) -> float, got {quoted(metric)}{call}")
+        raise TypeError(f"metrics must be names, cbp's metrics or functions (y_true, y_pred) -> float, got {quoted(metric)}"
+                        f"{call}")
     return Function(metric)
 
 
@@ -181,10 +182,11 @@ def _labelled(metrics: object) -> Iterable[tuple[str, Metric]]:
         for name, metric in metrics.items():
             if not isinstance(name, str) or not name:
                 raise TypeError(f"metrics: names must be text, got {quoted(name)}")
-            yield name, get(metric)
+            found = get(metric)
+            yield name, replace(found, called=name) if isinstance(found, Function) else found
         return
-    single = isinstance(metrics, (str, Metric, type)) or not isinstance(metrics, Iterable)
-    for given in [metrics] if single else metrics:  # type: ignore[union-attr]
+    several = isinstance(metrics, Iterable) and not isinstance(metrics, (str, Metric, type))
+    for given in metrics if several else [metrics]:  # type: ignore[attr-defined]
         metric = get(given)
         yield given if isinstance(given, str) else metric.label, metric
 
@@ -199,4 +201,5 @@ def _check_names(asked: list[_Asked]) -> None:
         if name == "<lambda>":
             raise ValueError("metrics: a lambda has no name; metrics={'a name': lambda y_true, y_pred: ...} gives it one")
         if any(name in one.names for one in asked[:-1]):
-            raise ValueError(f"metrics: {quoted(name)} comes twice; metrics={{'another name': ...}} gives one of them another name")
+            raise ValueError(f"metrics: {quoted(name)} comes twice; metrics={{'another name': ...}} gives one of them another "
+                             f"name")

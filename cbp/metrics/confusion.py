@@ -109,8 +109,8 @@ class ConfusionMatrix:
         return np.asarray(self._counts.sum(axis=1))
 
     def normalized(self, over: str = "true") -> Array:
-        """The matrix in parts of 1: ``over`` the rows of a class (``"true"``), those with an answer (``"answered"``), or ``"all"``;
-        0 where there is nothing to divide by. Raises ValueError for another word."""
+        """The matrix in parts of 1: ``over`` the rows of a class (``"true"``), those with an answer (``"answered"``), or
+        ``"all"``; 0 where there is nothing to divide by. Raises ValueError for another word."""
         sums = {"true": self._counts.sum(axis=1, keepdims=True), "answered": self._counts.sum(axis=0, keepdims=True),
                 "all": self._counts.sum(keepdims=True)}
         if over not in sums:

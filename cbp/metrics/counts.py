@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cbp.engine import check
 from cbp.errors import quoted
-from cbp.metrics.answers import Answers, Counts, mean
+from cbp.metrics.answers import Answers, Counts, mean, overall
 from cbp.metrics.base import METRICS, Metric, named
 from cbp.metrics.task import Task
 
@@ -40,7 +40,7 @@ class Accuracy(Metric):
     needs: ClassVar[str] = "classes"
 
     def of(self, answers: Answers) -> float:
-        return float(np.mean(mean(answers.hits, answers.truth.weights)))
+        return overall(answers.hits, answers.truth.weights)
 
 
 @METRICS.add
@@ -62,10 +62,11 @@ class SubsetAccuracy(Metric):
     needs: ClassVar[str] = "classes"
 
     def of(self, answers: Answers) -> float:
-        hits, weights = answers.hits, answers.truth.weights
+        hits: Array = answers.hits
+        weights = answers.truth.weights
         if hits.ndim == 2 and weights is not None and weights.ndim == 2:  # what is missing is not wrong
-            hits, weights = hits | (weights == 0), weights.max(axis=1)
-        return float(mean(hits.all(axis=1) if hits.ndim == 2 else hits, weights))
+            hits, weights = np.logical_or(hits, weights == 0), weights.max(axis=1)
+        return float(mean(np.asarray(hits.reshape(len(hits), -1).all(axis=1)), weights))
 
 
 @METRICS.add
@@ -155,7 +156,7 @@ class _OfClasses(Metric):
 
     def _scores(self, counts: Counts) -> Array:
         above, below = self._ratio(counts)
-        return np.divide(above, below, out=np.full(len(above), self.zero_division), where=below != 0)
+        return np.asarray(np.divide(above, below, out=np.full(len(above), self.zero_division), where=below != 0))
 
     def _ratio(self, counts: Counts) -> tuple[Array, Array]:
         raise NotImplementedError

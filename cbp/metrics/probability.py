@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from cbp.metrics.answers import Answers, mean
+from cbp.metrics.answers import Answers, mean, overall
 from cbp.metrics.base import METRICS, Metric
 
 __all__ = ["Brier", "LogLoss"]
@@ -42,7 +42,7 @@ class LogLoss(Metric):
             return float(mean(-(truth.given * np.log(p)).sum(axis=1), truth.weights))
         q = np.clip(1 - answers.outputs, epsilon, 1 - epsilon)
         y = truth.given
-        return float(np.mean(mean(-(y * np.log(p) + (1 - y) * np.log(q)), truth.weights)))
+        return overall(-(y * np.log(p) + (1 - y) * np.log(q)), truth.weights)
 
 
 @METRICS.add
@@ -69,4 +69,4 @@ class Brier(Metric):
         squares = (truth.fractions - answers.outputs) ** 2
         if truth.task.classes == "multiclass":
             return float(mean(squares.sum(axis=1), truth.weights)) * (0.5 if truth.task.outputs == 2 else 1.0)
-        return float(np.mean(mean(squares, truth.weights)))
+        return overall(squares, truth.weights)

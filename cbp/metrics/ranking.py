@@ -39,7 +39,7 @@ class TopK(Metric):
 
     Examples
     --------
-    >>> net = cbp.Network(3, [cbp.Dense(3, "softmax", init=lambda shape, rng: np.eye(3))], loss="cross_entropy")
+    >>> net = cbp.Network(3, [cbp.Dense(3, "softmax", init=np.eye(3))], loss="cross_entropy")
     >>> net.evaluate([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]], [1, 2], metrics=[cbp.metrics.TopK(2)])["top_2"]
     0.5
     """
@@ -102,9 +102,8 @@ class _OfRanks(Metric):
         """The score of every class against the others, as the average says."""
         truth, outputs = answers.truth, answers.outputs
         if self.average == "micro":
-            weights = truth.weights
-            whole = weights if weights is None or weights.ndim == 2 else np.repeat(weights, outputs.shape[1])
-            return score(truth.flags.reshape(-1), outputs.reshape(-1), None if whole is None else whole.reshape(-1))
+            flags, weights = truth.column(None)
+            return score(flags, outputs.reshape(-1), weights)
         columns = [truth.column(output) for output in range(outputs.shape[1])]
         scores = np.array([score(flags, outputs[:, output], weights) for output, (flags, weights) in enumerate(columns)])
         if self.average is None and len(scores) > 1:
@@ -165,7 +164,7 @@ class ROCAUC(_OfRanks):
     def undefined(self, truth: Truth) -> str:
         if self.multi_class == "ovo":
             return "all targets are of one class" if len(np.unique(truth.labels)) < 2 else ""
-        outputs = range(truth.task.outputs) if self.average != "micro" else ()
+        outputs = range(truth.task.outputs) if self.average != "micro" else [None]
         lonely = [why for why in map(truth.only, outputs) if why]
         if self.average == "weighted" and truth.task.outputs > 1:
             lonely = [why for why in lonely if why.startswith("all")]
@@ -190,8 +189,8 @@ class ROCAUC(_OfRanks):
 @METRICS.add
 @dataclass(frozen=True, repr=False)
 class AveragePrecision(_OfRanks):
-    """``sum((R_n - R_(n-1)) P_n)`` over the thresholds n, from the highest on, with recall R and precision P: the area under the
-    curve of precision over recall, without interpolation. (scikit-learn's ``average_precision_score``.)
+    """``sum((R_n - R_(n-1)) P_n)`` over the thresholds n, from the highest on, with recall R and precision P: the area under
+    the curve of precision over recall, without interpolation. (scikit-learn's ``average_precision_score``.)
 
     0 for a class that never holds.
 
@@ -217,8 +216,8 @@ class AveragePrecision(_OfRanks):
     aliases: ClassVar[tuple[str, ...]] = ("pr_auc", "auprc", "auc_pr", "average_precision_score", "ap", "map")
 
     def undefined(self, truth: Truth) -> str:
-        if self.average in ("micro", "weighted") and truth.task.outputs > 1:
-            return ""
+        if self.average in ("micro", "weighted"):
+            return truth.only(None) if truth.only(None).startswith("no") else ""
         return next((why for why in map(truth.only, range(truth.task.outputs)) if why.startswith("no")), "")
 
     def of(self, answers: Answers) -> Any:

@@ -6,11 +6,18 @@ from dataclasses import dataclass
 
 from cbp.activations import ACTIVATIONS
 from cbp.losses import Loss
-from cbp.metrics.words import NEEDS
 
-__all__ = ["Task"]
+__all__ = ["NEEDS", "Task"]
 
 Shape = tuple[int, ...]
+
+NEEDS = {
+    "classes": "classes",
+    "scores": "scores of classes",
+    "probabilities": "probabilities, as 'softmax' and 'sigmoid' give them",
+    "numbers": "numbers",
+}
+"""What a metric compares with the targets -> how messages say it."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,8 @@ class Task:
         fractions = row is not None and row.range[0] >= 0 and row.range[1] <= 1
         joint = loss.targets == "class" or (loss.targets == "number" and fractions and row is not None and row.joint)
         several = "multiclass" if joint else "multilabel"
-        classes = "" if loss.targets not in ("class", "fraction", "sign") and not fractions else several if count > 1 else "binary"
-        classes = "" if loss.targets == "count" else classes
+        of_classes = loss.targets in ("class", "fraction", "sign") or (loss.targets == "number" and fractions)
+        classes = "" if not of_classes else several if count > 1 else "binary"
         gives = {"classes", "scores"} if classes else set()
         gives |= {"probabilities"} if classes and loss.targets != "sign" else set()
         gives |= {"numbers"} if loss.targets not in ("class", "sign") else set()
