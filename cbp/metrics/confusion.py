@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -67,8 +67,8 @@ class ConfusionMatrix:
         if given.ndim != 2 or given.shape[0] != given.shape[1] or not given.size or given.dtype.kind not in "iuf":
             raise ValueError(f"counts must be a square of numbers, a row and a column for every class, got the shape "
                              f"{given.shape} and the dtype {given.dtype}")
-        if not (given >= 0).all():
-            raise ValueError("counts must be at least 0")
+        if not ((given >= 0) & (given < np.inf)).all():
+            raise ValueError("counts must be at least 0 and finite")
         self._counts = given.astype(np.float64 if given.dtype.kind == "f" else np.int64)
         self._counts.flags.writeable = False
         self._labels = _labels(labels, len(given))
@@ -182,6 +182,8 @@ def of_data(
     classes = task.labels
     names = _labels(labels, classes)
     answers = Answers.of(truth, outputs)
+    if not np.isfinite(answers.outputs).all():
+        raise ValueError("confusion needs classes, and the outputs are not finite")
     cells = truth.labels * classes + answers.labels
     return ConfusionMatrix(np.bincount(cells, truth.weights, classes**2).reshape(classes, classes), names)
 
@@ -189,7 +191,7 @@ def of_data(
 def _labels(given: Sequence[object] | None, classes: int) -> tuple[str, ...]:
     if given is None:
         return tuple(map(str, range(classes)))
-    names = None if isinstance(given, (str, bytes)) else tuple(given)
+    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, (str, bytes)) else None
     if names is None or len(names) != classes:
         raise ValueError(f"labels must be {classes} names, one for each class in their order, got {quoted(given)}")
     return tuple(map(str, names))

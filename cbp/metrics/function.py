@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 from cbp.errors import not_by_handler, quoted
@@ -63,7 +64,7 @@ class Function(Metric):
     def lacks(self, task: Task) -> str:
         return ""
 
-    @property
+    @cached_property
     def takes_weights(self) -> bool:
         """Whether the function has a parameter ``sample_weight``."""
         import inspect  # only here: it takes long

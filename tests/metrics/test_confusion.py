@@ -135,5 +135,6 @@ def test_what_does_not_fit_is_refused(build, message):
 def test_outputs_that_are_not_finite_are_no_classes():
     net = yes_or_no()
     net.parameters["0.bias"][0] = np.nan
-    with pytest.raises(ValueError, match="the outputs are not finite"):
+    with (pytest.warns(RuntimeWarning, match=r"parameters\['0\.bias'\] holds nan"),
+          pytest.raises(ValueError, match="the outputs are not finite")):
         net.confusion(X, LABELS % 2)
