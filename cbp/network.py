@@ -36,6 +36,7 @@ from cbp.optimizers import Adam, Optimizer
 
 if TYPE_CHECKING:
     from cbp.metrics import ConfusionMatrix, Metrics, Task
+    from cbp.metrics.checked import Asked
     from cbp.trace import Trace
 
 __all__ = ["Network", "mlp"]
@@ -498,13 +499,14 @@ class Network:
 
     def evaluate(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,
-        metrics: Any = None, lengths: npt.ArrayLike | None = None,
+        metrics: Asked = None, lengths: npt.ArrayLike | None = None,
     ) -> dict[str, float]:
         """Loss (penalties included) and metric over the samples: ``{"loss": ..., "accuracy": ...}``.
 
         The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. ``metrics`` adds others: names
         and members of ``cbp.metrics``, functions ``(y_true, y_pred) -> float``, or a mapping from names for the results to
-        these. One that has the name of the loss's own takes its place. Other arguments as for :meth:`fit`.
+        these. One that has the name of the loss's own takes its place. Other arguments as for :meth:`fit`. Raises ValueError or
+        TypeError, before anything is computed, for a metric that is unknown or does not suit the network.
 
         Examples
         --------
@@ -521,7 +523,7 @@ class Network:
             measured |= asked.of(predict(self._model, data.x, data.lengths), data, sample_weight)
         return measured
 
-    def _metrics(self, metrics: Any, *, weighted: bool) -> Metrics:
+    def _metrics(self, metrics: Asked, *, weighted: bool) -> Metrics:
         """What is asked for beside the loss, checked."""
         from cbp.metrics import checked  # here, not above: it would lengthen the time that importing cbp takes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,9 @@ from cbp.metrics.task import Task
 __all__ = ["Measure", "Metrics", "checked", "get"]
 
 Array = npt.NDArray[Any]
+One = str | Metric | Callable[..., Any]
+Asked = One | Iterable[One] | Mapping[str, One] | None
+"""What the argument ``metrics`` may be."""
 
 
 def get(metric: object) -> Metric:
@@ -33,7 +36,7 @@ def get(metric: object) -> Metric:
     if isinstance(metric, Metric):
         return metric
     if isinstance(metric, str):
-        return _named(metric)
+        return _by_name(metric)
     name = next((kind.__name__ for kind in METRICS.values() if kind is metric), "")
     if name or not callable(metric):
         call = f"; call it: cbp.metrics.{name}()" if name else ""
@@ -42,7 +45,7 @@ def get(metric: object) -> Metric:
     return Function(metric)
 
 
-def _named(name: str) -> Metric:
+def _by_name(name: str) -> Metric:
     for kind in METRICS.values():
         if name in (kind.name, kind.short):
             return kind()
@@ -53,7 +56,7 @@ def _named(name: str) -> Metric:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Named:
     """A metric, what it is called, and what its numbers are called."""
 
     metric: Metric
@@ -72,7 +75,7 @@ class Metrics:
     """
 
     task: Task
-    asked: tuple[_Asked, ...] = ()
+    asked: tuple[_Named, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.asked)
@@ -131,7 +134,7 @@ class Measure:
         return found
 
 
-def checked(metrics: object, task: Task, *, weighted: bool = False) -> Metrics:
+def checked(metrics: Asked, task: Task, *, weighted: bool = False) -> Metrics:
     """What a user gave as the argument ``metrics``, for a network of this task.
 
     Parameters
@@ -154,7 +157,7 @@ def checked(metrics: object, task: Task, *, weighted: bool = False) -> Metrics:
     >>> cbp.metrics.checked(["accuracy", cbp.metrics.TopK(3)], task).names
     ('accuracy', 'top_3')
     """
-    asked: list[_Asked] = []
+    asked: list[_Named] = []
     for label, metric in _labelled(metrics):
         problem = metric.lacks(task)
         if problem:
@@ -162,7 +165,7 @@ def checked(metrics: object, task: Task, *, weighted: bool = False) -> Metrics:
         if weighted and isinstance(metric, Function) and not metric.takes_weights:
             raise ValueError(f"metrics: {label} takes no sample_weight, and here are some; let it be a function "
                              f"{label}(y_true, y_pred, sample_weight)")
-        asked.append(_Asked(metric, label, metric.names(task, label)))
+        asked.append(_Named(metric, label, metric.names(task, label)))
         _check_names(asked)
     return Metrics(task, tuple(asked))
 
@@ -174,7 +177,7 @@ def _suitable(metric: Metric, task: Task) -> str:
     return f". Those that suit: {', '.join(repr(kind.name) for kind in METRICS.values() if not kind().lacks(task))}"
 
 
-def _labelled(metrics: object) -> Iterable[tuple[str, Metric]]:
+def _labelled(metrics: Any) -> Iterable[tuple[str, Metric]]:
     """Every metric with what it is to be called."""
     if metrics is None:
         return
@@ -185,13 +188,13 @@ def _labelled(metrics: object) -> Iterable[tuple[str, Metric]]:
             found = get(metric)
             yield name, replace(found, called=name) if isinstance(found, Function) else found
         return
-    several = isinstance(metrics, Iterable) and not isinstance(metrics, (str, Metric, type))
-    for given in metrics if several else [metrics]:  # type: ignore[attr-defined]
+    single = isinstance(metrics, (str, Metric, type)) or not isinstance(metrics, Iterable)
+    for given in [metrics] if single else metrics:
         metric = get(given)
         yield given if isinstance(given, str) else metric.label, metric
 
 
-def _check_names(asked: list[_Asked]) -> None:
+def _check_names(asked: list[_Named]) -> None:
     """The names of the last must be free."""
     last = asked[-1]
     for name in last.names:

@@ -77,7 +77,7 @@ class BalancedAccuracy(Metric):
     Parameters
     ----------
     adjusted : bool
-        Scaled so that guessing gives 0 and no mistake 1.
+        Scaled so that guessing gives 0 and no mistake 1; nan where only one class occurs.
 
     Examples
     --------

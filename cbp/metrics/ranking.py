@@ -110,7 +110,7 @@ class _OfRanks(Metric):
             return scores
         if self.average == "weighted" and len(scores) > 1:
             support = np.array([flags.sum() if weights is None else flags @ weights for flags, weights in columns])
-            return averaged(np.where(support == 0, 0, scores), support)
+            return averaged(np.where(support == 0, 0, scores), support) if support.any() else float(scores[0])
         return averaged(scores)
 
 
@@ -164,9 +164,11 @@ class ROCAUC(_OfRanks):
     def undefined(self, truth: Truth) -> str:
         if self.multi_class == "ovo":
             return "all targets are of one class" if len(np.unique(truth.labels)) < 2 else ""
-        outputs = range(truth.task.outputs) if self.average != "micro" else [None]
-        lonely = [why for why in map(truth.only, outputs) if why]
-        if self.average == "weighted" and truth.task.outputs > 1:
+        every = truth.only(None)
+        if self.average == "micro" or (self.average == "weighted" and every):
+            return every
+        lonely = [why for why in map(truth.only, range(truth.task.outputs)) if why]
+        if self.average == "weighted":  # classes that never hold have the weight 0
             lonely = [why for why in lonely if why.startswith("all")]
         return lonely[0] if lonely else ""
 
@@ -241,10 +243,10 @@ def _thresholds(holds: Flags, scores: Floats, weights: Floats | None) -> tuple[F
 
 def _area(holds: Flags, scores: Floats, weights: Floats | None) -> float:
     """Under the curve of true over false positive rates, by trapezia; NaN where the rows know only one answer."""
-    if not len(holds) or holds.all() or not holds.any():
+    if holds.all() or not holds.any() or (weights is not None and not weights.any()):
         return np.nan
     false, true = _thresholds(holds, scores, weights)
-    if not len(false) or false[-1] <= 0 or true[-1] <= 0:
+    if false[-1] <= 0 or true[-1] <= 0:
         return np.nan
     if len(false) > 2:  # points on a straight line with their neighbours add nothing
         corners = np.concatenate([[True], (np.diff(false, 2) != 0) | (np.diff(true, 2) != 0), [True]])

@@ -199,5 +199,36 @@ def test_numbers_are_those_of_scikit_learn(kind, metric, call, dtype, weights):
         np.testing.assert_allclose(values, theirs, rtol=4e-15, atol=0)
 
 
+def few(kind, rng):
+    """A network and up to seven rows for it."""
+    net, X, y = KINDS[kind][0]("float64")
+    rows = rng.choice(ROWS, rng.integers(1, 8), replace=False)
+    weights = [None, rng.integers(0, 3, len(rows)).astype(float), rng.uniform(size=len(rows))][rng.integers(3)]
+    return net, X[rows], y[rows], weights if weights is None or weights.any() else None
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_rows(kind):
+    """Classes that do not occur, weights of 0, nothing to rank or to divide by."""
+    rng, compared = np.random.default_rng(0), 0
+    for _ in range(40):
+        net, X, y, weights = few(kind, rng)
+        outputs = net.predict(X).reshape(len(X), -1).astype(np.float64)
+        for metric, call in KINDS[kind][1]:
+            if getattr(metric, "average", "") is None or getattr(metric, "adjusted", False):
+                continue  # a number for every class, even if it does not occur; nan where there is one class
+            try:
+                theirs = call(y, outputs, weights)
+            except (ValueError, ZeroDivisionError):  # a single class in log_loss, pairs of classes without any
+                continue
+            if theirs is None or (isinstance(theirs, int) and theirs == 0):  # an area where no class holds
+                continue
+            found = net.evaluate(X, y, weights, metrics={"asked": metric})["asked"]
+            np.testing.assert_allclose(found, theirs, rtol=1e-14, atol=1e-16, err_msg=f"{metric} {y} {outputs} {weights}")
+            compared += 1
+    assert compared > 100
+
+
 def test_every_metric_is_compared():
     assert {type(metric) for _, metric, _ in CASES} == set(m.METRICS.values())
