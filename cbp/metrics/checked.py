@@ -201,6 +201,9 @@ def _check_names(asked: list[_Named]) -> None:
         if name in ("loss", "seconds", "epochs", "rate") or name.startswith(("val_", "_")) or not name.isprintable():
             raise ValueError(f"metrics: {quoted(name)} cannot be the name of a metric, results call something else so; "
                              f"metrics={{'another name': ...}} gives it one")
+        if name in METRICS and METRICS[name] is not type(last.metric):
+            raise ValueError(f"metrics: {quoted(name)} is the name of another metric; metrics={{'another name': ...}} gives this "
+                             f"one its own")
         if name == "<lambda>":
             raise ValueError("metrics: a lambda has no name; metrics={'a name': lambda y_true, y_pred: ...} gives it one")
         if any(name in one.names for one in asked[:-1]):
