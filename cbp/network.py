@@ -534,7 +534,8 @@ class Network:
         """What the outputs mean, for metrics."""
         from cbp.metrics import Task
 
-        return Task.of(self.loss, getattr(self._layers[-1], "activation", None), self._plan.output_shape)
+        activation = getattr(self._layers[-1], "activation", None)
+        return Task.of(self.loss, activation, self._plan.output_shape, timed=self._plan.timed)
 
     def confusion(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,

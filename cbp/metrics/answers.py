@@ -135,7 +135,7 @@ class Truth:
 
 def _counted(task: Task, lengths: Array, samples: int) -> Flags | None:
     """Which positions lie within the lengths; None: all."""
-    if not len(lengths) or not task.places:
+    if not len(lengths) or not task.timed or not task.places:
         return None
     steps, *more = task.places
     within = np.arange(steps) < lengths[:, None]

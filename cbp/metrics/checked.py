@@ -202,8 +202,8 @@ def _check_names(asked: list[_Named]) -> None:
             raise ValueError(f"metrics: {quoted(name)} cannot be the name of a metric, results call something else so; "
                              f"metrics={{'another name': ...}} gives it one")
         if name in METRICS and METRICS[name] is not type(last.metric):
-            raise ValueError(f"metrics: {quoted(name)} is the name of another metric; metrics={{'another name': ...}} gives this "
-                             f"one its own")
+            raise ValueError(f"metrics: {quoted(name)} is the name of another metric; metrics={{'another name': ...}} gives "
+                             f"this one its own")
         if name == "<lambda>":
             raise ValueError("metrics: a lambda has no name; metrics={'a name': lambda y_true, y_pred: ...} gives it one")
         if any(name in one.names for one in asked[:-1]):

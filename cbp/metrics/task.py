@@ -30,6 +30,8 @@ class Task:
         Numbers at every position, the last axis of the outputs.
     places : tuple of int
         The axes before it: () for one answer a sample, (time,), (height, width).
+    timed : bool
+        Whether the first of these axes is the time of the inputs, of which ``lengths`` tells how much counts.
     classes : str
         ``"binary"`` (one output, positive or not), ``"multiclass"`` (an output for every class), ``"multilabel"`` (every output
         says yes or no for itself), or ``""`` where outputs are numbers.
@@ -43,14 +45,16 @@ class Task:
 
     outputs: int
     places: Shape
+    timed: bool
     classes: str
     gives: frozenset[str]
     middle: float
     ending: str
 
     @classmethod
-    def of(cls, loss: Loss, activation: str | None, outputs: Shape) -> Task:
-        """The task of a loss after the last layer's activation, for outputs (*places, outputs).
+    def of(cls, loss: Loss, activation: str | None, outputs: Shape, *, timed: bool = False) -> Task:
+        """The task of a loss after the last layer's activation, for outputs (*places, outputs), the first axis of which may be
+        time.
 
         Examples
         --------
@@ -69,7 +73,7 @@ class Task:
         gives |= {"probabilities"} if classes and loss.targets != "sign" else set()
         gives |= {"numbers"} if loss.targets not in ("class", "sign") else set()
         ending = f"loss {loss.name!r}" + (f" after {activation!r}" if activation else "")
-        return cls(count, tuple(places), classes, frozenset(gives), 0.0 if loss.targets == "sign" else 0.5, ending)
+        return cls(count, tuple(places), timed, classes, frozenset(gives), 0.0 if loss.targets == "sign" else 0.5, ending)
 
     @property
     def labels(self) -> int:

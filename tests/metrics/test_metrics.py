@@ -243,6 +243,14 @@ def test_one_answer_for_a_sequence_of_any_length():
     assert found["mse"] == pytest.approx(((net.predict(x, lengths=lengths)[..., 0] - y) ** 2).mean(), rel=1e-12)
 
 
+def test_positions_that_are_no_steps_all_count():
+    layers = [cbp.GRU(4), cbp.Dense(6), cbp.Reshape((3, 2))]
+    net = cbp.Network((6, 3), layers, loss="mean_squared_error", seed=0, dtype="float64")
+    x, y = RNG.standard_normal((30, 6, 3)), RNG.standard_normal((30, 3, 2))
+    found = net.evaluate(x, y, metrics=["mse"], lengths=RNG.integers(1, 7, 30))
+    assert found["mse"] == pytest.approx(found["loss"], rel=1e-12)
+
+
 def test_every_pixel_counts():
     net = cbp.Network((5, 4, 2), [cbp.Conv2D(3, 3, "softmax", padding="same")], loss="cross_entropy", seed=0)
     x, y = RNG.standard_normal((7, 5, 4, 2)), RNG.integers(0, 3, (7, 5, 4))
