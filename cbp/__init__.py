@@ -1,5 +1,8 @@
 """cbp: small and medium neural networks on the CPU, with every number of backpropagation open to inspection."""
 
+import sys as _sys
+import typing as _typing
+
 from cbp import (  # _ctrl_c first: the others take long
     _ctrl_c,  # noqa: F401
     activations,
@@ -21,6 +24,9 @@ from cbp.network import Network, mlp
 from cbp.optimizers import *  # noqa: F403
 from cbp.pytorch import from_torch
 
+if _typing.TYPE_CHECKING:
+    from cbp import metrics
+
 del OPTIMIZERS, Optimizer, get  # noqa: F821 - what is no optimizer
 
 __all__ = [
@@ -29,6 +35,15 @@ __all__ = [
     *(optimizer.__name__ for optimizer in optimizers.OPTIMIZERS.values()),
     "History", "check_gradients", "load", "from_torch",
     "DivergedError", "ModelFileError",
-    "activations", "averages", "datasets", "initializers", "layers", "losses", "optimizers", "schedules",
+    "activations", "averages", "datasets", "initializers", "layers", "losses", "metrics", "optimizers", "schedules",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """``cbp.metrics``, which most programs do without, and which would take a tenth of the time that importing cbp takes."""
+    if name != "metrics":
+        raise AttributeError(f"module 'cbp' has no attribute {name!r}", name=name, obj=_sys.modules["cbp"])
+    import importlib
+
+    return importlib.import_module("cbp.metrics")

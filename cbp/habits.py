@@ -46,6 +46,8 @@ _SAME = {
     "init": "kernel_initializer initializer weight_init init_weights embeddings_initializer alpha_initializer",
     "recurrent_init": "recurrent_initializer", "activation": "nonlinearity activation_function act act_fn",
     "reverse": "go_backwards", "deviation": "stddev std sigma", "shape": "target_shape", "layers": "modules",
+    "metrics": "metric scoring scorers", "labels": "class_names target_names display_labels",
+    "average": "avg averaging multioutput",
 }
 """cbp's word for an argument: what others call it."""
 
@@ -74,7 +76,7 @@ _DONE = {
     "divide the data first with cbp.datasets.split(X, y), and pass validation_data=(X_test, y_test)":
         "validation_split validation_fraction val_split validation_size",
     "pass a weight for every sample, sample_weight=class_weights[y]": "class_weight class_weights pos_weight scale_pos_weight",
-    "evaluate and the history tell the loss and its metric; others are computed from predict(X)": "metrics metric scoring",
+    "evaluate(X, y, metrics=['f1']) measures others than that of the loss": "metrics metric scoring",
     "give the last layer its activation, 'sigmoid' or 'softmax', and the loss sees it": "from_logits logits",
     "write beta1=0.9, beta2=0.999": "betas",
     "gradients are not clipped; take a lower rate, or the loss 'huber'":

@@ -35,6 +35,8 @@ from cbp.losses import Loss
 from cbp.optimizers import Adam, Optimizer
 
 if TYPE_CHECKING:
+    from cbp.metrics import ConfusionMatrix, Metrics, Task
+    from cbp.metrics.checked import Asked
     from cbp.trace import Trace
 
 __all__ = ["Network", "mlp"]
@@ -505,19 +507,72 @@ class Network:
 
     def evaluate(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,
-        lengths: npt.ArrayLike | None = None, averaged: bool = False,
+        metrics: Asked = None, lengths: npt.ArrayLike | None = None, averaged: bool = False,
     ) -> dict[str, float]:
         """Loss (penalties included) and metric over the samples: ``{"loss": ..., "accuracy": ...}``.
 
-        The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. Arguments as for :meth:`fit`;
-        ``averaged`` as for :meth:`predict`.
+        The metric is ``"accuracy"`` for classification losses, else ``"mean_absolute_error"``. ``metrics`` adds others: names
+        and members of ``cbp.metrics``, functions ``(y_true, y_pred) -> float``, or a mapping from names for the results to
+        these. One that has the name of the loss's own takes its place. Other arguments as for :meth:`fit`, ``averaged`` as
+        for :meth:`predict`. Raises ValueError or TypeError, before anything is computed, for a metric that is unknown or does
+        not suit the network.
+
+        Examples
+        --------
+        >>> net = cbp.Network(1, [cbp.Dense(1, init=1.0)], loss="mean_squared_error")
+        >>> net.evaluate([[1.0], [2.0], [4.0]], [1.0, 2.0, 3.0], metrics=["r2", cbp.metrics.Pinball(0.5)])["r2"]
+        0.5
         """
+        asked = None if metrics is None else self._metrics(metrics, weighted=sample_weight is not None)
         model = self._model.averaged if check.boolean("averaged", averaged) else self._model
         data = arrays.data(self._model.form, X, y, sample_weight, lengths)
         warn_where_nameless("X", X, self.feature_names)
         measured = measure(model, data)
         finite.warn_of(model, measured)
+        if asked:
+            measured |= asked.of(predict(model, data.x, data.lengths), data, sample_weight)
         return measured
+
+    def _metrics(self, metrics: Asked, *, weighted: bool) -> Metrics:
+        """What is asked for beside the loss, checked."""
+        from cbp.metrics import checked  # here, not above: it would lengthen the time that importing cbp takes
+
+        return checked(metrics, self._task, weighted=weighted)
+
+    @property
+    def _task(self) -> Task:
+        """What the outputs mean, for metrics."""
+        from cbp.metrics import Task
+
+        activation = getattr(self._layers[-1], "activation", None)
+        return Task.of(self.loss, activation, self._plan.output_shape, timed=self._plan.timed)
+
+    def confusion(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,
+        labels: Sequence[object] | None = None, lengths: npt.ArrayLike | None = None,
+    ) -> ConfusionMatrix:
+        """How often each class was answered for the samples of each class, with the precision and recall of all.
+
+        ``labels`` are names for the classes, in their order. Steps and pixels count one by one. Other arguments as for
+        :meth:`fit`. Raises ValueError where the network does not answer with one class a row.
+
+        Examples
+        --------
+        >>> net = cbp.Network(1, [cbp.Dense(1, "sigmoid", init=1.0)], loss="binary_cross_entropy")
+        >>> net.confusion([[-1.0], [2.0], [3.0]], [0, 0, 1], labels=["no", "yes"])
+        true \\ answered  no  yes   precision  recall     f1
+        no                1    1       1.000   0.500  0.667
+        yes               0    1       0.500   1.000  0.667
+        accuracy 0.6667 of 3
+        """
+        from cbp.metrics import confusion
+
+        confusion.check_task(self._task)
+        data = arrays.data(self._model.form, X, y, sample_weight, lengths)
+        warn_where_nameless("X", X, self.feature_names)
+        outputs = predict(self._model, data.x, data.lengths)
+        finite.warn_of(self._model, {"the output": outputs})
+        return confusion.of_data(self._task, data, sample_weight, outputs, labels)
 
     def gradient(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,

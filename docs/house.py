@@ -23,6 +23,7 @@ ROOMS = {  # what stands for several modules, and what a room is for
     "modelfile": "snapshots in files",
     "trace": "a step, number by number",
     "layers": "what they are, which ops they become",
+    "metrics": "how good answers are",
     "losses": "losses, optimizers",
     "activations": "activations, initializers",
     "engine": "plan, passes, fit, threads, snapshot",

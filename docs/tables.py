@@ -40,7 +40,17 @@ def layers() -> Iterable[str]:
         yield row(f"`{name}`", keys(kind), kind.arrays)
 
 
-TABLES: dict[str, Callable[[], Iterable[str]]] = {"optimizers": optimizers, "layers": layers}
+def metrics() -> Iterable[str]:
+    yield row("name", "class and arguments", "needs", "better")
+    yield "|---|---|---|---|"
+    for name, kind in cbp.metrics.METRICS.items():
+        names = " or ".join(f"`{one}`" for one in (name, kind.short) if one)
+        arguments = ", ".join(f"{field.name}={field.default!r}" for field in sorted(
+            fields(kind), key=lambda field: bool(field.kw_only)))
+        yield row(names, f"`{kind.__name__}({arguments})`", kind.needs, "higher" if kind.higher_is_better else "lower")
+
+
+TABLES: dict[str, Callable[[], Iterable[str]]] = {"optimizers": optimizers, "layers": layers, "metrics": metrics}
 
 
 def renewed(page: str) -> str:

@@ -253,6 +253,26 @@ class Sequence(Case):
             if np.ptp(near) == 0 and abs(found[name] - near[0]) > 1e-5:
                 raise Finding(f"evaluate: accuracy {found[name]}, expected {near[0]}")
 
+    @call(2)
+    def metrics(self):
+        """Any metrics, of which some do not suit the network; those that do lie where they must."""
+        batch = self.batch(plain=True)
+        names = [str(name) for name in self.rng.choice(list(cbp.metrics.METRICS), self.rng.integers(1, 4), replace=False)]
+        text = f"net.evaluate(X, y, ..., metrics={names})"
+        found = self.asked(text, lambda: self.net.evaluate(**batch.given, metrics=names), refused=None)
+        if isinstance(found, Exception):
+            if not str(found).startswith("metrics: "):
+                raise Finding(f"{text}: {found}")
+            return
+        if set(found) != {"loss", facts.LOSSES[self.net.loss.name].metric, *names}:
+            raise Finding(f"{text}: {sorted(found)}")
+        for name in names:
+            kind, value = cbp.metrics.METRICS[name], found[name]
+            most = 1 if kind.higher_is_better else np.inf
+            least = 0 if kind.needs != "numbers" or not kind.higher_is_better else -np.inf
+            if not (np.isnan(value) or least - 1e-12 <= value <= most + 1e-12):
+                raise Finding(f"{text}: {name} is {value}")
+
     @call(3)
     def gradient(self):
         batch, training = self.batch(plain=True), bool(self.chance(0.5))

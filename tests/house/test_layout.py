@@ -27,6 +27,7 @@ LAYERS = {
     "errors and names": ["errors", "habits", "history", "_ctrl_c", "_registry", "_version"],
     "the engine": ["engine.*"],
     "specifications": ["activations", "averages", "initializers", "layers", "layers.*", "losses", "optimizers", "schedules"],
+    "metrics": ["metrics", "metrics.*"],
     "files and traces": ["modelfile", "modelfile.*", "trace", "trace.*"],
     "the network": ["network", "loading"],
     "beside the network": ["check", "datasets", "pytorch", "pytorch.*"],

@@ -20,14 +20,16 @@ FAMILIES = {
     "loss": {*facts.LOSSES, *(kind.__name__ for kind in cbp.losses.LOSSES.values())},
     "optimizer": {*facts.OPTIMIZERS, *(kind.__name__ for kind in cbp.optimizers.OPTIMIZERS.values())},
     "layer": {kind.__name__ for kind in facts.LAYERS},
+    "metric": {name for kind in cbp.metrics.METRICS.values() for name in (kind.name, kind.__name__)},
 }
-LIMITS = {"activation": 6, "loss": 4, "optimizer": 3, "layer": 9}
+LIMITS = {"activation": 6, "loss": 4, "optimizer": 3, "layer": 9, "metric": 6}
 """Most members in a passage. Of layers more than of others: a network that is made of many is no list."""
 
 PLACES = {
     "activation": ["cbp/activations.py", "cbp/kernels/activations.pxd", "cbp/trace/rules/activations.py", "tests/facts.py"],
     "loss": ["cbp/losses.py", "cbp/kernels/losses.pxd", "cbp/trace/rules/losses.py", "tests/facts.py"],
     "optimizer": ["cbp/optimizers.py", "cbp/kernels/optimizers.pxd", "cbp/trace/rules/optimizers.py", "tests/facts.py"],
+    "metric": ["cbp/metrics/*.py", "tests/metrics/*.py"],
     "layer": ["cbp/layers/*.py", "cbp/trace/layers/*.py", "cbp/pytorch/modules.py", "tests/facts.py"],
 }
 FROZEN = ["CHANGELOG.md", "tests/golden.py"]

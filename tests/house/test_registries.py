@@ -2,6 +2,8 @@
 
 import dataclasses
 import doctest
+import importlib
+import pkgutil
 
 import numpy as np
 import pytest
@@ -63,9 +65,12 @@ def test_optimizers_speak_the_words_of_the_core(optimizer):
     assert cbp.optimizers.get(optimizer.name) == optimizer()
 
 
-@pytest.mark.parametrize("module", [cbp.activations, cbp.averages, cbp.initializers, cbp.losses, cbp.optimizers, cbp.schedules],
-                         ids=lambda of: of.__name__)
+METRICS = [importlib.import_module(f"cbp.metrics.{found.name}") for found in pkgutil.iter_modules(cbp.metrics.__path__)]
+
+
+@pytest.mark.parametrize("module", [cbp.activations, cbp.averages, cbp.initializers, cbp.losses, cbp.network, cbp.optimizers,
+                                    cbp.schedules, *METRICS], ids=lambda of: of.__name__)
 def test_examples_in_docstrings_run(module):
     failed, tried = doctest.testmod(module, extraglobs={"cbp": cbp, "np": np})
-    assert tried
+    assert tried or module in METRICS
     assert not failed

@@ -11,6 +11,7 @@ import cbp
 from cbp import habits
 from cbp.layers import LAYERS
 from cbp.losses import LOSSES
+from cbp.metrics import METRICS
 from cbp.optimizers import OPTIMIZERS
 
 X, Y = np.zeros((4, 2)), np.zeros((4, 1))
@@ -21,7 +22,8 @@ SWIFT = {"predict_one", "predict_step"}
 FUNCTIONS = {name: getattr(cbp, name) for name in cbp.__all__ if inspect.isfunction(getattr(cbp, name))}
 METHODS = {name: getattr(NET, name) for name, method in vars(cbp.Network).items()
            if inspect.isfunction(method) and not name.startswith("_") and name not in SWIFT}
-SPECIFIED = [cbp.Network, cbp.initializers.Initializer, *LAYERS.values(), *OPTIMIZERS.values(), *LOSSES.values()]
+SPECIFIED = [cbp.Network, cbp.initializers.Initializer, *LAYERS.values(), *OPTIMIZERS.values(), *LOSSES.values(),
+             *METRICS.values()]
 DATASETS = {name: thing for name, thing in vars(cbp.datasets).items() if inspect.isfunction(thing) and name != "understood"}
 CALLS = {**FUNCTIONS, **METHODS, **DATASETS, **{kind.__name__: kind for kind in SPECIFIED}}
 
@@ -72,6 +74,10 @@ def names_of(call):
     (lambda: NET.predict(X, verbose=0), "predict takes no verbose: only fit shows progress"),
     (lambda: NET.predict(X, 32), "predict got 2 values by place"),
     (lambda: NET.evaluate(X, Y, batch_size=3), "evaluate takes no batch_size: fit takes batch_size"),
+    (lambda: NET.evaluate(X, Y, scoring="r2"), "evaluate takes metrics, not scoring"),
+    (lambda: NET.fit(X, Y, metric="r2"), r"fit takes no metric: evaluate\(X, y, metrics=\["),
+    (lambda: NET.confusion(X, Y, class_names=["a"]), "confusion takes labels, not class_names"),
+    (lambda: cbp.metrics.F1(avg="macro"), "F1 takes average, not avg"),
     (lambda: NET.save(filepath="net.cbp"), "save takes path, not filepath"),
     (lambda: cbp.load("net.cbp", compile=False), "load takes no compile"),
     (lambda: NET.trace(X=X, y=Y), "trace takes x, not X"),
