@@ -7,6 +7,7 @@ from cbp import (  # _ctrl_c first: the others take long
     _ctrl_c,  # noqa: F401
     activations,
     averages,
+    callbacks,
     datasets,
     initializers,
     layers,
@@ -15,6 +16,7 @@ from cbp import (  # _ctrl_c first: the others take long
     schedules,
 )
 from cbp._version import __version__
+from cbp.callbacks import *  # noqa: F403
 from cbp.check import check_gradients
 from cbp.errors import DivergedError, ModelFileError
 from cbp.history import History
@@ -27,15 +29,17 @@ from cbp.pytorch import from_torch
 if _typing.TYPE_CHECKING:
     from cbp import metrics
 
-del OPTIMIZERS, Optimizer, get  # noqa: F821 - what is no optimizer
+del CALLBACKS, listed, OPTIMIZERS, Optimizer, get  # noqa: F821 - what is no callback and no optimizer
 
 __all__ = [
     "Network", "mlp",
     *(layer.__name__ for layer in layers.LAYERS.values()),
     *(optimizer.__name__ for optimizer in optimizers.OPTIMIZERS.values()),
+    "Callback", *(callback.__name__ for callback in callbacks.CALLBACKS.values()),
     "History", "check_gradients", "load", "from_torch",
     "DivergedError", "ModelFileError",
-    "activations", "averages", "datasets", "initializers", "layers", "losses", "metrics", "optimizers", "schedules",
+    "activations", "averages", "callbacks", "datasets", "initializers", "layers", "losses", "metrics", "optimizers",
+    "schedules",
     "__version__",
 ]
 

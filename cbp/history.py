@@ -24,8 +24,9 @@ class History(Mapping[str, Curve]):
     attributes too, and read-only: ``history.loss.copy()`` may be written to.
     """
 
-    def __init__(self, curves: Mapping[str, npt.ArrayLike]):
+    def __init__(self, curves: Mapping[str, npt.ArrayLike], *, stopped: str | None = None, best_epoch: int | None = None):
         self._curves = {name: np.array(values, dtype=np.float64) for name, values in curves.items()}
+        self._stopped, self._best_epoch = stopped, best_epoch
         for curve in self._curves.values():
             curve.flags.writeable = False
 
@@ -40,7 +41,7 @@ class History(Mapping[str, Curve]):
         return curve
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name != "_curves" or "_curves" in self.__dict__:
+        if name not in ("_curves", "_stopped", "_best_epoch") or name in self.__dict__:
             raise AttributeError(f"a history is what a fit measured; {name!r} cannot be set", name=name, obj=self)
         super().__setattr__(name, value)
 
@@ -49,6 +50,11 @@ class History(Mapping[str, Curve]):
 
     def __len__(self) -> int:
         return len(self._curves)
+
+    @property
+    def stopped(self) -> str | None:
+        """Why a callback ended the run before its last epoch; None where none did."""
+        return self._stopped
 
     @property
     def epochs(self) -> int:

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cbp import losses, modelfile, optimizers
+from cbp.callbacks import Callback, listed
 from cbp.engine import arrays, check, finite, online, team
+from cbp.engine.classes import weighted
 from cbp.engine.columns import names_or_none, names_to_learn, warn_where_nameless
 from cbp.engine.containers import as_array
 from cbp.engine.cpu import core as _core
@@ -26,6 +28,7 @@ from cbp.engine.numbers import Numbers
 from cbp.engine.runner import Runner, gradient, measure, predict, vector_jacobian
 from cbp.engine.snapshot import Snapshot
 from cbp.engine.stream import Carried, Stream
+from cbp.engine.validation import Validation, divided
 from cbp.errors import DivergedError, not_by_handler, quoted
 from cbp.habits import no_attribute, refusal, understood, understood_behind, understood_inside, understood_methods
 from cbp.history import History
@@ -35,7 +38,7 @@ from cbp.losses import Loss
 from cbp.optimizers import Adam, Optimizer
 
 if TYPE_CHECKING:
-    from cbp.metrics import ConfusionMatrix, Metrics, Task
+    from cbp.metrics import ConfusionMatrix, Measure, Metrics, Task
     from cbp.metrics.checked import Asked
     from cbp.trace import Trace
 
@@ -146,10 +149,13 @@ class Network:
     # --- training -------------------------------------------------------------------------------------------------------------
 
     def fit(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, *, epochs: int = 10, batch_size: int | None = 32,
+        self, X: npt.ArrayLike, y: npt.ArrayLike, *, epochs: int | None = None, batch_size: int | None = 32,
         optimizer: str | Optimizer | None = None, sample_weight: npt.ArrayLike | None = None,
-        lengths: npt.ArrayLike | None = None, validation_data: tuple[Any, ...] | None = None, shuffle: bool = True,
+        class_weight: Mapping[int, float] | str | None = None, lengths: npt.ArrayLike | None = None,
+        validation_data: tuple[Any, ...] | None = None, validation_split: float | None = None,
+        validation_groups: npt.ArrayLike | None = None, metrics: Asked = None, shuffle: bool = True,
         clip_norm: float | None = None, clip_value: float | None = None, accumulate: int = 1,
+        callbacks: Callback | Sequence[Callback] | None = None, until_epoch: int | None = None,
         threads: team.Threads = 1, progress: bool | None = None,
     ) -> History:
         """Train with backpropagation.
@@ -173,8 +179,8 @@ class Network:
             over them. After targets without the axis of a single output the network answers without it too, so that
             ``predict(X) - y`` is what it seems to be: (samples,), or a number from :meth:`predict_one`. Targets
             (samples, 1) bring it back.
-        epochs : int
-            Passes over the data.
+        epochs : int, optional
+            Passes over the data; 10 if neither this nor ``until_epoch`` is given.
         batch_size : int or None
             Samples per update; None takes all of them (batch gradient descent). Large batches go through in pieces, so that
             memory stays small and Ctrl-C is answered; with a :class:`BatchNorm` they cannot, because its rows depend on each
@@ -186,12 +192,24 @@ class Network:
             and without momentum. One of another class starts afresh; :meth:`set_optimizer` always does.
         sample_weight : array, (samples,), optional
             The loss is ``sum(w_i * l_i) / sum(w_i)``.
+        class_weight : mapping or "balanced", optional
+            What the weight of a sample is multiplied by, by its class, for targets of one class each; classes that are not
+            there have 1. ``"balanced"`` lets all classes count alike: samples / (classes * samples of the class). Validation
+            knows no weights of classes.
         lengths : array of int, (samples,), optional
             How many steps of every sequence count, from 1 to time. What X and y hold after them changes nothing, but it must be
             valid (zeros are); a network that answers at every step gives outputs there too.
         validation_data : tuple, optional
             (X, y), (X, y, sample_weight) or (X, y, sample_weight, lengths), measured after every epoch; sample_weight may be
             None.
+        validation_split : float, optional
+            In the place of ``validation_data``: the share of the samples to hold out, above 0 and below 1. Of every class the
+            same share, where targets are classes. Which samples depends on ``seed`` and the targets alone, so it is the same
+            ones in every call. Both parts are copies.
+        validation_groups : array, (samples,), optional
+            Beside ``validation_split``: samples of one group stay together.
+        metrics : str, Metric, function, list or mapping of them, optional
+            As for :meth:`evaluate`; measured on the validation data, as the curves ``val_...``.
         shuffle : bool
             Take the samples of every epoch in a new order. With one batch per epoch the order never changes.
         clip_norm, clip_value : float, optional
@@ -199,6 +217,10 @@ class Network:
         accumulate : int
             Batches whose gradients make one update: that of a batch so many times as large, in the memory of one. A
             :class:`BatchNorm` normalises each of them by itself. The last update of an epoch may be of fewer.
+        callbacks : Callback or list of them, optional
+            What goes with the training: :class:`EarlyStopping`, :class:`Checkpoint` and the others of ``cbp.callbacks``.
+        until_epoch : int, optional
+            Train until ``network.epoch`` is this, in the place of ``epochs``: how a run that was stopped goes on.
         threads : int or "auto"
             Threads that share every step; the result has the same bits for every number. More than one pay where a step takes
             longer than about 0.1 ms. "auto" uses the cores of the process while that is measured to be faster, and one thread
@@ -223,12 +245,19 @@ class Network:
         KeyboardInterrupt
             Ctrl-C, answered between two updates; ``history`` tells how far the run came.
         """
-        epochs = check.integer("epochs", epochs, minimum=0)
+        epochs = self._epochs_to_run(epochs, until_epoch)
+        companions = listed(callbacks)
         form = self._model.form
+        if validation_split is not None or validation_groups is not None:
+            (X, y, sample_weight, lengths), validation_data = divided(
+                form, (X, y, sample_weight, lengths), validation_data, validation_split, validation_groups, self.seed)
+        if class_weight is not None:
+            sample_weight = weighted(class_weight, y, sample_weight, self._plan.output_shape)
         data = arrays.data(form, X, y, sample_weight, lengths)
         names = form.names or names_to_learn("X", X, form.inputs)
         named = form if names is form.names else replace(form, names=names)
         validation = arrays.validation(named, validation_data, lengths is not None)
+        asked = None if metrics is None else self._measured(metrics, validation, validation_data)
         shuffle = check.boolean("shuffle", shuffle)
         progress = None if progress is None else check.boolean("progress", progress)
         size = None if batch_size is None else check.integer("batch_size", batch_size)
@@ -249,9 +278,11 @@ class Network:
                 numbers.flat = data.flat if epochs else numbers.flat
                 runner = Runner(self._model, data, mode="train", batch_size=size, accumulate=accumulate, optimizer=chosen,
                                 shuffle=shuffle, crew=crew)
-                run = Fit(runner, numbers, self.loss.metric, None if validation is None else
-                          lambda: measure(self._model, validation, crew))
-            except BaseException:  # out of memory
+                run = Fit(runner, numbers, self.loss.metric,
+                          None if validation is None else Validation(self._model, validation, crew, asked))
+                if companions:
+                    run.accompany(self, companions, epochs)
+            except BaseException:  # out of memory, or a callback that cannot do its work
                 numbers.hold_again(before)
                 raise
             self._carried.reset()
@@ -429,6 +460,13 @@ class Network:
         model.numbers.check(model.parameters, model.statistics)
         return model.numbers
 
+    def _epochs_to_run(self, epochs: int | None, until_epoch: int | None) -> int:
+        if until_epoch is None:
+            return check.integer("epochs", 10 if epochs is None else epochs, minimum=0)
+        if epochs is not None:
+            raise ValueError("epochs and until_epoch both say when the training ends; give one of them")
+        return max(check.integer("until_epoch", until_epoch, minimum=0) - self.epoch, 0)
+
     def _chosen(self, optimizer: str | Optimizer | None) -> Optimizer:
         if optimizer is None:
             return self.optimizer or Adam(1e-3)
@@ -532,6 +570,14 @@ class Network:
         if asked:
             measured |= asked.of(predict(model, data.x, data.lengths), data, sample_weight)
         return measured
+
+    def _measured(self, metrics: Asked, validation: arrays.Data | None, given: Sequence[Any] | None) -> Measure:
+        """What fit measures on the validation data beside the loss, checked."""
+        if validation is None or given is None:
+            raise ValueError("metrics are measured on the validation data: give validation_split=0.1 or validation_data=(X, y); "
+                             "evaluate(X, y, metrics=...) measures them on any data")
+        weights = given[2] if len(given) > 2 else None
+        return self._metrics(metrics, weighted=weights is not None).on(validation, weights)
 
     def _metrics(self, metrics: Asked, *, weighted: bool) -> Metrics:
         """What is asked for beside the loss, checked."""

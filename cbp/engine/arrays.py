@@ -223,7 +223,7 @@ def data(
         raise
     samples = len(rows)
     targets, labels = _NOTHING, np.empty(0, np.intp)
-    given = _target_array(names[1], y)
+    given = target_array(names[1], y)
     if len(given) != samples:
         raise ValueError(f"{names[0]} has {samples} samples and {names[1]} has {len(given)}; they must have the same number"
                          f"{_turned(names[1], given.shape, samples)}")
@@ -287,7 +287,7 @@ def checked_lengths(form: Form, given: object, samples: int, name: str = "length
     return check.whole(name, lengths, 1, steps, f"lengths are from 1 to {steps}, the steps of X")
 
 
-def _target_array(name: str, y: object) -> Array:
+def target_array(name: str, y: object) -> Array:
     given = as_array(name, y, "be an array with one entry per sample")
     if given.ndim == 0:
         raise ValueError(f"{name} must have one entry per sample, got the single value {quoted(y)}")

@@ -104,8 +104,8 @@ class Runner:
         self._segments, self._squares = NO_SEGMENTS, NO_SQUARES
         self._rates = Rates(optimizer, numbers.since)
         if optimizer is not None:
-            apart = model.learning.apart(plan)
-            describe(optimizer, run, len(numbers.state), apart=apart)
+            self._apart = model.learning.apart(plan)
+            describe(optimizer, run, len(numbers.state), apart=self._apart)
             if run["deferred"]:
                 self._segments, self._squares = model.learning.deferred(plan)
 
@@ -143,6 +143,11 @@ class Runner:
         """Mean loss of the epoch that runs, None at its beginning."""
         weight = float(self._run["epoch_weight"])
         return float(self._run["epoch_loss"]) / weight + float(self._run["penalty"]) if weight else None
+
+    def take_up(self, optimizer: Optimizer) -> None:
+        """Go on with another optimizer of the same kind, whose state the numbers hold."""
+        describe(optimizer, self._run, len(self._numbers.state), apart=self._apart)
+        self._rates = Rates(optimizer, self._numbers.since)
 
     def begin(self, started: float) -> None:
         """Take up where the network's numbers stand; ``started`` is the clock's time of the beginning."""

@@ -123,6 +123,16 @@ class Measure:
     metrics: Metrics
     truth: Truth
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is measured."""
+        return self.metrics.names
+
+    @property
+    def higher_is_better(self) -> dict[str, bool | None]:
+        """Of every name."""
+        return self.metrics.higher_is_better
+
     def of(self, outputs: Array) -> dict[str, float]:
         """Their values by name, for outputs as ``predict`` gives them for these data; NaN where those are not finite."""
         answers = Answers.of(self.truth, outputs)

@@ -29,6 +29,7 @@ LAYERS = {
     "specifications": ["activations", "averages", "initializers", "layers", "layers.*", "losses", "optimizers", "schedules"],
     "metrics": ["metrics", "metrics.*"],
     "files and traces": ["modelfile", "modelfile.*", "trace", "trace.*"],
+    "callbacks": ["callbacks", "callbacks.*"],
     "the network": ["network", "loading"],
     "beside the network": ["check", "datasets", "pytorch", "pytorch.*"],
     "the package": ["__init__"],
