@@ -35,7 +35,8 @@ __all__ = [
     "Network", "mlp",
     *(layer.__name__ for layer in layers.LAYERS.values()),
     *(optimizer.__name__ for optimizer in optimizers.OPTIMIZERS.values()),
-    "Callback", *(callback.__name__ for callback in callbacks.CALLBACKS.values()),
+    "Callback",  # noqa: F405
+    *(callback.__name__ for callback in callbacks.CALLBACKS.values()),
     "History", "check_gradients", "load", "from_torch",
     "DivergedError", "ModelFileError",
     "activations", "averages", "callbacks", "datasets", "initializers", "layers", "losses", "metrics", "optimizers",

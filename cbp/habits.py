@@ -46,7 +46,12 @@ _SAME = {
     "init": "kernel_initializer initializer weight_init init_weights embeddings_initializer alpha_initializer",
     "recurrent_init": "recurrent_initializer", "activation": "nonlinearity activation_function act act_fn",
     "reverse": "go_backwards", "deviation": "stddev std sigma", "shape": "target_shape", "layers": "modules",
-    "metrics": "metric scoring scorers", "labels": "class_names target_names display_labels",
+    "metrics": "metric scoring scorers", "callbacks": "callback",
+    "class_weight": "class_weights pos_weight scale_pos_weight",
+    "validation_split": "validation_fraction val_split validation_size", "patience": "n_iter_no_change",
+    "clip_norm": "clipnorm global_clipnorm clip grad_clip gradient_clip max_norm max_grad_norm", "clip_value": "clipvalue",
+    "accumulate": "gradient_accumulation_steps accumulate_grad_batches accumulation_steps", "monitor": "metric quantity",
+    "minimum": "min_lr min_rate", "factor": "gamma", "every": "save_freq period", "best_only": "save_best_only", "labels": "class_names target_names display_labels",
     "average": "avg averaging multioutput",
 }
 """cbp's word for an argument: what others call it."""
@@ -66,21 +71,24 @@ _ELSEWHERE = {
     "l1": "cbp.Network and cbp.mlp take l1", "l2": "cbp.Network and cbp.mlp take l2",
     "loss": "cbp.Network and cbp.mlp take loss", "activation": "layers have activations: cbp.Dense(8, 'relu')",
     "inputs": "cbp.Network(inputs, layers) and what stands before a layer say what goes into it",
-    "lengths": "fit, predict and evaluate take lengths",
+    "lengths": "fit, predict and evaluate take lengths", "metrics": "fit and evaluate take metrics",
+    "callbacks": "fit takes callbacks", "class_weight": "fit takes class_weight",
+    "validation_split": "fit takes validation_split",
+    "clip_norm": "an optimizer has it: cbp.Adam(clip_norm=1.0)", "clip_value": "an optimizer has it: cbp.Adam(clip_value=1.0)",
+    "accumulate": "fit takes accumulate",
 }
 """Where an argument of cbp belongs that was given to something else."""
 
 _DONE = {
-    "call fit(X, y, epochs=1) in a loop and look at its history, or net.snapshot(), in between":
-        "callbacks callback early_stopping patience n_iter_no_change tol scheduler lr_scheduler decay_steps initial_epoch",
-    "divide the data first with cbp.datasets.split(X, y), and pass validation_data=(X_test, y_test)":
-        "validation_split validation_fraction val_split validation_size",
-    "pass a weight for every sample, sample_weight=class_weights[y]": "class_weight class_weights pos_weight scale_pos_weight",
-    "evaluate(X, y, metrics=['f1']) measures others than that of the loss": "metrics metric scoring",
+    "fit(X, y, validation_split=0.1, callbacks=[cbp.EarlyStopping(patience=10)]) stops early, with the best weights":
+        "early_stopping patience n_iter_no_change tol restore_best_weights",
+    "the rate of an optimizer may be a schedule: cbp.Adam(cbp.schedules.Cosine(1e-3, steps=5000))":
+        "scheduler lr_scheduler learning_rate_schedule decay_steps lr_schedule schedule",
+    "fit(X, y, until_epoch=20) goes on to that epoch of the network's life": "initial_epoch",
+    "an average of the parameters is the optimizer's: cbp.Adam(average=cbp.averages.ExponentialMovingAverage(0.999))":
+        "use_ema ema_momentum ema_decay ema swa",
     "give the last layer its activation, 'sigmoid' or 'softmax', and the loss sees it": "from_logits logits",
     "write beta1=0.9, beta2=0.999": "betas",
-    "gradients are not clipped; take a lower rate, or the loss 'huber'":
-        "clipnorm clipvalue global_clipnorm clip grad_clip gradient_clip max_norm max_grad_norm",
     "cbp.Network and cbp.mlp take l1 and l2": "kernel_regularizer regularizer bias_regularizer penalty regularization",
     "every fit goes on with the weights as they are; a new network starts afresh": "warm_start",
     "biases start at 0; net.parameters['0.bias'][...] = 0.1 sets them": "bias_initializer bias_init",

@@ -574,8 +574,8 @@ class Network:
     def _measured(self, metrics: Asked, validation: arrays.Data | None, given: Sequence[Any] | None) -> Measure:
         """What fit measures on the validation data beside the loss, checked."""
         if validation is None or given is None:
-            raise ValueError("metrics are measured on the validation data: give validation_split=0.1 or validation_data=(X, y); "
-                             "evaluate(X, y, metrics=...) measures them on any data")
+            raise ValueError("metrics are measured on the validation data: give validation_split=0.1 or validation_data=(X, y)"
+                             "; evaluate(X, y, metrics=...) measures them on any data")
         weights = given[2] if len(given) > 2 else None
         return self._metrics(metrics, weighted=weights is not None).on(validation, weights)
 

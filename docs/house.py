@@ -24,6 +24,7 @@ ROOMS = {  # what stands for several modules, and what a room is for
     "trace": "a step, number by number",
     "layers": "what they are, which ops they become",
     "metrics": "how good answers are",
+    "callbacks": "what goes with a training",
     "losses": "losses, optimizers",
     "activations": "activations, initializers",
     "engine": "plan, passes, fit, threads, snapshot",

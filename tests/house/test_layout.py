@@ -36,7 +36,7 @@ LAYERS = {
     "the command line": ["cli", "cli.*", "__main__"],
 }
 INDEPENDENT = ("files and traces", "beside the network")
-OPTIONAL = {"tqdm", "matplotlib", "torch"}
+OPTIONAL = {"tqdm", "matplotlib", "torch", "tensorboardX"}
 
 
 def module_name(path):

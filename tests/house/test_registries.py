@@ -65,12 +65,13 @@ def test_optimizers_speak_the_words_of_the_core(optimizer):
     assert cbp.optimizers.get(optimizer.name) == optimizer()
 
 
-METRICS = [importlib.import_module(f"cbp.metrics.{found.name}") for found in pkgutil.iter_modules(cbp.metrics.__path__)]
+PARTS = [importlib.import_module(f"{package.__name__}.{found.name}") for package in (cbp.metrics, cbp.callbacks)
+         for found in pkgutil.iter_modules(package.__path__)]
 
 
 @pytest.mark.parametrize("module", [cbp.activations, cbp.averages, cbp.initializers, cbp.losses, cbp.network, cbp.optimizers,
-                                    cbp.schedules, *METRICS], ids=lambda of: of.__name__)
+                                    cbp.schedules, *PARTS], ids=lambda of: of.__name__)
 def test_examples_in_docstrings_run(module):
     failed, tried = doctest.testmod(module, extraglobs={"cbp": cbp, "np": np})
-    assert tried or module in METRICS
+    assert tried or module in PARTS
     assert not failed

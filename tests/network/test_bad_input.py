@@ -435,10 +435,6 @@ def test_run_lengths_are_whole_numbers(argument, value):
     refused(lambda net: net.fit(X, fitting_y(net), **{argument: value}), TypeError, words)
 
 
-def test_epochs_are_not_none():
-    refused(lambda net: net.fit(X, fitting_y(net), epochs=None), TypeError, ["epochs", "whole number", "None"])
-
-
 @pytest.mark.parametrize(("argument", "value", "words"), [
     ("epochs", -1, ["at least 0", "-1"]),
     ("epochs", np.int64(-5), ["at least 0", "-5"]),

@@ -9,6 +9,7 @@ import pytest
 
 import cbp
 from cbp import habits
+from cbp.callbacks import CALLBACKS
 from cbp.layers import LAYERS
 from cbp.losses import LOSSES
 from cbp.metrics import METRICS
@@ -23,7 +24,7 @@ FUNCTIONS = {name: getattr(cbp, name) for name in cbp.__all__ if inspect.isfunct
 METHODS = {name: getattr(NET, name) for name, method in vars(cbp.Network).items()
            if inspect.isfunction(method) and not name.startswith("_") and name not in SWIFT}
 SPECIFIED = [cbp.Network, cbp.initializers.Initializer, *LAYERS.values(), *OPTIMIZERS.values(), *LOSSES.values(),
-             *METRICS.values()]
+             *METRICS.values(), *CALLBACKS.values()]
 DATASETS = {name: thing for name, thing in vars(cbp.datasets).items() if inspect.isfunction(thing) and name != "understood"}
 CALLS = {**FUNCTIONS, **METHODS, **DATASETS, **{kind.__name__: kind for kind in SPECIFIED}}
 
@@ -58,9 +59,15 @@ def names_of(call):
     (lambda: cbp.Network(2, [cbp.Dense(1)], "huber"), "^Network got 3 values by place"),
     (lambda: cbp.Network(2, [cbp.Dense(1)], loss="huber", optimizer="adam"), "fit and train_on_batch take the optimizer"),
     (lambda: NET.fit(X, Y, verbose=0), "^fit takes progress, not verbose: progress=False shows none"),
-    (lambda: NET.fit(X, Y, callbacks=[]), r"fit takes no callbacks: call fit\(X, y, epochs=1\) in a loop"),
-    (lambda: NET.fit(X, Y, class_weight={0: 1}), "sample_weight="),
-    (lambda: NET.fit(X, Y, validation_split=0.1), r"cbp\.datasets\.split.*validation_data="),
+    (lambda: NET.fit(X, Y, early_stopping=True), r"fit takes no early_stopping: .*callbacks=\[cbp\.EarlyStopping"),
+    (lambda: NET.fit(X, Y, lr_scheduler="cosine"), r"cbp\.schedules\.Cosine"),
+    (lambda: NET.fit(X, Y, class_weights={0: 1}), "fit takes class_weight, not class_weights"),
+    (lambda: NET.fit(X, Y, val_split=0.1), "fit takes validation_split, not val_split"),
+    (lambda: NET.fit(X, Y, max_grad_norm=1.0), "fit takes clip_norm, not max_grad_norm"),
+    (lambda: NET.train_on_batch(X, Y, class_weight={0: 1}), "train_on_batch takes no class_weight: fit takes class_weight"),
+    (lambda: cbp.EarlyStopping(restore_best_weights=True), "stops early, with the best weights"),
+    (lambda: cbp.ReduceOnPlateau(min_lr=1e-5), "ReduceOnPlateau takes minimum, not min_lr"),
+    (lambda: cbp.Checkpoint("a.cbp", save_best_only=True), "Checkpoint takes best_only, not save_best_only"),
     (lambda: NET.fit(X, Y, learning_rate=0.1), r"optimizer=cbp\.Adam"),
     (lambda: NET.fit(X, Y, n_epochs=3), "fit takes epochs, not n_epochs"),
     (lambda: NET.fit(X, Y, max_iter=3), "fit takes epochs, not max_iter"),
@@ -75,7 +82,7 @@ def names_of(call):
     (lambda: NET.predict(X, 32), "predict got 2 values by place"),
     (lambda: NET.evaluate(X, Y, batch_size=3), "evaluate takes no batch_size: fit takes batch_size"),
     (lambda: NET.evaluate(X, Y, scoring="r2"), "evaluate takes metrics, not scoring"),
-    (lambda: NET.fit(X, Y, metric="r2"), r"fit takes no metric: evaluate\(X, y, metrics=\["),
+    (lambda: NET.fit(X, Y, metric="r2"), "fit takes metrics, not metric"),
     (lambda: NET.confusion(X, Y, class_names=["a"]), "confusion takes labels, not class_names"),
     (lambda: cbp.metrics.F1(avg="macro"), "F1 takes average, not avg"),
     (lambda: NET.save(filepath="net.cbp"), "save takes path, not filepath"),
