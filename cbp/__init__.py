@@ -19,6 +19,8 @@ from cbp.layers.families import *  # noqa: F403
 from cbp.loading import load
 from cbp.network import Network, mlp
 from cbp.optimizers import *  # noqa: F403
+from cbp.pictures.decision import plot_decision
+from cbp.pictures.live import LivePlot
 from cbp.pytorch import from_torch
 
 del OPTIMIZERS, Optimizer, get  # noqa: F821 - what is no optimizer
@@ -27,7 +29,7 @@ __all__ = [
     "Network", "mlp",
     *(layer.__name__ for layer in layers.LAYERS.values()),
     *(optimizer.__name__ for optimizer in optimizers.OPTIMIZERS.values()),
-    "History", "check_gradients", "load", "from_torch",
+    "History", "LivePlot", "plot_decision", "check_gradients", "load", "from_torch",
     "DivergedError", "ModelFileError",
     "activations", "averages", "datasets", "initializers", "layers", "losses", "optimizers", "schedules",
     "__version__",

@@ -46,7 +46,7 @@ class History(dict[str, Curve]):
         raise TypeError("a history is what a fit measured, and read-only; dict(history) may be changed")
 
     __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __getattr__(self, name: str) -> Curve:
         if name not in self:

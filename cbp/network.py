@@ -770,7 +770,9 @@ class Network:
         way forward; and the memory that parameters, optimizer state and a row of a batch take, with the pads of the core."""
         return summary.text(self._present, self._plan, self._numbers)
 
-    def plot_weights(self, name: str | None = None, *, shape: tuple[int, ...] | None = None, most: int = 64, axes: Any = None) -> Any:
+    def plot_weights(
+        self, name: str | None = None, *, shape: tuple[int, ...] | None = None, most: int = 64, axes: Any = None,
+    ) -> Any:
         """Draw weights as pictures, a tile for each unit or filter: red above 0, blue below.
 
         Needs matplotlib (``pip install 'cbp[plot]'``); raises ImportError without it.

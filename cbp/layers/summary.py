@@ -49,15 +49,16 @@ def table(layers: Sequence[Layer], input_shape: Shape) -> list[str]:
     """The lines of a table of the layers."""
     lines = [HEAD, *written(layers, input_shape)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
-    aligned = ["  ".join(f"{cell:{'>' if column in NUMBERS else '<'}{widths[column]}}" for column, cell in enumerate(line)).rstrip()
-               for line in lines]
+    aligned = ["  ".join(cell.rjust(width) if column in NUMBERS else cell.ljust(width)
+                         for column, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip() for line in lines]
     return [aligned[0], "-" * (sum(widths) + 2 * len(widths) - 2), *aligned[1:]]
 
 
 def text(now: Snapshot, plan: Plan, numbers: Numbers) -> str:
     """The table, and below it what the whole network is and costs."""
     facts = _facts(now, plan, numbers)
-    return "\n".join([*table(now.layers, now.input_shape), facts.pop("network"), *(f"{name}: {fact}" for name, fact in facts.items())])
+    whole = facts.pop("network")
+    return "\n".join([*table(now.layers, now.input_shape), whole, *(f"{name}: {fact}" for name, fact in facts.items())])
 
 
 def html(kind: str, now: Snapshot, plan: Plan, numbers: Numbers) -> str:
