@@ -14,6 +14,7 @@ from cbp import (  # _ctrl_c first: the others take long
 from cbp._version import __version__
 from cbp.check import check_gradients
 from cbp.errors import DivergedError, ModelFileError
+from cbp.habits import understood
 from cbp.history import History
 from cbp.layers.families import *  # noqa: F403
 from cbp.loading import load
@@ -23,7 +24,9 @@ from cbp.pictures.decision import plot_decision
 from cbp.pictures.live import LivePlot
 from cbp.pytorch import from_torch
 
-del OPTIMIZERS, Optimizer, get  # noqa: F821 - what is no optimizer
+plot_decision, LivePlot = understood(plot_decision), understood(LivePlot)  # pictures know nothing of habits
+
+del OPTIMIZERS, Optimizer, get, understood  # noqa: F821 - what is no optimizer
 
 __all__ = [
     "Network", "mlp",
