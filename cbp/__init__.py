@@ -24,7 +24,8 @@ from cbp.pictures.decision import plot_decision
 from cbp.pictures.live import LivePlot
 from cbp.pytorch import from_torch
 
-plot_decision, LivePlot = understood(plot_decision), understood(LivePlot)  # pictures know nothing of habits
+plot_decision = understood(plot_decision)  # pictures know nothing of habits
+understood(LivePlot)
 
 del OPTIMIZERS, Optimizer, get, understood  # noqa: F821 - what is no optimizer
 

@@ -253,7 +253,7 @@ def test_the_plot_without_matplotlib(monkeypatch):
 
 def test_a_table_without_pandas(monkeypatch):
     hide(monkeypatch, "pandas")
-    with pytest.raises(ImportError, match="History.to_frame makes a table of pandas: pip install pandas"):
+    with pytest.raises(ImportError, match="to_frame makes a table of pandas: pip install pandas"):
         History(curves()).to_frame()
 
 

@@ -9,27 +9,34 @@ import pytest
 import cbp
 from cbp.layers import summary
 
-COUNTED = {
+PRODUCTS = {
     "dense": ((4,), cbp.Dense(5, "tanh"), 4 * 5),
     "dense on steps": ((3, 4), cbp.Dense(5, bias=False), 3 * 4 * 5),
+    "prelu": ((8, 3), cbp.PReLU(), 8 * 3),
+    "embedding": ((6,), cbp.Embedding(100, 8), 0),
+}
+WINDOWS = {
     "conv_1d": ((7, 3), cbp.Conv1D(5, 3, stride=2, padding="same"), 4 * 5 * 3 * 3),
     "conv_2d": ((8, 6, 3), cbp.Conv2D(4, (3, 2)), 6 * 5 * 4 * (3 * 2) * 3),
     "conv_2d in groups": ((8, 8, 4), cbp.Conv2D(6, 3, groups=2, padding=1), 8 * 8 * 6 * 9 * 2),
     "depthwise": ((5, 5, 3), cbp.DepthwiseConv2D(3, multiplier=2), 3 * 3 * 6 * 9),
     "separable": ((5, 5, 3), cbp.SeparableConv2D(7, 3, multiplier=2), 3 * 3 * 6 * 9 + 3 * 3 * 6 * 7),
+    "pool": ((8, 8, 3), cbp.AveragePool2D(2), 0),
+}
+STEPS = {
     "rnn": ((10, 3), cbp.RNN(4), 10 * (3 * 4 + 4 * 4)),
     "lstm": ((10, 3), cbp.LSTM(4, return_sequences=True), 10 * 4 * (3 * 4 + 4 * 4)),
     "gru": ((10, 3), cbp.GRU(4), 10 * 3 * (3 * 4 + 4 * 4)),
     "both ways": ((10, 3), cbp.Bidirectional(cbp.GRU(4)), 2 * 10 * 3 * (3 * 4 + 4 * 4)),
-    "embedding": ((6,), cbp.Embedding(100, 8), 0),
-    "pool": ((8, 8, 3), cbp.AveragePool2D(2), 0),
+}
+OTHERS = {
     "norm": ((8, 8, 3), cbp.GroupNorm(3), 8 * 8 * 3),
-    "prelu": ((8, 3), cbp.PReLU(), 8 * 3),
     "around": ((6,), cbp.Residual([cbp.Dense(8), cbp.Dense(6)]), 6 * 8 + 8 * 6),
     "around with a projection": ((6,), cbp.Residual([cbp.Dense(8)]), 6 * 8 + 6 * 8),
     "around with a stride": ((8, 8, 3), cbp.Residual([cbp.Conv2D(5, 3, stride=2, padding="same")]),
                              4 * 4 * 5 * 9 * 3 + 4 * 4 * 5 * 3),
 }
+COUNTED = PRODUCTS | WINDOWS | STEPS | OTHERS
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -63,7 +70,8 @@ def oracle(torch):
 
     return {
         "dense": (nn.Linear(4, 5), (4,)), "dense on steps": (nn.Linear(4, 5), (3, 4)),
-        "conv_2d": (nn.Conv2d(3, 4, (3, 2)), (3, 8, 6)), "conv_2d in groups": (nn.Conv2d(4, 6, 3, padding=1, groups=2), (4, 8, 8)),
+        "conv_2d": (nn.Conv2d(3, 4, (3, 2)), (3, 8, 6)),
+        "conv_2d in groups": (nn.Conv2d(4, 6, 3, padding=1, groups=2), (4, 8, 8)),
         "depthwise": (nn.Conv2d(3, 6, 3, groups=3), (3, 5, 5)),
         "separable": (nn.Sequential(nn.Conv2d(3, 6, 3, groups=3), nn.Conv2d(6, 7, 1)), (3, 5, 5)),
         "rnn": (steps(nn.RNNCell(3, 4)), (10, 3)), "lstm": (steps(nn.LSTMCell(3, 4)), (10, 3)),
@@ -73,7 +81,7 @@ def oracle(torch):
 
 @pytest.mark.oracle
 def test_multiplications_as_pytorch_counts_them():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the extra 'oracle' (PyTorch)")
     from torch.utils.flop_counter import FlopCounterMode
 
     for name, (module, shape) in oracle(torch).items():
@@ -142,8 +150,10 @@ class Reader(HTMLParser):
             self.words.append(data)
 
 
-PLAIN = {"div", "style", "p", "b", "svg", "title", "circle", "rect", "line", "path", "text", "table", "thead", "tbody", "tr", "th", "td"}
-HOSTILE = ["<script>alert(1)</script>", "</table><img src=x onerror=alert(1)>", '" onmouseover="alert(1)', "'&lt;", "</title></svg>"]
+PLAIN = {"div", "style", "p", "b", "svg", "title", "circle", "rect", "line", "path", "text",
+         "table", "thead", "tbody", "tr", "th", "td"}
+HOSTILE = ["<script>alert(1)</script>", "</table><img src=x onerror=alert(1)>", '" onmouseover="alert(1)', "'&lt;",
+           "</title></svg>"]
 
 
 def test_hostile_words_stay_words():

@@ -181,7 +181,7 @@ def test_it_changes_nothing():
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: cbp.plot_decision(cbp.mlp([3, 1]), SQUARE), r"networks of two inputs, .* shape \(3,\)"),
-    (lambda: cbp.plot_decision(LEFT_RIGHT, SQUARE[:, :1]), r"X must be finite numbers of the shape \(samples, 2\), got .*\(4, 1\)"),
+    (lambda: cbp.plot_decision(LEFT_RIGHT, SQUARE[:, :1]), r"X must be finite .* \(samples, 2\), got .*\(4, 1\)"),
     (lambda: cbp.plot_decision(LEFT_RIGHT, SQUARE[:0]), r"X must be"),
     (lambda: cbp.plot_decision(LEFT_RIGHT, SQUARE * np.nan), r"X must be finite"),
     (lambda: cbp.plot_decision(LEFT_RIGHT, SQUARE, [0, 1]), r"y must have a label or a target for each of the 4 rows"),

@@ -32,10 +32,8 @@ def drawn(axes):
 
 def cut(mosaic, height, width, count):
     """The tiles of a mosaic again, row by row."""
-    found = []
-    for y in range(0, mosaic.shape[0], height + 1):
-        for x in range(0, mosaic.shape[1], width + 1):
-            found.append(mosaic[y : y + height, x : x + width])
+    found = [mosaic[y : y + height, x : x + width] for y in range(0, mosaic.shape[0], height + 1)
+             for x in range(0, mosaic.shape[1], width + 1)]
     assert all(np.isnan(tile).all() for tile in found[count:])
     return found[:count]
 
@@ -150,6 +148,7 @@ def test_without_matplotlib(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     net = cbp.mlp([2, 1])
-    for what, call in {"Network.plot_weights": net.plot_weights, "plot_decision": lambda: cbp.plot_decision(net, [[1, 2]])}.items():
+    calls = {"Network.plot_weights": net.plot_weights, "plot_decision": lambda: cbp.plot_decision(net, [[1, 2]])}
+    for what, call in calls.items():
         with pytest.raises(ImportError, match=rf"{what} draws with matplotlib: pip install 'cbp\[plot\]'"):
             call()
