@@ -33,19 +33,32 @@ def plot(curves: Curves, best: int | None, axes: Any = None) -> Any:
         lines += _lines(sides[-1], metrics, 1)
         bases = dict.fromkeys(map(_base, metrics))
         sides[-1].set_ylabel(canvas.plain(", ".join(bases).replace("_", " ")),
-                             color=canvas.COLOURS[1] if len(bases) == 1 else "black")
+                             **({"color": canvas.COLOURS[1]} if len(bases) == 1 else {}))
     if RATE in curves:
         sides.append(_rates(axes, curves[RATE], outward=54 * (len(sides) - 1)))
         lines += sides[-1].get_lines()
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     if best is not None:
-        lines.append(axes.vlines(best, 0, 1, transform=axes.get_xaxis_transform(), color="0.35", linestyle=":", linewidth=1.2,
+        lines.append(axes.vlines(best, 0, 1, transform=axes.get_xaxis_transform(), color="0.5", linestyle=":", linewidth=1.2,
                                  label=f"best epoch: {best}"))
     axes.set_xlim(1 - _room(curves), len(curves["loss"]) + _room(curves))
     axes.set_title(_effort(curves), loc="left", fontsize="medium")
-    sides[-1].legend(handles=lines, loc="center right", framealpha=0.85, fontsize="small")
+    _legend(sides[-1], lines)
     return axes
+
+
+def _legend(axes: Any, lines: list[Any]) -> None:
+    """Below the picture, where a layout makes room for it; else inside, where falling losses and rising accuracies leave most."""
+    figure = axes.figure
+    if figure.get_layout_engine() is None:
+        axes.legend(handles=lines, loc="center right", framealpha=0.85, fontsize="small")
+        return
+    from matplotlib.transforms import ScaledTranslation
+
+    below = axes.transAxes + ScaledTranslation(0, -0.42, figure.dpi_scale_trans)  # inches: under ticks and label
+    axes.legend(handles=lines, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, borderaxespad=0, frameon=False,
+                fontsize="small", ncols=3 if figure.get_size_inches()[0] >= 5 else 2)
 
 
 def _room(curves: Curves) -> float:

@@ -218,6 +218,22 @@ def test_in_a_figure_without_a_layout_the_legend_alone_tells_rates():
     assert [other.yaxis.get_visible() for other in axes.figure.axes] == [True, True, False]
 
 
+@pytest.mark.parametrize("width", [4, 6.4, 13])
+def test_the_legend_covers_nothing_and_is_not_cut(width):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, 0.7 * width), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = History(curves(9, validated=True) | {"rate": np.logspace(-1, -5, 9)}).plot(figure.add_subplot())
+    figure.canvas.draw()
+    (legend,) = [other.get_legend() for other in figure.axes if other.get_legend()]
+    box, below = legend.get_window_extent(), axes.xaxis.label.get_window_extent()
+    assert box.y1 <= below.y0
+    assert box.y0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
 def test_every_metric_has_its_colour(new_axes):
     axes = History(curves(validated=True) | {"f1": [1, 2, 3], "val_f1": [1, 2, 3], "a$b$": [0, 1, 2]}).plot(new_axes())
     lines = {line.get_label(): line for line in twin_of(axes).get_lines()}
