@@ -49,14 +49,15 @@ def plot(curves: Curves, best: int | None, axes: Any = None) -> Any:
 
 
 def _legend(axes: Any, lines: list[Any]) -> None:
-    """Below the picture, where a layout makes room for it; else inside, where falling losses and rising accuracies leave most."""
+    """Below the picture, where a layout makes room for it; else inside, where falling losses and rising accuracies leave
+    most."""
     figure = axes.figure
     if figure.get_layout_engine() is None:
         axes.legend(handles=lines, loc="center right", framealpha=0.85, fontsize="small")
         return
     from matplotlib.transforms import ScaledTranslation
 
-    below = axes.transAxes + ScaledTranslation(0, -0.42, figure.dpi_scale_trans)  # inches: under ticks and label
+    below = axes.transAxes + ScaledTranslation(0, -0.46, figure.dpi_scale_trans)  # inches: under ticks and label
     axes.legend(handles=lines, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, borderaxespad=0, frameon=False,
                 fontsize="small", ncols=3 if figure.get_size_inches()[0] >= 5 else 2)
 

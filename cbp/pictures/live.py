@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from cbp.pictures import canvas, curves
+from cbp.pictures import canvas
 
 __all__ = ["LivePlot"]
 
@@ -72,6 +72,8 @@ class LivePlot:
         self._draw(run.history)
 
     def _draw(self, history: Any) -> None:
+        from cbp.pictures import curves  # `import cbp` does not wait for it
+
         started = time.monotonic()
         self.figure.clear()
         curves.plot(history, history.best_epoch, self.figure.add_subplot())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cbp
+from cbp.pictures import curves
 from cbp.pictures import live as module
 
 matplotlib.use("agg")
@@ -60,7 +61,7 @@ def test_it_is_drawn_now_and_then(clock):
 def test_a_slow_drawing_takes_a_fifth_of_the_time(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(module.curves, "plot", lambda *given: now.__setitem__(0, now[0] + 1.0))
+    monkeypatch.setattr(curves, "plot", lambda *given: now.__setitem__(0, now[0] + 1.0))
     live, run = cbp.LivePlot(seconds=0), Run()
     run.train(live, 1)
     assert now == [1.0]
