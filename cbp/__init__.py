@@ -19,17 +19,21 @@ from cbp._version import __version__
 from cbp.callbacks import *  # noqa: F403
 from cbp.check import check_gradients
 from cbp.errors import DivergedError, ModelFileError
+from cbp.habits import understood
 from cbp.history import History
 from cbp.layers.families import *  # noqa: F403
 from cbp.loading import load
 from cbp.network import Network, mlp
 from cbp.optimizers import *  # noqa: F403
+from cbp.pictures.decision import plot_decision
 from cbp.pytorch import from_torch
 
 if _typing.TYPE_CHECKING:
     from cbp import metrics
 
-del CALLBACKS, listed, OPTIMIZERS, Optimizer, get  # noqa: F821 - what is no callback and no optimizer
+plot_decision = understood(plot_decision)  # pictures know nothing of habits
+
+del CALLBACKS, listed, OPTIMIZERS, Optimizer, get, understood  # noqa: F821 - what is no callback and no optimizer
 
 __all__ = [
     "Network", "mlp",
@@ -37,7 +41,7 @@ __all__ = [
     *(optimizer.__name__ for optimizer in optimizers.OPTIMIZERS.values()),
     "Callback",  # noqa: F405
     *(callback.__name__ for callback in callbacks.CALLBACKS.values()),
-    "History", "check_gradients", "load", "from_torch",
+    "History", "plot_decision", "check_gradients", "load", "from_torch",
     "DivergedError", "ModelFileError",
     "activations", "averages", "callbacks", "datasets", "initializers", "layers", "losses", "metrics", "optimizers",
     "schedules",

@@ -51,7 +51,8 @@ _SAME = {
     "validation_split": "validation_fraction val_split validation_size", "patience": "n_iter_no_change",
     "clip_norm": "clipnorm global_clipnorm clip grad_clip gradient_clip max_norm max_grad_norm", "clip_value": "clipvalue",
     "accumulate": "gradient_accumulation_steps accumulate_grad_batches accumulation_steps", "monitor": "metric quantity",
-    "minimum": "min_lr min_rate", "factor": "gamma", "every": "save_freq period", "best_only": "save_best_only", "labels": "class_names target_names display_labels",
+    "minimum": "min_lr min_rate", "factor": "gamma", "every": "save_freq period", "best_only": "save_best_only",
+    "labels": "class_names target_names display_labels",
     "average": "avg averaging multioutput",
 }
 """cbp's word for an argument: what others call it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Curve = npt.NDArray[np.float64]
 
 
-class History(Mapping[str, Curve]):
+class History(dict[str, Curve]):
     """The curves of one ``fit``: a mapping from names to arrays with one value per epoch.
 
     ``"loss"`` and the metric of the loss (``"accuracy"`` or ``"mean_absolute_error"``) are means over the batches of the
@@ -22,76 +22,100 @@ class History(Mapping[str, Curve]):
     after the epoch on the validation data; what the network's dtype does not hold is inf or nan there, and ``fit`` warns of the
     first. ``"seconds"`` is the time since the start of the run, read from the clock at least every 64 rows. The curves are
     attributes too, and read-only: ``history.loss.copy()`` may be written to.
+
+    It is a dict, so that ``pandas.DataFrame(history)`` and ``polars.DataFrame(history)`` are the curves; nothing can be added
+    to it or taken away.
+
+    Examples
+    --------
+    >>> history = cbp.History({"loss": [3.0, 1.0, 2.0], "seconds": [0.1, 0.2, 0.3]})
+    >>> history.loss.tolist(), history.epochs, history.best_epoch
+    ([3.0, 1.0, 2.0], 3, 2)
     """
 
+    stopped: str | None
+    _kept_epoch: int | None
+    """Why a callback ended the run before its last epoch; None where none did."""
+
     def __init__(self, curves: Mapping[str, npt.ArrayLike], *, stopped: str | None = None, best_epoch: int | None = None):
-        self._curves = {name: np.array(values, dtype=np.float64) for name, values in curves.items()}
-        self._stopped, self._best_epoch = stopped, best_epoch
-        for curve in self._curves.values():
+        vars(self).update(stopped=stopped, _kept_epoch=best_epoch)
+        super().__init__({name: np.array(values, dtype=np.float64) for name, values in curves.items()})
+        for curve in self.values():
             curve.flags.writeable = False
 
-    def __getitem__(self, name: str) -> Curve:
-        return self._curves[name]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),), vars(self) or None
+
+    def _refuse(self, *given: object, **named: object) -> Never:
+        """Be a record of what was measured."""
+        raise TypeError("a history is what a fit measured, and read-only; dict(history) may be changed")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __getattr__(self, name: str) -> Curve:
-        curves = self.__dict__.get("_curves", {})
-        if name not in curves:
-            raise AttributeError(f"this history has no {name!r}; its curves are {', '.join(curves)}")
-        curve: Curve = curves[name]
-        return curve
+        if name not in self:
+            raise AttributeError(f"this history has no {name!r}; its curves are {', '.join(self)}")
+        return self[name]
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name not in ("_curves", "_stopped", "_best_epoch") or name in self.__dict__:
-            raise AttributeError(f"a history is what a fit measured; {name!r} cannot be set", name=name, obj=self)
-        super().__setattr__(name, value)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._curves)
-
-    def __len__(self) -> int:
-        return len(self._curves)
-
-    @property
-    def stopped(self) -> str | None:
-        """Why a callback ended the run before its last epoch; None where none did."""
-        return self._stopped
+        raise AttributeError(f"a history is what a fit measured; {name!r} cannot be set", name=name, obj=self)
 
     @property
     def epochs(self) -> int:
         """Number of epochs that were completed."""
-        return len(self._curves["loss"])
+        return len(self["loss"])
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch whose weights :class:`EarlyStopping` left; without it that with the smallest ``val_loss``, or ``loss``
+        where nothing was validated, the first of several.
+
+        Epochs count from 1 as in :meth:`plot`, so that it is how many of them it took: its loss is
+        ``history.loss[history.best_epoch - 1]``. None where no loss is finite.
+        """
+        if self._kept_epoch is not None:
+            return self._kept_epoch
+        curve = self["val_loss" if "val_loss" in self else "loss"]
+        finite = np.isfinite(curve)
+        return int(np.where(finite, curve, np.inf).argmin()) + 1 if finite.any() else None
+
+    def to_frame(self) -> Any:
+        """The curves as a ``pandas.DataFrame``, a row for every epoch, counted from 1; raises ImportError without pandas."""
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError("History.to_frame makes a table of pandas: pip install pandas") from None
+        return pandas.DataFrame(dict(self), index=pandas.RangeIndex(1, self.epochs + 1, name="epoch"))
 
     def __repr__(self) -> str:
         if not self.epochs:
             return "History(0 epochs)"
-        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self._curves.items() if name != "seconds")
-        return f"History({self.epochs} epochs in {self._curves['seconds'][-1]:.2f} s; {last})"
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.items() if name != "seconds")
+        return f"History({self.epochs} epochs in {self['seconds'][-1]:.2f} s; {last})"
+
+    def _repr_html_(self) -> str:
+        from cbp.pictures import curves
+
+        return curves.html(self, self.best_epoch)
 
     def plot(self, axes: Axes | None = None) -> Any:
-        """Draw the loss, and the metric on a second axis, over the epochs.
+        """Draw the loss, and the metrics on a second axis, over the epochs; rates of learning have an axis of their own.
 
-        Needs matplotlib (``pip install 'cbp[plot]'``); raises ImportError without it. Returns the axes of the loss.
+        A dotted line marks the best epoch, see :attr:`best_epoch`, and the title tells what an epoch took.
+
+        Needs matplotlib (``pip install 'cbp[plot]'``); raises ImportError without it.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure is made.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Those of the loss.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError:
-            raise ImportError("History.plot draws with matplotlib: pip install 'cbp[plot]'") from None
-        if axes is None:
-            axes = plt.figure(layout="constrained").add_subplot()
-        epochs = np.arange(1, self.epochs + 1)
-        others = [name for name in self if name != "seconds" and not name.endswith("loss")]
-        for name in self:
-            if name.endswith("loss"):
-                axes.plot(epochs, self[name], color="tab:blue", linestyle="--" if name.startswith("val_") else "-",
-                          label=name)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("loss", color="tab:blue")
-        right = axes.twinx()
-        for name in others:
-            right.plot(epochs, self[name], color="tab:orange", linestyle="--" if name.startswith("val_") else "-",
-                       label=name)
-        if others:
-            right.set_ylabel(others[0].removeprefix("val_").replace("_", " "), color="tab:orange")
-        handles = axes.get_lines() + right.get_lines()
-        axes.legend(handles, [str(line.get_label()) for line in handles], loc="center right")
-        return axes
+        from cbp.pictures import curves
+
+        return curves.plot(self, self.best_epoch, axes)

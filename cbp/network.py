@@ -32,7 +32,7 @@ from cbp.engine.validation import Validation, divided
 from cbp.errors import DivergedError, not_by_handler, quoted
 from cbp.habits import no_attribute, refusal, understood, understood_behind, understood_inside, understood_methods
 from cbp.history import History
-from cbp.layers import Dense, Layer, stack
+from cbp.layers import Dense, Layer, stack, summary
 from cbp.layers.base import brief
 from cbp.losses import Loss
 from cbp.optimizers import Adam, Optimizer
@@ -877,11 +877,45 @@ class Network:
     # --- description ----------------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
-        """The layers as a table: output shape, activation, number of parameters."""
-        total = f"{self._plan.count:,} parameters, {self.dtype}, loss {self.loss.name}"
-        if self._numbers.flat:
-            total += ", answers without the axis of its one output"
-        return "\n".join([*stack.table(self.layers, self.input_shape), total])
+        """The layers as a table: output shape, activation, number of parameters, multiplications of a sample by weights on its
+        way forward; and the memory that parameters, optimizer state and a row of a batch take, with the pads of the core."""
+        return summary.text(self._present, self._plan, self._numbers)
+
+    def plot_weights(
+        self, name: str | None = None, *, shape: tuple[int, ...] | None = None, most: int = 64, axes: Any = None,
+    ) -> Any:
+        """Draw weights as pictures, a tile for each unit or filter: red above 0, blue below.
+
+        Needs matplotlib (``pip install 'cbp[plot]'``); raises ImportError without it.
+
+        Parameters
+        ----------
+        name : str, optional
+            Of ``parameters``, such as ``"2.weight"``; by default the first that has several axes.
+        shape : tuple of int, optional
+            (height, width) or (height, width, channels) of what a unit reads, whose product is the number of its inputs; by
+            default that of the images before a :class:`Flatten`, a square where there is one, else all units are one picture.
+            Filters have their own.
+        most : int
+            Tiles that are drawn at most, the first ones.
+        axes : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure is made.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ValueError
+            There is no such array, or the shape does not fit it.
+        """
+        from cbp.pictures import weights
+
+        return weights.plot(self, name, shape, check.integer("most", most), axes)
+
+    def _repr_html_(self) -> str:
+        return summary.html(type(self).__name__, self._present, self._plan, self._numbers)
 
     def __repr__(self) -> str:
         inside = ", ".join(map(brief, self.layers))

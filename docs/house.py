@@ -32,6 +32,7 @@ ROOMS = {  # what stands for several modules, and what a room is for
     "loops": "a batch, an epoch, a few rows",
     "ops": "an op a file, and their table",
     "kernels": "the arithmetic",
+    "pictures": "curves, weights, regions, drawings",
     "errors": "errors, habits, history, registries",
 }
 ROOM_OF = {

@@ -5,6 +5,7 @@ without callbacks and validation is not divided into epochs at all.
 """
 
 from cbp.callbacks.base import CALLBACKS, Callback, listed
+from cbp.callbacks.live import *  # noqa: F403
 from cbp.callbacks.rates import *  # noqa: F403
 from cbp.callbacks.reports import *  # noqa: F403
 from cbp.callbacks.saving import *  # noqa: F403

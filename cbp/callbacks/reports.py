@@ -38,8 +38,9 @@ class CSVLogger(Callback):
     >>> path = os.path.join(tempfile.mkdtemp(), "run.csv")
     >>> net = cbp.mlp([2, 1], seed=0)
     >>> history = net.fit([[0.0, 1.0]], [1.0], epochs=2, callbacks=cbp.CSVLogger(path))
-    >>> print(open(path).readline().strip())
-    epoch,loss,mean_absolute_error,seconds,rate
+    >>> with open(path) as file:
+    ...     file.readline()
+    'epoch,loss,mean_absolute_error,seconds,rate\\n'
     """
 
     name: ClassVar[str] = "csv_logger"

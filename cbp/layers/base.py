@@ -58,6 +58,11 @@ class Layer:
         """Arrays that the layer measures while training and no optimizer moves."""
         return {}
 
+    def multiplications(self, input_shape: Shape) -> int:
+        """Products of a number with a weight on one sample's way forward. Those with the zeros around an input count, what
+        biases, activations and gates take does not."""
+        return 0
+
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         """Add the ops that the layer becomes; returns what the next layer reads. The parameters' names begin with ``name``."""
         raise NotImplementedError

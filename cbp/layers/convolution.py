@@ -81,6 +81,9 @@ class _Filters(_Convolution):
             found["bias"] = biases(self.filters)
         return found
 
+    def multiplications(self, input_shape: Shape) -> int:
+        return prod(self.output_shape(input_shape)) * prod(self.window(input_shape).kernel) * input_shape[-1] // self.groups
+
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         window = self.window(value.shape)
         if self.groups == 1 and window.kernel == window.stride == (1,) * len(window.kernel) and window.input == window.output:
@@ -209,6 +212,10 @@ class _Depthwise(_Convolution):
         super().__post_init__()
         object.__setattr__(self, "multiplier", check.integer("multiplier", self.multiplier, below=2**48))
 
+    def multiplications(self, input_shape: Shape) -> int:
+        window = self.window(input_shape)
+        return prod(window.output) * prod(window.kernel) * input_shape[-1] * self.multiplier
+
     def _depthwise_weight(self, input_shape: Shape) -> Parameter:
         assert isinstance(self.init, Initializer)
         kernel = self.window(input_shape).kernel
@@ -333,6 +340,10 @@ class SeparableConv2D(_Depthwise):
         if self.bias:
             found["bias"] = biases(self.filters)
         return found
+
+    def multiplications(self, input_shape: Shape) -> int:
+        mixed = prod(self.output_shape(input_shape)) * input_shape[-1] * self.multiplier
+        return super().multiplications(input_shape) + mixed
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         window = self.window(value.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import ClassVar
 
 import numpy.typing as npt
@@ -65,6 +66,9 @@ class Dense(Layer):
         if self.bias:
             found["bias"] = biases(self.units)
         return found
+
+    def multiplications(self, input_shape: Shape) -> int:
+        return prod(input_shape) * self.units
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         output = plan.value((*value.shape[:-1], self.units), timed=value.timed)

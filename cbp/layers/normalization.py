@@ -6,6 +6,7 @@ Each is one op, whose weight is the row of scales and whose bias is the row of s
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import ClassVar
 
 from cbp.engine import check
@@ -24,6 +25,9 @@ class _Normalization(Layer):
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
         return {"scale": Parameter(input_shape[-1:], ONES, penalised=False), "shift": biases(input_shape[-1])}
+
+    def multiplications(self, input_shape: Shape) -> int:
+        return prod(input_shape)
 
 
 @dataclass(frozen=True, kw_only=True)

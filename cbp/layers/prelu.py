@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import ClassVar
 
 import numpy.typing as npt
@@ -59,6 +60,9 @@ class PReLU(Layer):
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
         assert isinstance(self.init, Initializer)
         return {"slope": Parameter(input_shape[-1:], self.init, penalised=False)}
+
+    def multiplications(self, input_shape: Shape) -> int:
+        return prod(input_shape)
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         """One op, whose weight is the row of slopes."""

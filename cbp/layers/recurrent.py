@@ -109,6 +109,10 @@ class Recurrent(Layer):
             found["bias"] = Parameter(self._shape(None, self.BIASES), self._bias_init(), penalised=False)
         return found
 
+    def multiplications(self, input_shape: Shape) -> int:
+        time, inputs = input_shape
+        return time * self.GATES * (inputs + self.units) * self.units
+
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         """One op for all steps."""
         width = padded(self.units)
@@ -301,6 +305,9 @@ class Bidirectional(Layer):
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
         found = self.layer.parameters(input_shape)  # those of the copy are alike
         return {f"{side}.{name}": parameter for side in ("forward", "backward") for name, parameter in found.items()}
+
+    def multiplications(self, input_shape: Shape) -> int:
+        return 2 * self.layer.multiplications(input_shape)
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         """Both directions over one input, their outputs side by side."""

@@ -95,15 +95,20 @@ class Residual(Layer):
     def statistics(self, input_shape: Shape) -> dict[str, Parameter]:
         return self._named("statistics", input_shape)
 
+    def multiplications(self, input_shape: Shape) -> int:
+        return sum(layer.multiplications(shape) for _, layer, shape in self._ways(input_shape))
+
     def _named(self, what: str, input_shape: Shape) -> dict[str, Parameter]:
         """What the layers inside have, the layer's number or "skip" before the name."""
+        return {f"{place}.{name}": array for place, layer, shape in self._ways(input_shape)
+                for name, array in getattr(layer, what)(shape).items()}
+
+    def _ways(self, input_shape: Shape) -> list[tuple[str, Layer, Shape]]:
+        """The layers inside by number, and the one on the way around as "skip", if there is one, with what each takes."""
         shapes = self.shapes(input_shape)
         inside = [(str(index), layer, shape) for index, (layer, shape) in enumerate(zip(self.layers, shapes, strict=False))]
         projection = self._projection(input_shape, shapes[-1])
-        if projection is not None:
-            inside.append(("skip", projection, input_shape))
-        return {f"{place}.{name}": array
-                for place, layer, shape in inside for name, array in getattr(layer, what)(shape).items()}
+        return inside if projection is None else [*inside, ("skip", projection, input_shape)]
 
     def lower(self, plan: Plan, name: str, value: Value) -> Value:
         """The sum of both ways."""

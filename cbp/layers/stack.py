@@ -1,16 +1,15 @@
-"""Layers one after the other: their check, the plan that they become, that of a single step of a sequence, and their table."""
+"""Layers one after the other: their check, the plan that they become, and that of a single step of a sequence."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
 from cbp.engine.plan import MOST_NUMBERS, Plan, Value
 from cbp.errors import not_by_handler, plain, quoted
 from cbp.layers import LAYERS
 from cbp.layers.base import MOST_LAYERS, Layer, Shape, brief, parts
 
-__all__ = ["checked", "of_one_step", "plan", "table"]
+__all__ = ["checked", "of_one_step", "plan"]
 
 
 def checked(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -66,18 +65,3 @@ def of_one_step(layers: Sequence[Layer], step_shape: Shape) -> Plan:
         alone = ", ".join(layer.__name__ for layer in LAYERS.values() if layer.each_step_alone)
         raise ValueError(f"{problem}; it takes networks of recurrent layers that read forward and of {alone}") from None
     return plan(single, (1, *step_shape))
-
-
-def table(layers: Sequence[Layer], input_shape: Shape) -> list[str]:
-    """The lines of a table of the layers: output shape, activation, number of parameters."""
-    rows = [("layer", "output", "activation", "parameters")]
-    shape = input_shape
-    rows.append(("input", str(shape), "", ""))
-    for index, layer in enumerate(layers):
-        count = sum(prod(parameter.shape) for parameter in layer.parameters(shape).values())
-        shape = layer.output_shape(shape)
-        rows.append((f"{index} {type(layer).__name__}", str(shape), getattr(layer, "activation", ""), f"{count:,}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}".rstrip() for a, b, c, d in rows]
-    lines.insert(1, "-" * (sum(widths) + 6))
-    return lines

@@ -1,61 +1,44 @@
-"""Blocks as HTML that stands alone, for notebooks and browsers: no script, nothing loaded, legible on light and dark.
-
-Colours come from the page (``currentColor`` and translucent greys); only rise and fall have their own, which read on
-both.
-"""
+"""Blocks as HTML that stands alone, for notebooks and browsers. Only rise and fall have colours of their own, which read on
+light and dark."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 
+from cbp.pictures.markup import page, sheet, table
 from cbp.trace import blocks, svg
 from cbp.trace.blocks import Block, Cell, Entry, Equation, Equations, More, Move, Part, Section, Story
+
+__all__ = ["page", "write"]
 
 CLASSES = {"↑": "up", "↓": "down", "=": "quiet"}
 
 SHORT = 48
 """Letters of an equation that stays on one line."""
 
-STYLE = """
-.cbp-trace {font: 14px/1.5 system-ui, sans-serif; color: inherit; max-width: 76em}
-.cbp-trace table {border-collapse: collapse; margin: .3em 0 .9em; font-size: 13px; color: inherit}
-.cbp-trace th, .cbp-trace td {padding: .22em .9em .22em 0; text-align: left; vertical-align: top; color: inherit;
-  background: none; border: 0; border-bottom: 1px solid rgba(127, 127, 127, .28); white-space: normal}
-.cbp-trace thead th {font-weight: 600; border-bottom: 1px solid rgba(127, 127, 127, .7)}
-.cbp-trace tbody th {font-weight: 600; white-space: nowrap}
-.cbp-trace td, .cbp-trace code {font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
-  font-size: 12.5px}
-.cbp-trace code {background: none; color: inherit; padding: 0}
-.cbp-trace th span, .cbp-trace td span, .cbp-trace code span {white-space: nowrap}
-.cbp-trace td.n {text-align: right; white-space: nowrap}
-.cbp-trace th.n {text-align: right}
-.cbp-trace .wide {overflow-x: auto}
-.cbp-trace details {margin: .6em 0}
-.cbp-trace summary {cursor: pointer; font-weight: 600; padding: .25em .6em; background: rgba(127, 127, 127, .15);
-  border-radius: 4px}
-.cbp-trace details > div {padding: .2em .6em}
-.cbp-trace h4 {font-size: 15px; font-weight: 600; margin: 1em 0 .2em; color: inherit}
-.cbp-trace h5 {font-size: 14px; font-weight: 600; margin: .9em 0 .2em; color: inherit}
-.cbp-trace p {margin: .2em 0 .4em}
-.cbp-trace .quiet {opacity: .75}
-.cbp-trace .up {color: #1a8f5f; font-weight: 600} .cbp-trace .down {color: #d2502f; font-weight: 600}
-.cbp-trace svg {display: block; max-width: 100%; height: auto; margin: .6em 0}
-"""
+STYLE = sheet("cbp-trace", """
+@ td, @ code {font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 12.5px}
+@ code {background: none; color: inherit; padding: 0}
+@ th span, @ td span, @ code span {white-space: nowrap}
+@ details {margin: .6em 0}
+@ summary {cursor: pointer; font-weight: 600; padding: .25em .6em; background: rgba(127, 127, 127, .15); border-radius: 4px}
+@ details > div {padding: .2em .6em}
+@ h4 {font-size: 15px; font-weight: 600; margin: 1em 0 .2em; color: inherit}
+@ h5 {font-size: 14px; font-weight: 600; margin: .9em 0 .2em; color: inherit}
+@ .up {color: #1a8f5f; font-weight: 600}
+@ .down {color: #d2502f; font-weight: 600}
+@ svg {display: block; max-width: 100%; height: auto; margin: .6em 0}
+""")
 
 
 def write(story: Story) -> str:
     """The whole document as one element, with the result at the top."""
-    facts = _table([], [[label, _code(" → ".join(links))] for label, links in story.facts.items()])
+    facts = table([], [[label, _code(" → ".join(links))] for label, links in story.facts.items()])
     parts = [facts, _section(story.result)]
     parts += [_more(part) if isinstance(part, More) else _part(part) for part in story.parts]
     return f'<div class="cbp-trace"><style>{STYLE}</style>{"".join(parts)}</div>'
-
-
-def page(title: str, body: str) -> str:
-    """A page for a browser."""
-    return f'<!doctype html>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n{body}\n'
 
 
 def _part(part: Part) -> str:
@@ -78,7 +61,7 @@ def _block(block: Block) -> str:
         case blocks.Updates(title, entry):
             return f"<p>{escape(title)}</p>" + "".join(_paragraph(str(equation)) for equation in entry.equations)
         case blocks.Table(head, rows, numbers, more):
-            return _table(map(escape, head), [[_cell(cell) for cell in row] for row in rows], numbers) + _more(more)
+            return table(map(escape, head), [[_cell(cell) for cell in row] for row in rows], numbers) + _more(more)
         case blocks.Image(name, rows):
             return _image(name, rows)
         case blocks.Drawing():
@@ -91,7 +74,7 @@ def _equations(block: Equations) -> str:
     even = [[*row, *[""] * (width - len(row))] for row in rows]  # so that the lines below them are equally long
     title = f"<p><b>{escape(block.title)}</b></p>" if block.title and rows else ""
     head = ["", *(_formula(str(equation)) for equation in block.head)] if block.head else []
-    return title + (_table(head, even) if rows else "") + _more(block.more)
+    return title + (table(head, even) if rows else "") + _more(block.more)
 
 
 def _cells(entry: Entry, stacked: bool) -> list[str]:
@@ -111,20 +94,6 @@ def _equation(equation: Equation) -> str:
     return "".join(f"<div>{_formula(line)}</div>" for line in lines)
 
 
-def _table(head: Iterable[str], rows: Iterable[Sequence[str]], numbers: Collection[int] = ()) -> str:
-    """A table of cells that are HTML already; the first column names the row, numbers stand to the right."""
-
-    def cell(tag: str, c: int, content: str) -> str:
-        return f'<{tag} class="n">{content}</{tag}>' if c in numbers else f"<{tag}>{content}</{tag}>"
-
-    def line(row: Sequence[str]) -> str:
-        return "<tr>" + "".join(cell("td" if c else "th", c, content) for c, content in enumerate(row)) + "</tr>"
-
-    top = "".join(cell("th", c, title) for c, title in enumerate(head))
-    start = f"<thead><tr>{top}</tr></thead>" if top else ""
-    return f'<div class="wide"><table>{start}<tbody>{"".join(map(line, rows))}</tbody></table></div>'
-
-
 def _cell(cell: Cell) -> str:
     if isinstance(cell, Move):
         return _move(cell)
@@ -133,7 +102,7 @@ def _cell(cell: Cell) -> str:
 
 def _image(name: str, rows: Sequence[Sequence[str]]) -> str:
     head = [f"{escape(name)}[y,x]", *(f"x = {x}" for x in range(1, len(rows[0]) + 1))]
-    return _table(head, [[f"y = {y}", *row] for y, row in enumerate(rows, 1)], range(1, len(head)))
+    return table(head, [[f"y = {y}", *row] for y, row in enumerate(rows, 1)], range(1, len(head)))
 
 
 def _formula(text: str) -> str:

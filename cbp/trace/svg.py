@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from html import escape
 
+from cbp.pictures import markup
 from cbp.trace.blocks import Circle, Drawing, Line
 
 MOST_LABELS = 6
@@ -26,28 +26,18 @@ def draw(drawing: Drawing) -> str:
 
     parts = [_line(line, point(*line.start), point(*line.end), sizes) for line in drawing.lines]
     parts += [_circle(circle, point(c, i)) for c, column in enumerate(drawing.columns) for i, circle in enumerate(column)]
-    title = escape(drawing.title)
-    return (
-        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{title}" '
-        'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="12" fill="currentColor">'
-        f"<title>{title}</title>{''.join(parts)}</svg>"
-    )
-
-
-def _text(x: float, y: float, text: str, colour: str = "", extra: str = "") -> str:
-    fill = f' fill="{colour}"' if colour else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle"{fill}{extra}>{escape(text)}</text>'
+    return markup.svg(width, height, drawing.title, parts)
 
 
 def _circle(circle: Circle, at: Point) -> str:
     x, y = at
     lines = [
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}" fill="#7f7f7f" fill-opacity=".14" stroke="currentColor"/>',
-        _text(x, y + 4.5, circle.value, extra=' font-size="13"'),
-        _text(x, y - RADIUS - 6, circle.name, extra=' font-weight="600"'),
+        markup.text(x, y + 4.5, circle.value, extra=' font-size="13"'),
+        markup.text(x, y - RADIUS - 6, circle.name, extra=' font-weight="600"'),
     ]
     for i, note in enumerate(circle.notes, 1):
-        lines.append(_text(x, y + RADIUS + 14 * i, note.words, COLOURS.get(note.arrow, "")))
+        lines.append(markup.text(x, y + RADIUS + 14 * i, note.words, COLOURS.get(note.arrow, "")))
     return "".join(lines)
 
 
@@ -69,4 +59,4 @@ def _line(line: Line, start: Point, end: Point, sizes: list[int]) -> str:
     x, y = x1 + at * (x2 - x1), y1 + at * (y2 - y1)
     angle = math.degrees(math.atan2(dy, dx))
     turn = f' transform="rotate({angle:.1f} {x:.1f} {y:.1f})" font-size="11"'
-    return drawn + _text(x, y - 4, line.label.words, colour, turn)
+    return drawn + markup.text(x, y - 4, line.label.words, colour, turn)

@@ -24,7 +24,7 @@ PACKAGE = ROOT / "cbp"
 # module goes into the lowest layer that it can be in.
 LAYERS = {
     "the compiled core": ["_core", "_core_v*", "engine", "engine.cpu"],
-    "errors and names": ["errors", "habits", "history", "_ctrl_c", "_registry", "_version"],
+    "errors and names": ["errors", "habits", "history", "_ctrl_c", "_registry", "_version", "pictures", "pictures.*"],
     "the engine": ["engine.*"],
     "specifications": ["activations", "averages", "initializers", "layers", "layers.*", "losses", "optimizers", "schedules"],
     "metrics": ["metrics", "metrics.*"],
@@ -36,7 +36,7 @@ LAYERS = {
     "the command line": ["cli", "cli.*", "__main__"],
 }
 INDEPENDENT = ("files and traces", "beside the network")
-OPTIONAL = {"tqdm", "matplotlib", "torch", "tensorboardX"}
+OPTIONAL = {"tqdm", "matplotlib", "torch", "pandas", "IPython", "tensorboardX"}
 
 
 def module_name(path):

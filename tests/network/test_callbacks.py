@@ -192,7 +192,8 @@ def test_values_that_are_not_finite_are_no_improvement():
 
 @pytest.mark.parametrize(("given", "error", "words"), [
     ({"patience": 0}, ValueError, "patience"), ({"patience": 1.5}, TypeError, "patience"),
-    ({"min_delta": -1}, ValueError, "min_delta"), ({"mode": "up"}, ValueError, "mode must be"), ({"monitor": 3}, TypeError, "monitor"),
+    ({"min_delta": -1}, ValueError, "min_delta"), ({"mode": "up"}, ValueError, "mode must be"),
+    ({"monitor": 3}, TypeError, "monitor"),
 ])
 def test_arguments_of_early_stopping(given, error, words):
     with pytest.raises(error, match=words):
@@ -202,8 +203,9 @@ def test_arguments_of_early_stopping(given, error, words):
 @pytest.mark.parametrize(("callbacks", "more", "error", "words"), [
     (cbp.EarlyStopping(), {}, ValueError, "validation_split=0.1"),
     (cbp.EarlyStopping("val_losss"), {"val": True}, ValueError, "val_loss"),
-    (cbp.EarlyStopping("accuracy"), {"val": True}, ValueError, "accuracy"), ("early", {}, TypeError, "callbacks must be a list"),
-    ([cbp.EarlyStopping], {}, TypeError, r"write EarlyStopping\(\.\.\.\)"), ([object()], {}, TypeError, "derive from cbp.Callback"),
+    (cbp.EarlyStopping("accuracy"), {"val": True}, ValueError, "accuracy"),
+    ("early", {}, TypeError, "callbacks must be a list"), ([object()], {}, TypeError, "derive from cbp.Callback"),
+    ([cbp.EarlyStopping], {}, TypeError, r"write EarlyStopping\(\.\.\.\)"),
     (cbp.ReduceOnPlateau("loss"), {"optimizer": cbp.SGD(cbp.schedules.Constant(0.1))}, ValueError, "take one of the two"),
     (cbp.Checkpoint("/no/such/folder/x.cbp"), {}, OSError, "folder"),
     (cbp.CSVLogger("/no/such/folder/x.csv"), {}, OSError, "folder"),

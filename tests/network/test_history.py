@@ -9,6 +9,7 @@ import types
 from collections.abc import Mapping
 
 import facts
+import matplotlib
 import numpy as np
 import pytest
 from cases import seed_of, targets
@@ -113,64 +114,17 @@ def test_a_history_holds_on_to_no_data():
 # --- the plot -----------------------------------------------------------------------------------------------------
 
 
-class FakeAxes:
-    """As much of matplotlib's axes as the plot uses."""
+@pytest.fixture
+def new_axes():
+    """Makes axes that nobody looks at."""
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
 
-    def __init__(self):
-        self.lines, self.labels, self.twin, self.shown = [], {}, None, None
-
-    def plot(self, x, y, **style):
-        x, y = np.asarray(x), np.asarray(y)
-        assert x.shape == y.shape
-        line = types.SimpleNamespace(get_label=lambda: style["label"], get_xdata=lambda: x, get_ydata=lambda: y)
-        self.lines.append(line)
-
-    def get_lines(self):
-        return self.lines
-
-    def set_xlabel(self, text):
-        self.labels["x"] = text
-
-    def set_ylabel(self, text, **style):
-        self.labels["y"] = text
-
-    def get_xlabel(self):
-        return self.labels["x"]
-
-    def get_ylabel(self):
-        return self.labels["y"]
-
-    def twinx(self):
-        self.twin = FakeAxes()
-        return self.twin
-
-    def legend(self, handles, labels, **style):
-        self.shown = labels
-
-
-@pytest.fixture(params=["fake"] + (["real"] if importlib.util.find_spec("matplotlib") else []))
-def new_axes(request, monkeypatch):
-    """Makes axes, as pyplot would; with the real matplotlib too where it is installed."""
-    if request.param == "real":
-        import matplotlib as mpl
-
-        mpl.use("agg")
-        import matplotlib.pyplot as plt
-
-        yield lambda: plt.figure().add_subplot()
-        plt.close("all")
-        return
-    package, pyplot = types.ModuleType("matplotlib"), types.ModuleType("matplotlib.pyplot")
-    package.pyplot = pyplot
-    pyplot.figure = lambda **options: types.SimpleNamespace(add_subplot=FakeAxes)
-    monkeypatch.setitem(sys.modules, "matplotlib", package)
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", pyplot)
-    yield FakeAxes
+    yield lambda: plt.figure(layout="constrained").add_subplot()
+    plt.close("all")
 
 
 def twin_of(axes):
-    if isinstance(axes, FakeAxes):
-        return axes.twin
     (twin,) = [other for other in axes.figure.axes if other is not axes]
     return twin
 
@@ -206,17 +160,180 @@ def test_the_plot_of_a_real_run(new_axes):
     assert len(axes.get_lines()) == 2
 
 
-def test_the_plot_without_matplotlib(monkeypatch):
+def words(axes):
+    """What the legend of a figure says."""
+    return [text.get_text() for other in axes.figure.axes if other.get_legend() for text in other.get_legend().get_texts()]
+
+
+def test_the_plot_marks_the_best_epoch(new_axes):
+    history = History(curves(4, validated=True) | {"val_loss": [3, 1, 2, 4]})
+    axes = history.plot(new_axes())
+    (mark,) = [found for found in axes.collections if found.get_label() == "best epoch: 2"]
+    assert {x for x, _ in mark.get_segments()[0]} == {2}
+    assert words(axes) == ["loss", "val_loss", "accuracy", "val_accuracy", "best epoch: 2"]
+    assert History(curves(2) | {"loss": [np.nan, np.inf]}).plot(new_axes()).collections[:] == []
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 7, 60, 1234])
+def test_epochs_are_whole_numbers(new_axes, epochs):
+    axes = History(curves(epochs)).plot(new_axes())
+    axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    assert low < 1 <= epochs < high
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert ticks
+    assert all(tick == int(tick) for tick in ticks)
+
+
+def test_the_plot_tells_what_an_epoch_took(new_axes):
+    def title(epochs, seconds):
+        return History({"loss": np.ones(epochs), "seconds": np.linspace(0, seconds, epochs + 1)[1:]}).plot(
+            new_axes()).get_title(loc="left")
+
+    assert title(1, 0.5) == "1 epoch, 500 ms each"
+    assert title(4, 0.0064) == "4 epochs, 1.6 ms each"
+    assert title(2000, 60_000) == "2,000 epochs, 30.0 s each"
+    assert title(0, 1) == "0 epochs"
+
+
+@pytest.mark.parametrize("rates", [[0.1, 0.01, 0.001], [0.1, 0.09, 0.08], [0.0, 0.05, 0.1], [0.0, 0.0, 0.0]])
+def test_rates_have_an_axis_of_their_own(new_axes, rates):
+    axes = History(curves() | {"rate": rates}).plot(new_axes())
+    (side,) = [other for other in axes.figure.axes if other.get_ylabel() == "rate"]
+    (line,) = side.get_lines()
+    np.testing.assert_array_equal(line.get_ydata(), rates)
+    assert side.get_yscale() == ("log" if rates[-1] == 0.001 else "linear")
+    assert len(axes.figure.axes) == 3
+    assert f"rate: {min(rates):.3g} to {max(rates):.3g}" in words(axes)
+    axes.figure.canvas.draw()
+    right = axes.figure.bbox.width
+    assert side.get_tightbbox().x1 <= right + 1  # whole in the picture
+
+
+def test_in_a_figure_without_a_layout_the_legend_alone_tells_rates():
+    from matplotlib.figure import Figure
+
+    axes = History(curves() | {"rate": [0.1, 0.01, 0.001]}).plot(Figure().add_subplot())
+    assert "rate: 0.001 to 0.1" in words(axes)
+    assert [other.yaxis.get_visible() for other in axes.figure.axes] == [True, True, False]
+
+
+@pytest.mark.parametrize("width", [4, 6.4, 13])
+def test_the_legend_covers_nothing_and_is_not_cut(width):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, 0.7 * width), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = History(curves(9, validated=True) | {"rate": np.logspace(-1, -5, 9)}).plot(figure.add_subplot())
+    figure.canvas.draw()
+    (legend,) = [other.get_legend() for other in figure.axes if other.get_legend()]
+    box, below = legend.get_window_extent(), axes.xaxis.label.get_window_extent()
+    assert box.y1 <= below.y0
+    assert box.y0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
+def test_every_metric_has_its_colour(new_axes):
+    axes = History(curves(validated=True) | {"f1": [1, 2, 3], "val_f1": [1, 2, 3], "a$b$": [0, 1, 2]}).plot(new_axes())
+    lines = {line.get_label(): line for line in twin_of(axes).get_lines()}
+    colours = {name: line.get_color() for name, line in lines.items()}
+    assert colours["f1"] == colours["val_f1"]
+    assert colours["accuracy"] == colours["val_accuracy"]
+    assert len(set(colours.values())) == 3
+    assert [lines[name].get_linestyle() for name in ("f1", "val_f1")] == ["-", "--"]
+    assert twin_of(axes).get_ylabel() == r"accuracy, f1, a\$b\$"
+
+
+def hide(monkeypatch, package):
     real = builtins.__import__
 
     def without(name, *rest, **named):
-        if name.split(".")[0] == "matplotlib":
+        if name.split(".")[0] == package:
             raise ImportError(name)
         return real(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"pip install 'cbp\[plot\]'"):
+
+
+def test_the_plot_without_matplotlib(monkeypatch):
+    hide(monkeypatch, "matplotlib")
+    with pytest.raises(ImportError, match=r"History.plot draws with matplotlib: pip install 'cbp\[plot\]'"):
         History(curves()).plot()
+    with pytest.raises(ImportError, match=r"LivePlot draws with matplotlib: pip install 'cbp\[plot\]'"):
+        cbp.LivePlot()
+
+
+# --- a table ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_without_pandas(monkeypatch):
+    hide(monkeypatch, "pandas")
+    with pytest.raises(ImportError, match="to_frame makes a table of pandas: pip install pandas"):
+        History(curves()).to_frame()
+
+
+def test_a_table_of_pandas(monkeypatch):
+    """By something that is called like pandas, which the tests do not need."""
+    pandas = types.ModuleType("pandas")
+    pandas.RangeIndex = lambda start, stop, name: (name, list(range(start, stop)))
+    pandas.DataFrame = lambda data, index: (data, index)
+    monkeypatch.setitem(sys.modules, "pandas", pandas)
+    data, index = History(curves()).to_frame()
+    assert type(data) is dict
+    assert list(data) == ["loss", "accuracy", "seconds"]
+    assert index == ("epoch", [1, 2, 3])
+
+
+@pytest.mark.parametrize("package", [name for name in ("pandas", "polars") if importlib.util.find_spec(name)])
+def test_a_history_is_what_tables_are_made_of(package):
+    history = History(curves(4, validated=True))
+    frame = importlib.import_module(package).DataFrame(history)
+    assert frame.shape == (4, 5)
+    assert list(frame.columns) == list(history)
+    for name, curve in history.items():
+        np.testing.assert_array_equal(frame[name].to_numpy(), curve)
+
+
+def test_it_is_short_in_a_notebook():
+    history = History(curves(500, validated=True) | {"val_loss": np.r_[np.ones(250), 0, np.ones(249)], "<b>": np.ones(500)})
+    text = history._repr_html_()
+    assert len(text) < 12_000
+    assert "<b>" not in text
+    assert "&lt;b&gt;" in text
+    assert "500 epochs, 1,080 ms each" in text
+    assert "epoch 251, the best" in text
+    assert text.count("<polyline") == 5
+    assert "NaN" not in History({"loss": [np.nan, 1, np.inf, 2], "seconds": [1, 2, 3, 4]})._repr_html_()
+    assert "0 epochs" in History(curves(0))._repr_html_()
+
+
+# --- the best epoch -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("found", "best"), [
+    ({"loss": [3, 1, 2]}, 2), ({"loss": [3, 1, 2], "val_loss": [1, 2, 3]}, 1), ({"loss": [np.nan, np.inf, 5.0]}, 3),
+    ({"loss": [1, 1, 1]}, 1), ({"loss": []}, None), ({"loss": [1.0], "val_loss": [np.nan]}, None),
+    ({"loss": [1.0, -np.inf]}, 1),
+])  # fmt: skip
+def test_the_best_epoch(found, best):
+    assert History(found).best_epoch == best
+
+
+# --- nothing changes it -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [
+    lambda h: h.__setitem__("loss", 1), lambda h: h.__delitem__("loss"), lambda h: h.update(loss=1), lambda h: h.pop("loss"),
+    lambda h: h.popitem(), lambda h: h.clear(), lambda h: h.setdefault("new", 1), lambda h: h.__ior__({"loss": 1}),
+])  # fmt: skip
+def test_nothing_can_be_added_or_taken_away(change):
+    history = History(curves())
+    with pytest.raises(TypeError, match="read-only"):
+        change(history)
+    with pytest.raises(AttributeError, match="cannot be set"):
+        history.loss = 1
+    assert repr(history) == repr(History(curves()))
 
 
 def test_the_curves_are_read_only():

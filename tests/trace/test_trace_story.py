@@ -48,7 +48,7 @@ def words(page):
 @pytest.mark.parametrize("writer", [text, html, svg])
 def test_writers_know_blocks_alone(writer):
     imports = re.findall(r"^from cbp(\S*) import (.*)$", inspect.getsource(writer), re.MULTILINE)
-    assert {module for module, _ in imports} <= {".trace", ".trace.blocks"}
+    assert {module for module, _ in imports} <= {".trace", ".trace.blocks", ".pictures", ".pictures.markup"}
     assert {names for module, names in imports if module == ".trace"} <= {"blocks", "blocks, svg"}
 
 
