@@ -508,9 +508,9 @@ def input_jacobian(
     floating[::1] workspace not None, floating[::1] scratch not None, floating[::1] rows not None, Py_ssize_t place,
     double patience,
 ):
-    """Into `out` (samples, outputs, inputs) the derivatives of every output of every row with respect to the row's inputs, until
-    `patience` seconds have passed. `rows` holds those of a piece with padded positions. Begins at `place`, the first row of a
-    piece times the outputs and the number of an output, and returns the place where it ended."""
+    """Into `out` (samples, outputs, inputs) the derivatives of every output of every row with respect to the row's inputs,
+    until `patience` seconds have passed. `rows` holds those of a piece with padded positions. Begins at `place`, the first row of
+    a piece times the outputs and the number of an output, and returns the place where it ended."""
     cdef const Source* inputs = <const Source*><const char*>x
     cdef Py_ssize_t index, outputs = out.shape[1]
     cdef double deadline
@@ -523,7 +523,7 @@ def input_jacobian(
         while place < inputs.rows * outputs:
             index = place % outputs
             take_rows(&batch, inputs, &lengths[0] if lengths.shape[0] > 0 else NULL, place // outputs, &arena[0])
-            values_of_rows(&batch, &arena[0], &scratch[0])   # each time: the way back of recurrent ops overwrites what it reads
+            values_of_rows(&batch, &arena[0], &scratch[0])   # anew: the way back of recurrent ops overwrites what it reads
             begin_output(&batch, index, &arena[0])
             inputs_back(&batch, &arena[0], &scratch[0])
             copy_d_x(&batch, outputs * out.shape[2], &out[batch.first, index, 0])
@@ -542,8 +542,8 @@ def row_gradients(
     double patience,
 ):
     """Into `out` (samples, outputs, parameters) the derivatives of every output of every row with respect to the parameters
-    without pads, which lie at `places`. Where `losses` has rows it gets those of the samples, towards `targets` or `labels`, and
-    `out` (samples, 1, parameters) their gradients. A piece is one row unless the ops are `plain`. No op may wait. Place and
+    without pads, which lie at `places`. Where `losses` has rows it gets those of the samples, towards `targets` or `labels`,
+    and `out` (samples, 1, parameters) their gradients. A piece is one row unless the ops are `plain`. No op may wait. Place and
     patience as for input_jacobian()."""
     cdef const Source* inputs = <const Source*><const char*>x
     cdef const Source* wanted = <const Source*><const char*>targets

@@ -460,12 +460,12 @@ class Network:
         ``lengths`` (samples,) tells how many steps of every sequence count. With ``averaged`` the average that the optimizer
         takes of the parameters is used in their place (``cbp.averages``), from the first one on; what :class:`BatchNorm` has
         seen is as it is. X may be larger than the memory, as in :meth:`fit`;
-        the outputs are all that is allocated beyond some rows. With ``out``, an array of the outputs' shape and the network's dtype,
-        C-contiguous and apart from X, they go there, and that is returned.
+        the outputs are all that is allocated beyond some rows. With ``out``, an array of the outputs' shape and the network's
+        dtype, C-contiguous and apart from X, they go there, and that is returned.
 
-        With ``training`` the noise of :class:`Dropout` and :class:`GaussianNoise` is on, other numbers for every row: Monte-Carlo
-        dropout (Gal & Ghahramani, 2016, "Dropout as a Bayesian approximation"). ``seed``, from 0 to 2**63 - 1, says which noise;
-        None takes it from the operating system. A :class:`BatchNorm` takes what it has seen, as ever, so that no row depends
+        With ``training`` the noise of :class:`Dropout` and :class:`GaussianNoise` is on, other numbers for every row:
+        Monte-Carlo dropout (Gal & Ghahramani, 2016, "Dropout as a Bayesian approximation"). ``seed``, from 0 to 2**63 - 1, says
+        which noise; None takes it from the operating system. A :class:`BatchNorm` takes what it has seen, as ever, so that no row depends
         on the others, and nothing of the network changes. ``docs/asking.md`` has an example.
 
         Safe to call from several threads at once, but for stateful layers: their state goes on from call to call, and a second
@@ -554,14 +554,15 @@ class Network:
         ``out`` is an array for the gradient, of its shape and the network's dtype, C-contiguous and apart from the data; it is
         returned.
 
-        Raises ValueError or TypeError where an argument is wrong, MemoryError where the gradients of all samples would take more
-        than the machine has.
+        Raises ValueError or TypeError where an argument is wrong, MemoryError where the gradients of all samples would take
+        more than the machine has.
         """
         if more or unknown:
             raise refusal(Network.gradient, (self, X, y, sample_weight, *more), unknown)
-        model = self._model
-        if sample_weight is lengths is None and training is per_sample is False and model.asked is not None:
-            asked: tuple[float, Array] | None = model.asked.gradient_of(X, y, out)
+        model: Model = self._answers.model
+        kept = model.asked
+        if kept is not None and sample_weight is lengths is None and training is per_sample is False:
+            asked: tuple[float, Array] | None = kept.gradient_of(X, y, out)
             if asked is not None:
                 return asked
         data = arrays.data(model.form, X, y, sample_weight, lengths)
@@ -597,8 +598,8 @@ class Network:
         training : bool
             As for :meth:`gradient`.
         out : tuple of array, optional
-            Arrays for (d_input, gradient), of their shapes and the network's dtype, C-contiguous, apart from each other and from
-            the data; None for one that is to be new.
+            Arrays for (d_input, gradient), of their shapes and the network's dtype, C-contiguous, apart from each other and
+            from the data; None for one that is to be new.
 
         Returns
         -------
@@ -615,10 +616,11 @@ class Network:
         """
         if more or unknown:
             raise refusal(Network.backward, (self, X, d_output, *more), unknown)
-        model = self._model
+        model: Model = self._answers.model
         places = (None, None) if out is None else answers.pair("out", out, ("d_input", "gradient"))
-        if lengths is None and training is False and model.asked is not None:
-            asked: tuple[Array, Array] | None = model.asked.backward(X, d_output, places)
+        kept = model.asked
+        if kept is not None and lengths is None and training is False:
+            asked: tuple[Array, Array] | None = kept.backward(X, d_output, places)
             if asked is not None:
                 return asked
         form = model.form
@@ -680,9 +682,10 @@ class Network:
         return found
 
     def activations(self, X: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None) -> dict[str, Array]:
-        """What every layer gives for X (samples, *input_shape), as in :meth:`predict`: by the place of the layer, ``"0"`` and so
-        on, an array (samples, *shape of that layer's output). Layers inside of others come before these, as ``"1.0"``,
-        ``"1.skip"`` or ``"2.forward"``, as in the names of the parameters. The last one is the output, always with its last axis.
+        """What every layer gives for X (samples, *input_shape), as in :meth:`predict`: by the place of the layer, ``"0"`` and
+        so on, an array (samples, *shape of that layer's output). Layers inside of others come before these, as ``"1.0"``,
+        ``"1.skip"`` or ``"2.forward"``, as in the names of the parameters. The last one is the output, always with its last
+        axis.
 
         ``lengths`` as for :meth:`predict`. State that goes from call to call is neither used nor changed. Raises ValueError or
         TypeError where X is wrong.

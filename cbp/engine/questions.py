@@ -59,8 +59,9 @@ def check_no_weights(sample_weight: object) -> None:
 def jacobian(
     model: Model, x: Source, lengths: Flat, of: Literal["inputs", "parameters"], out: object, others: Mapping[str, object],
 ) -> Flat:
-    """The derivatives of the outputs: (samples, *outputs, *inputs), or (samples, *outputs, parameters). Raises MemoryError where
-    the machine has not that much memory, and as ``room`` for ``out`` and the ``others`` that it must not share memory with."""
+    """The derivatives of the outputs: (samples, *outputs, *inputs), or (samples, *outputs, parameters). Raises MemoryError
+    where the machine has not that much memory, and as ``room`` for ``out`` and the ``others`` that it must not share memory
+    with."""
     plan, samples, dtype = model.plan, len(x), model.form.dtype
     behind = plan.input_shape if of == "inputs" else (plan.count,)
     shape = samples, prod(plan.output_shape), prod(behind)
@@ -76,8 +77,8 @@ def jacobian(
 def sample_gradients(
     model: Model, data: Data, out: object, others: Mapping[str, object], *, training: bool,
 ) -> tuple[Flat, Flat]:
-    """The losses of the samples, and the gradient of each, (samples, parameters), without penalties. Raises ValueError where the
-    samples depend on each other, else as ``jacobian``."""
+    """The losses of the samples, and the gradient of each, (samples, parameters), without penalties. Raises ValueError where
+    the samples depend on each other, else as ``jacobian``."""
     if training and model.plan.whole_batch:
         raise ValueError("per_sample=True with training=True needs samples that do not depend on each other; a BatchNorm takes "
                          "the statistics of the batch in training: training=False takes what it has seen")
@@ -85,7 +86,7 @@ def sample_gradients(
     _check_memory(f"the gradients of {samples:,} samples x {count:,} parameters", samples * count, dtype)
     found = room("out", out, (samples, count), dtype, others)
     losses = np.empty(samples)
-    rows = found.reshape(samples, 1, count) if count else np.empty((samples, 1, 1), dtype)  # the core writes to a place at least
+    rows = found.reshape(samples, 1, count) if count else np.empty((samples, 1, 1), dtype)  # the core writes somewhere
     _parameters_of_rows(model, data.x, data.lengths, rows, data, losses, training=training)
     return losses.astype(dtype), found
 
@@ -93,7 +94,8 @@ def sample_gradients(
 def _check_memory(what: str, numbers: int, dtype: np.dtype[Any]) -> None:
     size, there = numbers * dtype.itemsize, _memory()
     if size > there:
-        raise MemoryError(f"{what} would take {size:,} bytes, and this machine has {there:,}; ask for fewer rows of X at a time")
+        raise MemoryError(f"{what} would take {size:,} bytes, and this machine has {there:,}; ask for fewer rows of X at a "
+                          f"time")
 
 
 def _memory() -> int:

@@ -226,8 +226,8 @@ def describe(optimizer: Optimizer, run: Any, states: int, *, apart: bool) -> Non
 
 
 def predict(model: Model, x: Source, lengths: Flat, carry: Flat | None = None, out: Flat | None = None) -> Flat:
-    """Outputs for checked inputs, in ``out`` if there is one. All scratch is the call's own, so that threads can predict at once.
-    ``carry`` is the state that the rows go on from, and becomes the state after them."""
+    """Outputs for checked inputs, in ``out`` if there is one. All scratch is the call's own, so that threads can predict at
+    once. ``carry`` is the state that the rows go on from, and becomes the state after them."""
     plan, parameters, statistics = model.plan, model.numbers.parameters, model.numbers.statistics
     samples, dtype = len(x), parameters.dtype
     out = np.empty((samples, *model.output_shape), dtype) if out is None else out

@@ -1,4 +1,4 @@
-# Gradients by a few rows, straight from Python, as loops/ready.pxd does with outputs and steps; and arrays that results go into.
+# Gradients by a few rows, straight from Python, as loops/ready.pxd does with outputs and steps.
 
 cimport numpy as cnp
 from cython cimport floating

@@ -1,8 +1,8 @@
 # The gradients of one row apart from those of the others: of each of its outputs, or of its loss.
 #
-# In a stack of dense layers (`plain`) the rows of a piece go back together, and what a row adds to the gradient of a matrix, the
-# product of its input and its delta, goes straight to where it belongs. Other ops sum over the rows of a piece, so that a piece
-# is a single row there.
+# In a stack of dense layers (`plain`) the rows of a piece go back together, and what a row adds to the gradient of a matrix,
+# the product of its input and its delta, goes straight to where it belongs. Other ops sum over the rows of a piece, so that a
+# piece is a single row there.
 
 from cython cimport floating
 from libc.string cimport memcpy, memset
