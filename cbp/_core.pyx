@@ -509,8 +509,8 @@ def input_jacobian(
     double patience,
 ):
     """Into `out` (samples, outputs, inputs) the derivatives of every output of every row with respect to the row's inputs,
-    until `patience` seconds have passed. `rows` holds those of a piece with padded positions. Begins at `place`, the first row of
-    a piece times the outputs and the number of an output, and returns the place where it ended."""
+    until `patience` seconds have passed. `rows` holds those of a piece with padded positions. Begins at `place`, which counts
+    the outputs of all rows and is one of the first row of a piece, and returns the place where it ended."""
     cdef const Source* inputs = <const Source*><const char*>x
     cdef Py_ssize_t index, outputs = out.shape[1]
     cdef double deadline

@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Never, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Never, TypedDict, Unpack, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -536,12 +536,25 @@ class Network:
         finite.warn_of(self._model, measured)
         return measured
 
+    @overload
+    def gradient(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,
+        lengths: npt.ArrayLike | None = None, training: bool = False, per_sample: Literal[False] = False,
+        out: Array | None = None,
+    ) -> tuple[float, Array]: ...
+
+    @overload
+    def gradient(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: None = None, *, lengths: npt.ArrayLike | None = None,
+        training: bool = False, per_sample: Literal[True], out: Array | None = None,
+    ) -> tuple[Array, Array]: ...
+
     @understood_inside
     def gradient(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *more: Never,
         lengths: npt.ArrayLike | None = None, training: bool = False, per_sample: bool = False, out: Array | None = None,
         **unknown: Never,
-    ) -> tuple[Any, Array]:
+    ) -> tuple[float | Array, Array]:
         """Loss and its gradient, as one flat vector in the order of :meth:`get_vector`; nothing is updated.
 
         Arguments as for :meth:`fit`. Made for ``scipy.optimize.minimize(..., jac=True)``. With ``training`` it is what the next

@@ -194,12 +194,13 @@ def test_results_go_where_they_are_wanted(name):
 
 def wrong(shape, dtype):
     """Arrays that results cannot go into, with the error."""
-    other = {"float32": "float64", "float64": "float32"}[np.dtype(dtype).name]
+    name = np.dtype(dtype).name
+    other = {"float32": "float64", "float64": "float32"}[name]
     locked = np.zeros(shape, dtype)
     locked.flags.writeable = False
     return {
         "a list": ([0.0], TypeError, "must be a NumPy array, got"),
-        "dtype": (np.zeros(shape, other), TypeError, f"must have the dtype {np.dtype(dtype).name}, as the network has, got {other}"),
+        "dtype": (np.zeros(shape, other), TypeError, f"must have the dtype {name}, as the network has, got {other}"),
         "shape": (np.zeros((*shape, 1), dtype), ValueError, "must have the shape"),
         "strides": (np.zeros((*shape[:-1], 2 * shape[-1]), dtype)[..., ::2], ValueError, "must be C-contiguous"),
         "read-only": (locked, ValueError, "is read-only"),
@@ -331,9 +332,9 @@ def test_what_is_wrong_is_told_by_the_long_way():
         with pytest.raises(ValueError, match=message):
             net.gradient([[0.0, 1.0]], y)
     with pytest.raises(TypeError, match="backward takes d_output, not grad"):
-        net.backward([[0.0, 1.0]], grad=[[1.0]])
-    with pytest.raises(TypeError, match="gradient needs y too"):
-        net.gradient([[0.0, 1.0]])
+        net.backward([[0.0, 1.0]], [[1.0]], grad=[[1.0]])
+    with pytest.raises(TypeError, match="gradient got 4 values by place"):
+        net.gradient([[0.0, 1.0]], [[1.0]], None, None)
     net.parameters["0.weight"][...] = 3e38
     with pytest.warns(RuntimeWarning, match="holds"):
         net.backward([[1e10, 1e10]], [[1e10]])

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from cases import ALL_LOSSES, LAYERS, close, inputs, layer_data, layer_network, network, targets
-
 from facts import LOSSES
 
 import cbp
@@ -73,7 +72,8 @@ def test_every_layer_against_central_differences(name):
 
 @pytest.mark.parametrize("cell", [cbp.RNN, cbp.LSTM, cbp.GRU])
 def test_lengths(cell):
-    net = cbp.Network((4, 2), [cell(3, return_sequences=True), cbp.Dense(2)], loss="mean_squared_error", dtype="float64", seed=0)
+    layers = [cell(3, return_sequences=True), cbp.Dense(2)]
+    net = cbp.Network((4, 2), layers, loss="mean_squared_error", dtype="float64", seed=0)
     rng = np.random.default_rng(0)
     x, lengths = rng.normal(size=(3, 4, 2)), np.array([4, 1, 3])
     for of in ("inputs", "parameters"):
@@ -214,8 +214,8 @@ def test_what_would_not_fit_is_refused(monkeypatch):
     net = cbp.mlp([2, 3, 1], dtype="float64")
     monkeypatch.setattr(questions, "_memory", lambda: 1000)
     x = np.zeros((10, 2))
-    with pytest.raises(MemoryError, match=r"Jacobian of 10 samples x 1 outputs x 13 parameters would take 1,040 bytes, and this "
-                                          r"machine has 1,000; ask for fewer rows of X"):
+    with pytest.raises(MemoryError, match=r"Jacobian of 10 samples x 1 outputs x 13 parameters would take 1,040 bytes, and "
+                                          r"this machine has 1,000; ask for fewer rows of X"):
         net.jacobian(x, of="parameters")
     with pytest.raises(MemoryError, match="the gradients of 10 samples x 13 parameters would take 1,040 bytes"):
         net.gradient(x, np.zeros(10), per_sample=True)
