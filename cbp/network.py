@@ -465,8 +465,8 @@ class Network:
 
         With ``training`` the noise of :class:`Dropout` and :class:`GaussianNoise` is on, other numbers for every row:
         Monte-Carlo dropout (Gal & Ghahramani, 2016, "Dropout as a Bayesian approximation"). ``seed``, from 0 to 2**63 - 1, says
-        which noise; None takes it from the operating system. A :class:`BatchNorm` takes what it has seen, as ever, so that no row depends
-        on the others, and nothing of the network changes. ``docs/asking.md`` has an example.
+        which noise; None takes it from the operating system. A :class:`BatchNorm` takes what it has seen, as ever, so that no
+        row depends on the others, and nothing of the network changes. ``docs/asking.md`` has an example.
 
         Safe to call from several threads at once, but for stateful layers: their state goes on from call to call, and a second
         call at the same time raises RuntimeError. Raises ValueError or TypeError where X is wrong.
