@@ -24,7 +24,17 @@ from cbp.kernels.subnormals cimport flush_subnormals, restore_subnormals
 from cbp.kernels.team cimport MAX_MEMBERS, TeamState, team_close, team_free, team_open, team_work
 from cbp.loops cimport deferred
 from cbp.loops.answer cimport begin_forward, copy_outputs, read_d_output, rows_of
+from cbp.loops.asked cimport ready_back, ready_gradient
 from cbp.loops.epochs cimport epochs_loop
+from cbp.loops.jacobian cimport (
+    begin_loss,
+    begin_output,
+    copy_d_x,
+    inputs_back,
+    parameters_back,
+    take_rows,
+    values_of_rows,
+)
 from cbp.loops.ready cimport BRIEF, FEW, SCRATCH, WORK, ready_outputs, ready_step, ready_update, step_outputs
 from cbp.loops.step cimport first_to_learn, forward, forward_whole, op_back
 from cbp.ops.passes cimport PHASE_COUNT, REST, Laps, Needs, Pass, lap, now, padded
@@ -465,6 +475,112 @@ def vector_jacobian(
     return first
 
 
+def sampled(
+    const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] statistics not None,
+    bytes x not None, const Py_ssize_t[::1] lengths not None, floating[:, ::1] carry not None, floating[:, ::1] out not None,
+    floating[::1] arena not None, floating[::1] workspace not None, floating[::1] scratch not None, Py_ssize_t first,
+    double patience,
+):
+    """As predict(), with the noise of training: that which seed, epoch and step of `run` stand for. No op may wait."""
+    cdef const Source* inputs = <const Source*><const char*>x
+    cdef double deadline
+    cdef Pass batch
+    with nogil:
+        deadline = now() + patience
+        begin_forward(&batch, &tables, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
+        batch.statistics, batch.workspace, batch.carry_size = &statistics[0], &workspace[0], carry.shape[1]
+        batch.run, batch.training = &run[0], True
+        while first < inputs.rows:
+            take_rows(&batch, inputs, &lengths[0] if lengths.shape[0] > 0 else NULL, first, &arena[0])
+            batch.way = batch.rows
+            batch.carry = &carry[first, 0] if carry.shape[0] * carry.shape[1] > 0 else NULL
+            values_of_rows(&batch, &arena[0], &scratch[0])
+            copy_outputs(&batch, &arena[0], &out[first, 0])
+            first += batch.rows
+            if now() >= deadline:
+                break
+    return first
+
+
+def input_jacobian(
+    const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] statistics not None,
+    bytes x not None, const Py_ssize_t[::1] lengths not None, floating[:, :, ::1] out not None, floating[::1] arena not None,
+    floating[::1] workspace not None, floating[::1] scratch not None, floating[::1] rows not None, Py_ssize_t place,
+    double patience,
+):
+    """Into `out` (samples, outputs, inputs) the derivatives of every output of every row with respect to the row's inputs,
+    until `patience` seconds have passed. `rows` holds those of a piece with padded positions. Begins at `place`, which counts
+    the outputs of all rows and is one of the first row of a piece, and returns the place where it ended."""
+    cdef const Source* inputs = <const Source*><const char*>x
+    cdef Py_ssize_t index, outputs = out.shape[1]
+    cdef double deadline
+    cdef Pass batch
+    with nogil:
+        deadline = now() + patience
+        begin_forward(&batch, &tables, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
+        batch.run, batch.statistics, batch.workspace = &run[0], &statistics[0], &workspace[0]
+        batch.d_x, batch.ld_dx, batch.way = &rows[0], ops[0].in_positions * padded(ops[0].inputs), inputs.rows
+        while place < inputs.rows * outputs:
+            index = place % outputs
+            take_rows(&batch, inputs, &lengths[0] if lengths.shape[0] > 0 else NULL, place // outputs, &arena[0])
+            values_of_rows(&batch, &arena[0], &scratch[0])   # anew: the way back of recurrent ops overwrites what it reads
+            begin_output(&batch, index, &arena[0])
+            inputs_back(&batch, &arena[0], &scratch[0])
+            copy_d_x(&batch, outputs * out.shape[2], &out[batch.first, index, 0])
+            place += 1 if index + 1 < outputs else 1 + (batch.rows - 1) * outputs
+            if now() >= deadline:
+                break
+    return place
+
+
+def row_gradients(
+    const Op[::1] ops not None, Run[::1] run not None, floating[::1] parameters not None, floating[::1] gradient not None,
+    floating[:, ::1] parts not None, floating[::1] statistics not None, bytes x not None, bytes targets not None,
+    const Py_ssize_t[::1] labels not None, const Py_ssize_t[::1] lengths not None, floating[:, :, ::1] out not None,
+    double[::1] losses not None, double[:, ::1] row_results not None, const Py_ssize_t[::1] places not None, bint plain,
+    floating[::1] arena not None, floating[::1] workspace not None, floating[::1] scratch not None, Py_ssize_t place,
+    double patience,
+):
+    """Into `out` (samples, outputs, parameters) the derivatives of every output of every row with respect to the parameters
+    without pads, which lie at `places`. Where `losses` has rows it gets those of the samples, towards `targets` or `labels`,
+    and `out` (samples, 1, parameters) their gradients. A piece is one row unless the ops are `plain`. No op may wait. Place and
+    patience as for input_jacobian()."""
+    cdef const Source* inputs = <const Source*><const char*>x
+    cdef const Source* wanted = <const Source*><const char*>targets
+    cdef const Py_ssize_t* classes = &labels[0] if labels.shape[0] > 0 else NULL
+    cdef Py_ssize_t index, outputs = out.shape[1], size = out.shape[2], begun = -1
+    cdef double deadline
+    cdef Pass batch
+    with nogil:
+        deadline = now() + patience
+        begin_forward(&batch, &tables, &ops[0], ops.shape[0], &parameters[0], &arena[0], inputs.columns)
+        batch.run, batch.statistics, batch.workspace = &run[0], &statistics[0], &workspace[0]
+        batch.gradient, batch.training = &gradient[0], run[0].training
+        batch.parts, batch.parts_size = &parts[0, 0] if parts.shape[0] > 0 else NULL, parts.shape[1]
+        batch.way = inputs.rows if plain else 1
+        if losses.shape[0] > 0:
+            batch.loss, run[0].batch_weight = &tables.losses[run[0].loss], 1
+            batch.fused = is_fused(batch.loss, &tables.activations[ops[ops.shape[0] - 1].activation])
+            batch.row_loss, batch.row_metric = &row_results[0, 0], &row_results[1, 0]
+            batch.ldy = wanted.columns
+        while place < inputs.rows * outputs:
+            index = place % outputs
+            take_rows(&batch, inputs, &lengths[0] if lengths.shape[0] > 0 else NULL, place // outputs, &arena[0])
+            if batch.first != begun or not plain:   # the way back of recurrent ops overwrites what it reads
+                values_of_rows(&batch, &arena[0], &scratch[0])
+                begun = batch.first
+            if losses.shape[0] > 0:
+                begin_loss(&batch, wanted, classes, &losses[0], &arena[0])
+            else:
+                begin_output(&batch, index, &arena[0])
+            parameters_back(&batch, plain, &places[0], size, outputs * size, &arena[0], &scratch[0],
+                            &out[batch.first, index, 0])
+            place += 1 if index + 1 < outputs else 1 + (batch.rows - 1) * outputs
+            if now() >= deadline:
+                break
+    return place
+
+
 # --- a few rows, straight from Python -----------------------------------------------------------------------------------------
 
 @cython.final
@@ -488,21 +604,97 @@ cdef class Answers:
 
     def one(self, x):
         """For one row."""
-        return None if self.most == 0 else self.outputs(x, 1, self.most)
+        return None if self.most == 0 else self.outputs(x, 1, self.most, None)
 
     def few(self, X):
         """For some rows."""
-        return None if self.rows == 0 else self.outputs(X, 2, self.rows)
+        return None if self.rows == 0 else self.outputs(X, 2, self.rows, None)
 
-    cdef object outputs(self, object given, int dimensions, Py_ssize_t most):
+    def into(self, X, out):
+        """For some rows, whose outputs go into an array, which is returned."""
+        return None if self.rows == 0 or out is None else self.outputs(X, 2, self.rows, out)
+
+    cdef object outputs(self, object given, int dimensions, Py_ssize_t most, object into):
         cdef Py_ssize_t size = cnp.PyArray_DIM(self.parameters, 0)
         cdef void* parameters = cnp.PyArray_DATA(self.parameters)
         cdef bint flat = last_op(self.ops).units == 1 and self.numbers.flat
         if cnp.PyArray_TYPE(self.parameters) == cnp.NPY_FLOAT:
             return ready_outputs(&tables, self.ops, <const float*>parameters, size, cnp.NPY_FLOAT, given, dimensions, most,
-                                 flat)
+                                 flat, self.parameters, into)
         return ready_outputs(&tables, self.ops, <const double*>parameters, size, cnp.NPY_DOUBLE, given, dimensions, most,
-                             flat)
+                             flat, self.parameters, into)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Asked:
+    """Gradients of a stack of dense layers by up to ``most`` rows; None where something has to be looked at, or where another
+    thread asks at the same time: the scratch is kept here.
+
+    Parameters
+    ----------
+    ops, parameters : array
+        The latter is never another.
+    count : int
+        Parameters without pads.
+    run, gradient, arena, scratch, rows : array
+        As for ``vector_jacobian``, for ``most`` rows; ``run`` is a gradient's, with the loss and the penalties.
+    """
+
+    cdef cnp.ndarray ops, parameters, run, gradient, arena, scratch, rows
+    cdef Py_ssize_t count, most
+    cdef bint busy
+
+    def __cinit__(
+        self, cnp.ndarray ops not None, cnp.ndarray parameters not None, Py_ssize_t count, cnp.ndarray run not None,
+        cnp.ndarray gradient not None, cnp.ndarray arena not None, cnp.ndarray scratch not None, cnp.ndarray rows not None,
+        Py_ssize_t most,
+    ):
+        self.ops, self.parameters, self.count, self.run, self.gradient = ops, parameters, count, run, gradient
+        self.arena, self.scratch, self.rows, self.most = arena, scratch, rows, most
+
+    def backward(self, X, d_output, out):
+        """(d_input, gradient), both new or, where they are not None, those of ``out``."""
+        if not self.taken():
+            return None
+        try:
+            return self.asked(X, d_output, out, False)
+        finally:
+            self.busy = False
+
+    def gradient_of(self, X, y, out):
+        """(loss, gradient), the latter new or ``out``."""
+        if not self.taken():
+            return None
+        try:
+            return self.asked(X, y, out, True)
+        finally:
+            self.busy = False
+
+    cdef bint taken(self):
+        with cython.critical_section(self):
+            if self.busy:
+                return False
+            self.busy = True
+            return True
+
+    cdef object asked(self, object x, object other, object out, bint of_loss):
+        cdef const Op* ops = <const Op*>cnp.PyArray_DATA(self.ops)
+        cdef Run* run = <Run*>cnp.PyArray_DATA(self.run)
+        cdef void* arena = cnp.PyArray_DATA(self.arena)
+        cdef Py_ssize_t count = cnp.PyArray_DIM(self.ops, 0), size = cnp.PyArray_DIM(self.parameters, 0)
+        cdef Pass batch
+        begin_forward(&batch, &tables, ops, count, <float*>cnp.PyArray_DATA(self.parameters), <float*>arena, ops[0].inputs)
+        batch.run, batch.size, batch.loss = run, size, &tables.losses[run.loss]
+        batch.gradient, batch.scratch = cnp.PyArray_DATA(self.gradient), cnp.PyArray_DATA(self.scratch)
+        batch.d_x, batch.ld_dx = cnp.PyArray_DATA(self.rows), padded(ops[0].inputs)
+        if cnp.PyArray_TYPE(self.parameters) == cnp.NPY_FLOAT:
+            if of_loss:
+                return ready_gradient(&batch, <float*>arena, self.parameters, self.count, x, other, out, self.most)
+            return ready_back(&batch, <float*>arena, self.parameters, self.count, x, other, out, self.most)
+        if of_loss:
+            return ready_gradient(&batch, <double*>arena, self.parameters, self.count, x, other, out, self.most)
+        return ready_back(&batch, <double*>arena, self.parameters, self.count, x, other, out, self.most)
 
 
 cdef inline const Op* last_op(cnp.ndarray ops) noexcept:

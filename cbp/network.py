@@ -8,14 +8,14 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Never, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Never, TypedDict, Unpack, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from cbp import losses, modelfile, optimizers
 from cbp.callbacks import Callback, listed
-from cbp.engine import arrays, check, finite, online, team
+from cbp.engine import answers, arrays, check, finite, online, questions, team
 from cbp.engine.classes import weighted
 from cbp.engine.columns import names_or_none, names_to_learn, warn_where_nameless
 from cbp.engine.containers import as_array
@@ -52,6 +52,9 @@ class _Lengths(TypedDict, total=False):
 
     lengths: npt.ArrayLike | None
     averaged: bool
+    training: bool
+    seed: int | None
+    out: Array | None
 
 
 @understood_methods(but=("predict_one", "predict_step"))
@@ -475,12 +478,27 @@ class Network:
     # --- asking ---------------------------------------------------------------------------------------------------------------
 
     @understood
-    def _predict(self, X: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, averaged: bool = False) -> Array:
-        form = self._model.form
+    def _predict(
+        self, X: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, averaged: bool = False, training: bool = False,
+        seed: int | None = None, out: Array | None = None,
+    ) -> Array:
+        if lengths is None and averaged is training is False and seed is None:
+            outputs: Array | None = self._answers.into(X, out)
+            if outputs is not None:
+                return outputs
+        model = self._model
+        form = model.form
         x = arrays.inputs(form, X, "predict_one")
         counted = arrays.checked_lengths(form, lengths, len(x))
+        noise = questions.noise_seed(check.boolean("training", training), seed)
+        averaged = check.boolean("averaged", averaged)
+        place = None if out is None else answers.room("out", out, (len(x), *model.output_shape), form.dtype, self._read(X=X))
         warn_where_nameless("X", X, form.names)
-        return self._outputs(x, counted, averaged=check.boolean("averaged", averaged))
+        return self._outputs(x, counted, averaged=averaged, noise=noise, out=place)
+
+    def _read(self, **given: object) -> dict[str, object]:
+        """What answers must not be written over."""
+        return given | {"the network's parameters": self._numbers.parameters}
 
     @understood_behind(_predict)
     def predict(self, X: npt.ArrayLike, *more: Never, **others: Unpack[_Lengths]) -> Array:
@@ -490,7 +508,13 @@ class Network:
         ``lengths`` (samples,) tells how many steps of every sequence count. With ``averaged`` the average that the optimizer
         takes of the parameters is used in their place (``cbp.averages``), from the first one on; what :class:`BatchNorm` has
         seen is as it is. X may be larger than the memory, as in :meth:`fit`;
-        the outputs are all that is allocated beyond some rows.
+        the outputs are all that is allocated beyond some rows. With ``out``, an array of the outputs' shape and the network's
+        dtype, C-contiguous and apart from X, they go there, and that is returned.
+
+        With ``training`` the noise of :class:`Dropout` and :class:`GaussianNoise` is on, other numbers for every row:
+        Monte-Carlo dropout (Gal & Ghahramani, 2016, "Dropout as a Bayesian approximation"). ``seed``, from 0 to 2**63 - 1, says
+        which noise; None takes it from the operating system. A :class:`BatchNorm` takes what it has seen, as ever, so that no
+        row depends on the others, and nothing of the network changes. ``docs/asking.md`` has an example.
 
         Safe to call from several threads at once, but for stateful layers: their state goes on from call to call, and a second
         call at the same time raises RuntimeError. Raises ValueError or TypeError where X is wrong.
@@ -507,14 +531,17 @@ class Network:
             outputs = self._outputs(arrays.row(self._model.form, x), arrays.NO_LENGTHS)[0]
         return outputs
 
-    def _outputs(self, x: arrays.Source, lengths: Array, *, averaged: bool = False) -> Array:
+    def _outputs(
+        self, x: arrays.Source, lengths: Array, *, averaged: bool = False, noise: int | None = None, out: Array | None = None,
+    ) -> Array:
         model = self._model.averaged if averaged else self._model
+        ask = predict if noise is None else partial(questions.sampled, seed=noise)
         if not self._carried:
-            outputs = predict(model, x, lengths)
+            outputs = ask(model, x, lengths, None, out)
         else:
             with self._training:
                 carry = self._carried.copy(len(x))
-                outputs = predict(model, x, lengths, carry)
+                outputs = ask(model, x, lengths, carry, out)
                 self._carried.rows = carry
         finite.warn_of(model, {"the output": outputs})
         return outputs
@@ -620,24 +647,67 @@ class Network:
         finite.warn_of(self._model, {"the output": outputs})
         return confusion.of_data(self._task, data, sample_weight, outputs, labels)
 
+    @overload
     def gradient(
         self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *,
-        lengths: npt.ArrayLike | None = None, training: bool = False,
-    ) -> tuple[float, Array]:
+        lengths: npt.ArrayLike | None = None, training: bool = False, per_sample: Literal[False] = False,
+        out: Array | None = None,
+    ) -> tuple[float, Array]: ...
+
+    @overload
+    def gradient(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: None = None, *, lengths: npt.ArrayLike | None = None,
+        training: bool = False, per_sample: Literal[True], out: Array | None = None,
+    ) -> tuple[Array, Array]: ...
+
+    @understood_inside
+    def gradient(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None, *more: Never,
+        lengths: npt.ArrayLike | None = None, training: bool = False, per_sample: bool = False, out: Array | None = None,
+        **unknown: Never,
+    ) -> tuple[float | Array, Array]:
         """Loss and its gradient, as one flat vector in the order of :meth:`get_vector`; nothing is updated.
 
         Arguments as for :meth:`fit`. Made for ``scipy.optimize.minimize(..., jac=True)``. With ``training`` it is what the next
         step of the training would compute, with batch statistics and noise; else layers behave as in :meth:`predict`.
-        """
-        data = arrays.data(self._model.form, X, y, sample_weight, lengths)
-        training = check.boolean("training", training)
-        warn_where_nameless("X", X, self.feature_names)
-        loss, padded = gradient(self._model, data, training=training)
-        finite.warn_of(self._model, {"loss": loss, "gradient": padded})
-        return loss, self._plan.compact(padded)
 
+        With ``per_sample`` the losses of the samples (samples,) and the gradient of each (samples, parameters), without the
+        penalties l1 and l2: their mean, weighted as one likes, is :meth:`gradient` of a network without penalties. It takes no
+        sample_weight, and with ``training`` no :class:`BatchNorm`, whose samples depend on each other.
+
+        ``out`` is an array for the gradient, of its shape and the network's dtype, C-contiguous and apart from the data; it is
+        returned.
+
+        Raises ValueError or TypeError where an argument is wrong, MemoryError where the gradients of all samples would take
+        more than the machine has.
+        """
+        if more or unknown:
+            raise refusal(Network.gradient, (self, X, y, sample_weight, *more), unknown)
+        model: Model = self._answers.model
+        kept = model.asked
+        if kept is not None and sample_weight is lengths is None and training is per_sample is False:
+            asked: tuple[float, Array] | None = kept.gradient_of(X, y, out)
+            if asked is not None:
+                return asked
+        data = arrays.data(model.form, X, y, sample_weight, lengths)
+        training, per_sample = check.boolean("training", training), check.boolean("per_sample", per_sample)
+        read = self._read(X=X, y=y, sample_weight=sample_weight)
+        if per_sample:
+            questions.check_no_weights(sample_weight)
+            losses, gradients = questions.sample_gradients(model, data, out, read, training=training)
+            warn_where_nameless("X", X, self.feature_names)
+            finite.warn_of(model, {"a loss": losses, "a gradient": gradients})
+            return losses, gradients
+        place = None if out is None else answers.room("out", out, (self._plan.count,), model.form.dtype, read)
+        warn_where_nameless("X", X, self.feature_names)
+        loss, padded = gradient(model, data, training=training)
+        finite.warn_of(model, {"loss": loss, "gradient": padded})
+        return loss, self._plan.compact(padded, place)
+
+    @understood_inside
     def backward(
-        self, X: npt.ArrayLike, d_output: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None, training: bool = False,
+        self, X: npt.ArrayLike, d_output: npt.ArrayLike, *more: Never, lengths: npt.ArrayLike | None = None,
+        training: bool = False, out: tuple[Array | None, Array | None] | None = None, **unknown: Never,
     ) -> tuple[Array, Array]:
         """Vector-Jacobian product: from the gradient of anything with respect to the outputs to the gradients before them.
 
@@ -651,6 +721,9 @@ class Network:
             As for :meth:`fit`.
         training : bool
             As for :meth:`gradient`.
+        out : tuple of array, optional
+            Arrays for (d_input, gradient), of their shapes and the network's dtype, C-contiguous, apart from each other and
+            from the data; None for one that is to be new.
 
         Returns
         -------
@@ -659,17 +732,101 @@ class Network:
         gradient : array, (parameters,)
             Gradient with respect to the parameters, summed over the samples, in the order of :meth:`get_vector`. The
             penalties l1 and l2 are not in it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument is wrong.
         """
-        x = arrays.inputs(self._model.form, X)
-        d = arrays.d_outputs(self._model.form, d_output)
+        if more or unknown:
+            raise refusal(Network.backward, (self, X, d_output, *more), unknown)
+        model: Model = self._answers.model
+        places = (None, None) if out is None else answers.pair("out", out, ("d_input", "gradient"))
+        kept = model.asked
+        if kept is not None and lengths is None and training is False:
+            asked: tuple[Array, Array] | None = kept.backward(X, d_output, places)
+            if asked is not None:
+                return asked
+        form = model.form
+        x = arrays.inputs(form, X)
+        d = arrays.d_outputs(form, d_output)
         if len(d) != len(x):
             raise ValueError(f"X has {len(x)} samples and d_output has {len(d)}; they must have the same number")
-        counted = arrays.checked_lengths(self._model.form, lengths, len(x))
+        counted = arrays.checked_lengths(form, lengths, len(x))
         training = check.boolean("training", training)
+        read = self._read(X=X, d_output=d_output)
+        d_input = answers.room("out[0]", places[0], (len(x), *self.input_shape), form.dtype, read)
+        place = answers.room("out[1]", places[1], (self._plan.count,), form.dtype, read | {"out[0]": d_input})
         warn_where_nameless("X", X, self.feature_names)
-        d_input, padded = vector_jacobian(self._model, x, counted, d, training=training)
-        finite.warn_of(self._model, {"d_input": d_input, "gradient": padded})
-        return d_input, self._plan.compact(padded)
+        padded = vector_jacobian(model, x, counted, d, d_input, training=training)
+        finite.warn_of(model, {"d_input": d_input, "gradient": padded})
+        return d_input, self._plan.compact(padded, place)
+
+    def jacobian(
+        self, X: npt.ArrayLike, *, of: str = "inputs", lengths: npt.ArrayLike | None = None, out: Array | None = None,
+    ) -> Array:
+        """The derivatives of every output of every sample, layers behaving as in :meth:`predict`.
+
+        Parameters
+        ----------
+        X : array, (samples, *input_shape)
+            Inputs.
+        of : str
+            With respect to what: ``"inputs"``, those of the same sample, or ``"parameters"``.
+        lengths : array of int, (samples,), optional
+            As for :meth:`predict`; outputs after the end of a sequence have derivatives of 0.
+        out : array, optional
+            Where the result goes: of its shape and the network's dtype, C-contiguous and apart from X.
+
+        Returns
+        -------
+        array, (samples, *output_shape, *input_shape) or (samples, *output_shape, parameters)
+            The parameters in the order of :meth:`get_vector`, frozen ones too.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument is wrong.
+        MemoryError
+            The result would take more than the machine has.
+
+        Examples
+        --------
+        >>> net = cbp.mlp([3, 4, 2], hidden="tanh", seed=0)
+        >>> X = np.ones((5, 3))
+        >>> net.jacobian(X).shape, net.jacobian(X, of="parameters").shape
+        ((5, 2, 3), (5, 2, 26))
+        """
+        model = self._model
+        x = arrays.inputs(model.form, X)
+        counted = arrays.checked_lengths(model.form, lengths, len(x))
+        found = questions.jacobian(model, x, counted, questions.checked_of(of), out, self._read(X=X))
+        warn_where_nameless("X", X, self.feature_names)
+        finite.warn_of(model, {"the Jacobian": found})
+        return found
+
+    def activations(self, X: npt.ArrayLike, *, lengths: npt.ArrayLike | None = None) -> dict[str, Array]:
+        """What every layer gives for X (samples, *input_shape), as in :meth:`predict`: by the place of the layer, ``"0"`` and
+        so on, an array (samples, *shape of that layer's output). Layers inside of others come before these, as ``"1.0"``,
+        ``"1.skip"`` or ``"2.forward"``, as in the names of the parameters. The last one is the output, always with its last
+        axis.
+
+        ``lengths`` as for :meth:`predict`. State that goes from call to call is neither used nor changed. Raises ValueError or
+        TypeError where X is wrong.
+
+        Examples
+        --------
+        >>> net = cbp.mlp([3, 4, 2], seed=0)
+        >>> {place: values.shape for place, values in net.activations(np.ones((5, 3))).items()}
+        {'0': (5, 4), '1': (5, 2)}
+        """
+        model = self._model
+        x = arrays.inputs(model.form, X)
+        counted = arrays.checked_lengths(model.form, lengths, len(x))
+        warn_where_nameless("X", X, self.feature_names)
+        found = questions.activations(model, x, counted)
+        finite.warn_of(model, {f"the output of layer {place}": values for place, values in found.items()})
+        return found
 
     def trace(
         self, x: npt.ArrayLike, y: npt.ArrayLike, *, optimizer: str | Optimizer | None = None,

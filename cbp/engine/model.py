@@ -8,6 +8,7 @@ from functools import cached_property
 
 from cbp.engine import check
 from cbp.engine.arrays import Form
+from cbp.engine.asked import asked
 from cbp.engine.columns import Names
 from cbp.engine.cpu import core as _core
 from cbp.engine.learning import Learning
@@ -49,6 +50,13 @@ class Model:
     def answers(self) -> _core.Answers:
         """The short way of a few rows, made anew; it holds this model."""
         return _core.Answers(self, self.plan.ops, self.numbers, self.plan.few(self.form.dtype), self.form.names is not None)
+
+    @cached_property
+    def asked(self) -> _core.Asked | None:
+        """The short way to gradients of a few rows; None where there is none, or columns have names."""
+        if self.form.names is not None:
+            return None
+        return asked(self.plan, self.numbers.parameters, self.loss, self.l1, self.l2)
 
     @cached_property
     def parameters(self) -> Mapping[str, Flat]:

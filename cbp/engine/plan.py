@@ -153,6 +153,8 @@ class Plan:
         The names of the ops' kinds.
     parameters, statistics : dict
         Every parameter by name, and every array that the layers measure, in the order of the flat vectors.
+    values : dict
+        What every layer gives, by its place: those inside of a layer before it.
     size, statistics_size : int
         Lengths of the padded flat vectors.
     arena : int
@@ -183,6 +185,7 @@ class Plan:
         self.input_shape = input_shape
         self.parameters: dict[str, Parameter] = {}
         self.statistics: dict[str, Parameter] = {}
+        self.values: dict[str, Value] = {}
         self.size = self.statistics_size = self.scratch = self.workspace = self.carry = 0
         self.streams = 0
         self.whole_batch = False
@@ -407,8 +410,10 @@ class Plan:
         """The parameters as they lie one after the other, and where."""
         return list(self.parameters), [self._offsets[name] for name in self.parameters]
 
-    def compact(self, flat: Flat) -> Flat:
-        """A copy of a padded flat vector of parameters without its pads."""
+    def compact(self, flat: Flat, out: Flat | None = None) -> Flat:
+        """A copy of a padded flat vector of parameters without its pads, in ``out`` if there is one."""
+        if out is not None:
+            return np.take(flat, self.places, out=out, mode="clip")  # with the mode "raise" it would write to a copy first
         return np.concatenate([flat[:0], *(view.reshape(-1) for view in self.views(flat).values())])
 
     @cached_property

@@ -6,7 +6,6 @@ two slices Python sees signals, so that Ctrl-C finds the network between two upd
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -76,7 +75,7 @@ class Runner:
         self._tempo = crew.tempo if crew is not None and mode == "train" else None
         self._order = np.empty(samples if shuffle and batch < samples else 0, np.intp)
         self._gradient = aligned(max(plan.size, 1) if mode != "evaluate" else 1, dtype)
-        self._parts = _parts(plan, batch if mode != "evaluate" else 0, dtype)
+        self._parts = room_for_parts(plan, batch if mode != "evaluate" else 0, dtype)
         self._arena = aligned(plan.arena * piece, dtype)
         self._scratch = _scratch(plan, 1 if crew is None else crew.threads, dtype)
         self._workspace = aligned(max(plan.workspace, 1), dtype)
@@ -233,12 +232,12 @@ def describe(optimizer: Optimizer, run: Any, states: int, *, apart: bool) -> Non
         run[number] = getattr(optimizer, field)
 
 
-def predict(model: Model, x: Source, lengths: Flat, carry: Flat | None = None) -> Flat:
-    """Outputs for checked inputs. All scratch is the call's own, so that threads can predict at once. ``carry`` is the state
-    that the rows go on from, and becomes the state after them."""
+def predict(model: Model, x: Source, lengths: Flat, carry: Flat | None = None, out: Flat | None = None) -> Flat:
+    """Outputs for checked inputs, in ``out`` if there is one. All scratch is the call's own, so that threads can predict at
+    once. ``carry`` is the state that the rows go on from, and becomes the state after them."""
     plan, parameters, statistics = model.plan, model.numbers.parameters, model.numbers.statistics
     samples, dtype = len(x), parameters.dtype
-    out = np.empty((samples, *model.output_shape), dtype)
+    out = np.empty((samples, *model.output_shape), dtype) if out is None else out
     rows = out.reshape(samples, -1)
     piece = plan.piece(samples, apart=True)
     arena = aligned(plan.arena * piece, dtype, clear=False)
@@ -263,14 +262,15 @@ def measure(model: Model, data: Data, crew: Crew | None = None) -> dict[str, flo
     return {"loss": float(loss), model.loss.metric: float(metric)}
 
 
-def vector_jacobian(model: Model, x: Source, lengths: Flat, d_output: Source, *, training: bool) -> tuple[Flat, Flat]:
-    """The gradients of ``sum(d_output * outputs)`` with respect to the inputs and to the (padded) parameters."""
+def vector_jacobian(
+    model: Model, x: Source, lengths: Flat, d_output: Source, d_input: Flat, *, training: bool,
+) -> Flat:
+    """The gradients of ``sum(d_output * outputs)`` with respect to the inputs, which go into ``d_input``, and to the (padded)
+    parameters."""
     plan, numbers = model.plan, model.numbers
-    samples, features = len(x), prod(plan.input_shape)
-    dtype = numbers.parameters.dtype
-    d_input = np.empty((samples, features), dtype)
+    samples, dtype = len(x), numbers.parameters.dtype
     piece = plan.piece(samples, apart=not training)
-    gradient, parts = aligned(max(plan.size, 1), dtype), _parts(plan, samples, dtype)
+    gradient, parts = aligned(max(plan.size, 1), dtype), room_for_parts(plan, samples, dtype)
     arena = aligned(plan.arena * piece, dtype)
     workspace, scratch = aligned(max(plan.workspace, 1), dtype), _scratch(plan, 1, dtype)
     first = plan.ops[0]
@@ -284,8 +284,8 @@ def vector_jacobian(model: Model, x: Source, lengths: Flat, d_output: Source, *,
     while done < samples:
         done = _core.vector_jacobian(
             plan.ops, record, numbers.parameters, gradient, parts, numbers.statistics, x.record, lengths, d_output.record,
-            d_input, arena, workspace, scratch, rows, done, PATIENCE)
-    return d_input.reshape(samples, *plan.input_shape), gradient
+            d_input.reshape(samples, -1), arena, workspace, scratch, rows, done, PATIENCE)
+    return gradient
 
 
 def _scratch(plan: Plan, threads: int, dtype: np.dtype[Any]) -> Flat:
@@ -294,7 +294,7 @@ def _scratch(plan: Plan, threads: int, dtype: np.dtype[Any]) -> Flat:
     return aligned(threads * size, dtype).reshape(threads, size)
 
 
-def _parts(plan: Plan, rows: int, dtype: np.dtype[Any]) -> Flat:
+def room_for_parts(plan: Plan, rows: int, dtype: np.dtype[Any]) -> Flat:
     """What the core needs beside the gradient of so many rows where its terms are many; nothing where they are few."""
     if rows * plan.terms <= _core.DEEP or dtype != np.float32:
         return np.empty((0, plan.size), dtype)

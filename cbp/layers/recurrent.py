@@ -314,4 +314,5 @@ class Bidirectional(Layer):
         source = plan.split(value)
         first, second = (layer.lower(plan, f"{name}.{side}", reader)
                          for (side, layer), reader in zip(self.sides.items(), source, strict=True))
+        plan.values |= {f"{name}.{side}": value for side, value in zip(self.sides, (first, second), strict=True)}
         return plan.concat(first, second)

@@ -116,11 +116,11 @@ class Residual(Layer):
         inside, around = plan.split(value)
         for index, layer in enumerate(self.layers):
             try:
-                inside = layer.lower(plan, f"{name}.{index}", inside)
+                inside = plan.values[f"{name}.{index}"] = layer.lower(plan, f"{name}.{index}", inside)
             except not_by_handler(ValueError) as problem:
                 raise ValueError(f"Residual, layers[{index}]: {problem}") from None
         if projection is not None:
-            around = projection.lower(plan, f"{name}.skip", around)
+            around = plan.values[f"{name}.skip"] = projection.lower(plan, f"{name}.skip", around)
         return plan.join(inside, around, self.activation)
 
     def of_one_step(self) -> Layer:

@@ -50,7 +50,7 @@ def _appended(planned: Plan, place: str, layer: Layer, value: Value) -> Value:
         planned.place_parameter(f"{place}.{name}", parameter)
     for name, statistic in layer.statistics(value.shape).items():
         planned.place_statistic(f"{place}.{name}", statistic)
-    value = layer.lower(planned, place, value)
+    value = planned.values[place] = layer.lower(planned, place, value)
     if max(planned.arena, planned.scratch, planned.workspace) >= MOST_NUMBERS:
         raise ValueError(f"{brief(layer)} would need more numbers for one sample than any machine holds")
     return value

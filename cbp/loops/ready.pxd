@@ -33,9 +33,10 @@ cdef enum:
 
 cdef inline object ready_outputs(
     Tables* tables, cnp.ndarray table, const floating* parameters, Py_ssize_t size, int dtype, object given, int dimensions,
-    Py_ssize_t most, bint flat,
+    Py_ssize_t most, bint flat, cnp.ndarray numbers, object into,
 ):
-    """The arena lies on the stack, so that threads can predict at once."""
+    """The arena lies on the stack, so that threads can predict at once. The outputs go `into` an array, None: a new one;
+    `numbers` are the parameters again."""
     cdef char[SCRATCH + 64] scratch
     cdef floating* arena = <floating*>(&scratch[0] + (64 - <size_t>&scratch[0] % 64))
     cdef const Op* ops = <const Op*>cnp.PyArray_DATA(table)
@@ -48,6 +49,11 @@ cdef inline object ready_outputs(
     if batch.x is NULL:
         return None
     batch.way = batch.rows
+    shape[0] = batch.rows
+    shape[1] = last.units
+    if into is not None and not (fits(into, dtype, dimensions - flat, &shape[2 - dimensions])
+                                 and is_apart(<cnp.ndarray>into, given) and is_apart(<cnp.ndarray>into, numbers)):
+        return None
     if batch.rows * size <= BRIEF:
         forward(&batch, 0, batch.rows, arena, <floating*>NULL, NULL)
     else:
@@ -55,9 +61,34 @@ cdef inline object ready_outputs(
             forward(&batch, 0, batch.rows, arena, <floating*>NULL, NULL)
     if not finite_outputs(&batch, arena):
         return None
-    shape[0] = batch.rows
-    shape[1] = last.units
+    if into is not None:
+        copy_outputs(&batch, arena, <floating*>cnp.PyArray_DATA(<cnp.ndarray>into))
+        return into
     return outputs_of(&batch, arena, dimensions - flat, &shape[2 - dimensions], dtype)
+
+
+cdef inline bint fits(object given, int dtype, int dimensions, const cnp.npy_intp* shape) noexcept:
+    """Whether something is an array of this dtype and shape that can be written to from its first number to its last."""
+    cdef int axis
+    if not cnp.PyArray_CheckExact(given):
+        return False
+    if (cnp.PyArray_TYPE(<cnp.ndarray>given) != dtype or cnp.PyArray_NDIM(<cnp.ndarray>given) != dimensions
+            or not cnp.PyArray_ISCARRAY(<cnp.ndarray>given)):
+        return False
+    for axis in range(dimensions):
+        if cnp.PyArray_DIM(<cnp.ndarray>given, axis) != shape[axis]:
+            return False
+    return True
+
+
+cdef inline bint is_apart(cnp.ndarray one, object other) noexcept:
+    """Whether an array without gaps shares no memory with another such one, or with something that is no array."""
+    cdef const char* a = <const char*>cnp.PyArray_DATA(one)
+    cdef const char* b
+    if not cnp.PyArray_CheckExact(other):
+        return True
+    b = <const char*>cnp.PyArray_DATA(<cnp.ndarray>other)
+    return a + cnp.PyArray_NBYTES(one) <= b or b + cnp.PyArray_NBYTES(<cnp.ndarray>other) <= a
 
 
 cdef inline object outputs_of(Pass* batch, floating* arena, int dimensions, cnp.npy_intp* shape, int dtype):

@@ -121,7 +121,7 @@ def test_a_mistake_inside_a_call_keeps_its_own_message_and_place():
 
 def test_signatures_are_those_that_are_written():
     assert str(inspect.signature(cbp.Dropout)) == "(rate: 'float') -> None"
-    assert names_of(cbp.Network.predict) == ["self", "X", "lengths", "averaged"]
+    assert names_of(cbp.Network.predict) == ["self", "X", "lengths", "averaged", "training", "seed", "out"]
     assert names_of(NET.train_on_batch) == ["X", "y", "optimizer", "sample_weight", "lengths"]
     assert names_of(NET.fit)[:3] == ["X", "y", "epochs"]
     assert cbp.Network.fit.__doc__.startswith("Train with backpropagation")
