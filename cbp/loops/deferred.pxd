@@ -152,7 +152,8 @@ cdef inline void follow_task(Pass* batch, int part, int parts, floating* gradien
 
 
 cdef inline bint occurs(const Pass* batch, const Segment* segment, Py_ssize_t row, const floating* g) noexcept nogil:
-    """Whether a row of a sparse table has a mark of this batch, which is cleared; without a batch: whether its gradient is not 0."""
+    """Whether a row of a sparse table has a mark of this batch, which is cleared; without a batch: whether its gradient is
+    not 0."""
     cdef floating* marks = <floating*>batch.workspace + segment.marks
     cdef bint marked
     cdef Py_ssize_t i
