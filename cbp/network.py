@@ -1155,7 +1155,10 @@ class Network:
         modelfile.save(snapshot, path, optimizer=optimizer and not averaged)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        data, own = modelfile.dumps(self.snapshot()), self.__getstate__()
+        snapshot, own = self.snapshot(), self.__getstate__()
+        data, optimizer = modelfile.dumps(snapshot), snapshot.optimizer
+        if optimizer is not None and optimizer.schedule is not None and optimizer.schedule.has_function:
+            return _from_bytes, (data, type(self), optimizer), own  # no file holds a function
         if type(self) is Network:
             return _from_bytes, (data,)
         return _from_bytes, (data, type(self)), own
@@ -1203,6 +1206,9 @@ def mlp(
     return Network(sizes[0], layers, loss=chosen, dtype=dtype, seed=seed, l1=l1, l2=l2)
 
 
-def _from_bytes(data: bytes, kind: type[Network] = Network) -> Network:
-    """The network that was pickled or copied as these bytes of a model file."""
-    return modelfile.restored(kind, modelfile.loads(data), None)
+def _from_bytes(data: bytes, kind: type[Network] = Network, optimizer: Optimizer | None = None) -> Network:
+    """The network that was pickled or copied as these bytes of a model file, and the optimizer where they do not hold it."""
+    network = modelfile.restored(kind, modelfile.loads(data), None)
+    if optimizer is not None:
+        network._numbers.optimizer = optimizer
+    return network

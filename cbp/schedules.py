@@ -86,9 +86,14 @@ class Schedule:
         found = np.fromiter(self._at(range(first, first + count)), np.float64, count)
         if count and not (found.min() >= 0 and math.isfinite(found.max())):
             place = int(np.flatnonzero(~((found >= 0) & np.isfinite(found)))[0])
-            raise ValueError(f"the rate of {self.per} {first + place} is {found[place]:g} by {quoted(self)}; it must be at least 0 "
-                             f"and finite")
+            raise ValueError(f"the rate of {self.per} {first + place} is {found[place]:g} by {quoted(self)}; it must be at "
+                             f"least 0 and finite")
         return found
+
+    @property
+    def has_function(self) -> bool:
+        """Whether a Python function is part of it, which no file holds."""
+        return self.ahead == Function.ahead
 
     def __call__(self, place: int) -> float:
         """The rate of one place."""
@@ -424,8 +429,8 @@ __all__ += ["OneCycle"]
 @SCHEDULES.add
 @dataclass(frozen=True, repr=False)
 class OneCycle(_Plain):
-    """Up to ``peak`` and down to nearly nothing, each on half a wave of the cosine (Smith & Topin, 2018, Super-convergence: very
-    fast training of neural networks using large learning rates, in the form that PyTorch gives it).
+    """Up to ``peak`` and down to nearly nothing, each on half a wave of the cosine (Smith & Topin, 2018, Super-convergence:
+    very fast training of neural networks using large learning rates, in the form that PyTorch gives it).
 
     Parameters
     ----------
@@ -544,7 +549,8 @@ __all__ += ["WarmUp"]
 @dataclass(frozen=True, repr=False)
 class WarmUp(_Composed):
     """Up in equal steps to the first rate of another schedule, which begins at t = ``steps``:
-    ``η(t) = then(0) (t + 1) / (steps + 1)``, from there ``then(t - steps)`` (Goyal et al., 2017, Accurate, large minibatch SGD).
+    ``η(t) = then(0) (t + 1) / (steps + 1)``, from there ``then(t - steps)`` (Goyal et al., 2017, Accurate, large minibatch
+    SGD).
 
     Parameters
     ----------
@@ -608,7 +614,8 @@ class Sequence(_Composed):
         self._set("schedules", _parts_of(self.schedules))
         self._set("at", _places("at", self.at))
         if len(self.at) != len(self.schedules) - 1:
-            raise ValueError(f"at must have a place for every schedule but the first, {len(self.schedules) - 1}, got {len(self.at)}")
+            raise ValueError(f"at must have a place for every schedule but the first, {len(self.schedules) - 1}, got "
+                             f"{len(self.at)}")
 
     @property
     def _parts(self) -> tuple[Schedule, ...]:
@@ -665,7 +672,8 @@ def _places(argument: str, given: object) -> tuple[int, ...]:
     if isinstance(given, np.ndarray):
         given = given.tolist()
     if not isinstance(given, (list, tuple)) or len(given) > MOST_PLACES:
-        raise TypeError(f"{argument} must be a list of at most {MOST_PLACES:,} places, for example [30, 60], got {quoted(given)}")
+        raise TypeError(f"{argument} must be a list of at most {MOST_PLACES:,} places, for example [30, 60], got "
+                        f"{quoted(given)}")
     places = tuple(check.integer(f"{argument}[{index}]", place) for index, place in enumerate(given))
     if wrong := next((index for index in range(1, len(places)) if places[index] <= places[index - 1]), 0):
         raise ValueError(f"{argument} must grow, but {argument}[{wrong}] is {places[wrong]} after {places[wrong - 1]}")
@@ -697,11 +705,12 @@ def get(rate: object, argument: str = "rate") -> Schedule:
     """
     if isinstance(rate, Schedule):
         if type(rate) not in SCHEDULES.values():
-            raise TypeError(f"{argument} must be one of cbp.schedules or a function, got {quoted(rate)} of a class of your own; "
-                            f"its method as a function will do")
+            raise TypeError(f"{argument} must be one of cbp.schedules or a function, got {quoted(rate)} of a class of your own"
+                            f"; a function will do")
         return rate
     if isinstance(rate, type):
-        raise TypeError(f"{argument} must be a schedule, got the class {rate.__name__}: build one, cbp.schedules.{rate.__name__}(...)")
+        raise TypeError(f"{argument} must be a schedule, got the class {rate.__name__}: build one, "
+                        f"cbp.schedules.{rate.__name__}(...)")
     return Function(rate) if callable(rate) else Constant(check.real(argument, rate, minimum=0))
 
 

@@ -74,8 +74,14 @@ def sonnets(text):
     assert {"the", "and", "in", "that", "of"} & set(words)
 
 
+def ema_schedule(text):
+    (falling, *_), large, small = (row(text, name) for name in ("1 to 0.02", "always 1", "always 0.02"))
+    assert falling < min(large[0], small[0])
+    assert row(text, "1 to 0.02")[2] > small[2]
+
+
 CHECKS = {check.__name__: check for check in (
-    digits_convolution, digits_rows, mackey_glass, adding_problem, autoencoder, sonnets)}
+    ema_schedule, digits_convolution, digits_rows, mackey_glass, adding_problem, autoencoder, sonnets)}
 WITH_PICTURE = sorted(path.stem for path in EXAMPLES.glob("*.py") if '"--plot"' in path.read_text(encoding="utf-8"))
 
 
