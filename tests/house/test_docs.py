@@ -8,6 +8,8 @@ import re
 import pytest
 from places import ROOT
 
+import cbp
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -54,6 +56,14 @@ def script(name):
 def test_tables_are_those_of_the_code(page):
     text = page.read_text(encoding="utf-8")
     assert script("tables").renewed(text) == text, "python docs/tables.py writes the tables anew"
+
+
+@pytest.mark.parametrize(("page", "registry"), [
+    ("schedules.md", cbp.schedules.SCHEDULES), ("training.md", cbp.callbacks.CALLBACKS), ("updates.md", cbp.averages.AVERAGES),
+])
+def test_a_page_has_all_members_of_its_family(page, registry):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8").replace("| a function |", "Function")
+    assert [kind.__name__ for kind in registry.values() if kind.__name__ not in text] == []
 
 
 def test_the_picture_of_the_house_is_that_of_the_imports():
