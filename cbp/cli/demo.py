@@ -14,7 +14,7 @@ import numpy.typing as npt
 import cbp
 from cbp import datasets
 from cbp.cli.columns import METADATA, Encoding, Number, Target
-from cbp.cli.fit import fit
+from cbp.cli.fit import curves_of, fit
 from cbp.cli.output import aligned, can_show, check_model, check_output, emit, emit_json, say, write_file
 
 __all__ = ["demo"]
@@ -38,8 +38,8 @@ def demo(options: Namespace) -> None:
     say(f"network: 64 pixels -> {' -> '.join(f'{units} relu' for units in HIDDEN)} -> 10 softmax, "
         f"{net.get_vector().size:,} parameters")  # fmt: skip
     started = time.perf_counter()
-    curves = fit(net, X_train, y_train, epochs=options.epochs, batch_size=BATCH_SIZE, optimizer=optimizer,
-                   held_out=(X_test, y_test))  # fmt: skip
+    history = fit(net, X_train, y_train, epochs=options.epochs, batch_size=BATCH_SIZE, optimizer=optimizer,
+                  held_out=(X_test, y_test))
     seconds = time.perf_counter() - started
     outputs = net.predict(X_test)
     accuracy = float((outputs.argmax(axis=1) == y_test).mean())
@@ -54,7 +54,7 @@ def demo(options: Namespace) -> None:
         emit_json({
             "accuracy": round(accuracy, 4), "training_images": len(X_train), "held_out_images": len(X_test),
             "confusion": confusion(y_test, outputs).tolist(), "model": options.output, "csv": options.csv,
-            "epochs": options.epochs, "seed": options.seed, "seconds": round(seconds, 3), "history": curves,
+            "epochs": options.epochs, "seed": options.seed, "seconds": round(seconds, 3), "history": curves_of(history),
         })  # fmt: skip
         return
     _report(X_test, y_test, outputs)

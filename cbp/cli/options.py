@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from cbp.activations import ACTIVATIONS
+from cbp.cli.rates import SCHEDULES
 from cbp.errors import plain
 from cbp.habits import own_word
 from cbp.optimizers import OPTIMIZERS
@@ -44,8 +45,10 @@ examples:
 _TRAIN = """The table is a CSV file (comma, semicolon or tab; UTF-8) whose first line names
 the columns. Columns of numbers are standardised; a column of text becomes one
 input for each of its categories; the model remembers how. Missing values are
-refused. The score at the end is that on rows which were held out: the network
-has not learnt from them.
+refused. Rows are held out, of every class the same share, and the model is that
+of the epoch which was best on them; training stops when they have not become
+better for some time. The score at the end is that on these rows: the network
+has not learnt from them, but they have chosen the epoch.
 
 examples:
   cbp train flowers.csv --target species
@@ -180,6 +183,16 @@ def _add_train(commands: Any) -> None:
     add("--l2", metavar="NUMBER", type=_number(0), default=0.0, help=l2)
     validation = "share of the rows to hold out; 0 for none (default: 0.2, and 0 below 20 rows)"
     add("--validation", metavar="FRACTION", type=_fraction, help=validation)
+    patience = "epochs without a better held-out loss after which training stops; none to run all epochs (default: 20)"
+    add("--patience", metavar="N", type=_patience, help=patience)
+    metric = "what the best epoch is chosen by in the place of the held-out loss, as f1, roc_auc, r2 (see docs/metrics.md)"
+    add("--metric", metavar="NAME", type=_metric, help=metric)
+    schedule = f"how the rate falls over the run: {', '.join(SCHEDULES)} (default: not at all)"
+    add("--schedule", metavar="NAME", choices=[*SCHEDULES], help=schedule)
+    clip = "bound on the norm of the gradient of a step (default: none)"
+    add("--clip", metavar="NUMBER", type=_number(0, excluded=True), help=clip)
+    balanced = "balanced: rare classes count as much as frequent ones"
+    add("--class-weight", metavar="HOW", choices=["balanced"], help=balanced)
     add("--seed", metavar="N", type=_seed, default=0, help=_SEED_HELP)
     threads = "threads that share a step of a large network, or auto; the model is the same for any number (default: 1)"
     add("--threads", metavar="N", type=_threads, default=1, help=threads)
@@ -230,6 +243,20 @@ def _whole(minimum: int, below: int = 10**9) -> Callable[[str], int]:
         return value
 
     return whole
+
+
+def _patience(text: str) -> int:
+    return 10**9 if text == "none" else _whole(1)(text)
+
+
+def _metric(text: str) -> str:
+    from cbp.metrics import get  # here: most commands do without
+
+    try:
+        get(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+    return text
 
 
 def _threads(text: str) -> int | str:

@@ -11,8 +11,8 @@ from cbp.cli import table
 from cbp.cli.columns import Encoding
 from cbp.cli.output import UsageError, aligned, check_output, emit, emit_file, emit_json, say, write_file
 from cbp.cli.predict import encode, load_model
+from cbp.cli.rates import optimizer
 from cbp.cli.table import Table, TableError, counted
-from cbp.cli.train import optimizer
 from cbp.errors import plain, quoted
 from cbp.trace import Trace, html, story, worked_example
 from cbp.trace.formulas import PAGE

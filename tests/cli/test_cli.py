@@ -362,7 +362,9 @@ def test_learning_by_heart_is_remarked_on(ok):
     draw = random.Random(2)
     write("noise.csv", ["a", "b", "y"], [[draw.random(), draw.random(), draw.random()] for _ in range(40)])
     _, err = ok("train", "noise.csv", "--target", "y", "--epochs", "300", "--rate", "0.01")
-    assert "note: the held-out loss was lowest" in err
+    assert "note: the network learnt the training rows by heart, held-out loss" in err
+    best = int(re.search(r"the model is that of epoch (\d+), whose held-out loss was best", err)[1])
+    assert f"stopped after epoch {best + 20}, " in err
 
 
 def test_training_that_goes_astray_is_remarked_on(ok):
@@ -380,8 +382,9 @@ def test_training_that_goes_astray_is_remarked_on(ok):
 def test_advice_names_only_options_that_can_help(ok):
     draw = random.Random(2)
     write("noise.csv", [*"abcdefghy"], [[draw.random() for _ in range(9)] for _ in range(20)])
-    _, err = ok("train", "noise.csv", "--target", "y", "--hidden", "none", "--epochs", "400", "--rate", "0.01")
-    assert "fewer --epochs or --l2 0.01 may do better" in err
+    _, err = ok("train", "noise.csv", "--target", "y", "--hidden", "none", "--epochs", "400", "--rate", "0.01",
+                "--patience", "none", "--seed", "2")  # fmt: skip
+    assert re.search(r"held-out loss \S+ then \S+: --l2 0.01 may do better", err)
 
 
 def test_quiet(ok):
@@ -891,3 +894,85 @@ def test_closed_streams(closed, tmp_path):
     run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert "Traceback" not in run.stderr
+
+
+# --- what the best epoch is, and how it is found ------------------------------------------------------------------------------
+
+
+def kinds(name, rows=200):
+    draw = random.Random(5)
+    classes = [draw.choices(["iris", "poppy", "tulip"], [7, 2, 1])[0] for _ in range(rows)]
+    write(name, ["a", "b", "kind"], [[draw.gauss(len(kind), 1), draw.gauss(0, 1), kind] for kind in classes])
+
+
+def test_the_best_epoch_is_saved_not_the_last(ok):
+    kinds("kinds.csv")
+    out, err = ok("train", "kinds.csv", "--target", "kind", "--epochs", "400", "--rate", "0.01", "--patience", "7", "--json")
+    document = json.loads(out)
+    losses = document["history"]["val_loss"]
+    best = losses.index(min(losses)) + 1
+    assert (document["best_epoch"], document["epochs_run"]) == (best, best + 7) == (best, len(losses))
+    assert document["stopped"].endswith("for 7 epochs")
+    assert f"stopped after epoch {best + 7}, the model is that of epoch {best}, whose held-out loss was best" in err
+    assert document["score"]["accuracy"] == pytest.approx(document["history"]["val_accuracy"][best - 1], abs=1e-6)
+    assert sum(map(sum, document["confusion"])) == document["held_out_rows"] == 40
+
+
+def test_all_epochs_and_the_best_of_them(ok):
+    kinds("kinds.csv")
+    out, _ = ok("train", "kinds.csv", "--target", "kind", "--epochs", "40", "--patience", "none", "--metric", "f1", "--json")
+    document = json.loads(out)
+    scores = document["history"]["val_f1"]
+    assert len(scores) == 40
+    assert document["best_epoch"] == scores.index(max(scores)) + 1
+    assert document["stopped"] is None
+
+
+def test_the_held_out_rows_are_of_every_class(ok):
+    kinds("kinds.csv")
+    out, _ = ok("train", "kinds.csv", "--target", "kind", "--epochs", "1", "--json")
+    rows = [line.rsplit(",", 1)[1] for line in Path("kinds.csv").read_text().splitlines()[1:]]
+    for label, counts in zip(("iris", "poppy", "tulip"), json.loads(out)["confusion"], strict=True):
+        assert abs(sum(counts) - rows.count(label) / 5) < 1
+
+
+def test_the_table_of_confusions_is_printed(ok):
+    kinds("kinds.csv")
+    out, _ = ok("train", "kinds.csv", "--target", "kind", "--epochs", "5")
+    assert re.search(r"^true \\ answered +iris +poppy +tulip +precision +recall +f1$", out, re.MULTILINE)
+    assert re.search(r"^poppy( +\d+){3}( +[01]\.\d{3}){3}$", out, re.MULTILINE)
+
+
+def test_schedule_clip_and_weights_reach_the_training(ok):
+    kinds("kinds.csv")
+    ok("train", "kinds.csv", "--target", "kind", "--epochs", "3", "--schedule", "cosine", "--clip", "0.5", "--optimizer", "sgd",
+       "--rate", "0.1", "-o", "a.cbp", "--class-weight", "balanced")  # fmt: skip
+    net = cbp.load("a.cbp")
+    assert net.optimizer == cbp.SGD(cbp.schedules.Cosine(0.1, steps=15), clip_norm=0.5)
+    ok("train", "kinds.csv", "--target", "kind", "--epochs", "3", "--schedule", "cosine", "--clip", "0.5", "--optimizer", "sgd",
+       "--rate", "0.1", "-o", "b.cbp")  # fmt: skip
+    assert not np.array_equal(net.get_vector(), cbp.load("b.cbp").get_vector())
+    for name in "linear", "one_cycle":
+        ok("train", "kinds.csv", "--target", "kind", "--epochs", "2", "--schedule", name)
+
+
+@pytest.mark.parametrize(("more", "message"), [
+    (["--patience", "0"], "argument --patience: must be a whole number from 1"),
+    (["--metric", "nope"], "argument --metric: metrics: unknown name 'nope'"),
+    (["--metric", "r2"], "--metric: metrics: 'r2' does not suit this network"),
+    (["--metric", "f1", "--validation", "0"], "--metric: no rows are held out"),
+    (["--patience", "3", "--validation", "0"], "--patience: no rows are held out"),
+    (["--schedule", "nope"], "argument --schedule: invalid choice: 'nope'"),
+    (["--clip", "0"], "argument --clip: must be a number above 0"),
+    (["--class-weight", "even"], "argument --class-weight: invalid choice: 'even'"),
+])
+def test_what_these_options_refuse(refused, tmp_path, more, message):
+    kinds(tmp_path / "kinds.csv")
+    refused("train", "kinds.csv", "--target", "kind", "-o", "no.cbp", *more, match=re.escape(message), code=2)
+    assert not os.path.exists("no.cbp")
+
+
+def test_weights_of_classes_of_a_number(refused, tmp_path):
+    houses(tmp_path / "houses.csv")
+    refused("train", "houses.csv", "--target", "price", "--class-weight", "balanced", "-o", "no.cbp", code=2,
+            match="--class-weight: class_weight needs targets that are one class for every sample")
