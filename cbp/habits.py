@@ -45,6 +45,13 @@ _SAME = {
     "groups": "num_groups n_groups", "multiplier": "depth_multiplier channel_multiplier", "bias": "use_bias fit_intercept",
     "init": "kernel_initializer initializer weight_init init_weights embeddings_initializer alpha_initializer",
     "recurrent_init": "recurrent_initializer", "activation": "nonlinearity activation_function act act_fn",
+    "start": "initial_learning_rate initial_lr base_lr lr learning_rate learning_rate_init eta0",
+    "end": "eta_min min_lr end_learning_rate final_lr", "factor": "gamma decay_rate decay_factor",
+    "every": "step_size decay_steps",
+    "steps": "T_max T_0 total_steps total_iters max_decay_steps first_decay_steps decay_steps num_training_steps warmup_steps "
+             "num_warmup_steps",
+    "power": "power_t", "peak": "max_lr peak_lr", "at": "milestones boundaries", "rising": "pct_start", "first": "div_factor",
+    "last": "final_div_factor", "restarts": "T_mult t_mul", "schedules": "schedulers", "function": "lr_lambda schedule",
     "reverse": "go_backwards", "deviation": "stddev std sigma", "shape": "target_shape", "layers": "modules",
 }
 """cbp's word for an argument: what others call it."""
@@ -70,7 +77,10 @@ _ELSEWHERE = {
 
 _DONE = {
     "call fit(X, y, epochs=1) in a loop and look at its history, or net.snapshot(), in between":
-        "callbacks callback early_stopping patience n_iter_no_change tol scheduler lr_scheduler decay_steps initial_epoch",
+        "callbacks callback early_stopping patience n_iter_no_change tol initial_epoch",
+    "the rate of an optimizer is a number or a schedule: optimizer=cbp.Adam(cbp.schedules.Cosine(1e-3, steps=5000))":
+        "scheduler lr_scheduler lr_schedule learning_rate_schedule schedule learning_rate_decay lr_decay decay_steps gamma "
+        "step_size power_t T_max warmup_steps warmup warmup_ratio",
     "divide the data first with cbp.datasets.split(X, y), and pass validation_data=(X_test, y_test)":
         "validation_split validation_fraction val_split validation_size",
     "pass a weight for every sample, sample_weight=class_weights[y]": "class_weight class_weights pos_weight scale_pos_weight",

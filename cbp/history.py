@@ -20,7 +20,7 @@ class History(Mapping[str, Curve]):
     ``"loss"`` and the metric of the loss (``"accuracy"`` or ``"mean_absolute_error"``) are means over the batches of the
     epoch, each measured before its update; penalties count as they were when the epoch began. ``"val_..."`` are measured
     after the epoch on the validation data; what the network's dtype does not hold is inf or nan there, and ``fit`` warns of the
-    first. ``"seconds"`` is the time since the start of the run, read from the clock at least every 64 rows. The curves are
+    first. ``"rate"``, that of the last update of the epoch, is there where the optimizer has a schedule. ``"seconds"`` is the time since the start of the run, read from the clock at least every 64 rows. The curves are
     attributes too, and read-only: ``history.loss.copy()`` may be written to.
     """
 
@@ -73,7 +73,7 @@ class History(Mapping[str, Curve]):
         if axes is None:
             axes = plt.figure(layout="constrained").add_subplot()
         epochs = np.arange(1, self.epochs + 1)
-        others = [name for name in self if name != "seconds" and not name.endswith("loss")]
+        others = [name for name in self if name not in ("seconds", "rate") and not name.endswith("loss")]
         for name in self:
             if name.endswith("loss"):
                 axes.plot(epochs, self[name], color="tab:blue", linestyle="--" if name.startswith("val_") else "-",

@@ -849,10 +849,12 @@ class Network:
         modelfile.save(self.snapshot(), path, optimizer=optimizer)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        data, own = modelfile.dumps(self.snapshot()), self.__getstate__()
-        if type(self) is Network:
-            return _from_bytes, (data,)
-        return _from_bytes, (data, type(self)), own
+        snapshot, own = self.snapshot(), self.__getstate__()
+        parts: tuple[Any, ...] = modelfile.dumps(snapshot), type(self)
+        schedule = None if snapshot.optimizer is None else snapshot.optimizer.schedule
+        if schedule is not None and not schedule.in_files:
+            parts = *parts, snapshot.optimizer  # for its function: a copy has the same, a pickle the name that it is found by
+        return (_from_bytes, parts) if type(self) is Network else (_from_bytes, parts, own)
 
     def __getstate__(self) -> object:
         """The attributes that a class of one's own gave the network, as ``object.__getstate__`` gives them."""
@@ -897,6 +899,8 @@ def mlp(
     return Network(sizes[0], layers, loss=chosen, dtype=dtype, seed=seed, l1=l1, l2=l2)
 
 
-def _from_bytes(data: bytes, kind: type[Network] = Network) -> Network:
-    """The network that was pickled or copied as these bytes of a model file."""
-    return modelfile.restored(kind, modelfile.loads(data), None)
+def _from_bytes(data: bytes, kind: type[Network] = Network, optimizer: Optimizer | None = None) -> Network:
+    """The network that was pickled or copied as these bytes of a model file, and the optimizer where they do not hold all of
+    it."""
+    snapshot = modelfile.loads(data)
+    return modelfile.restored(kind, snapshot if optimizer is None else replace(snapshot, optimizer=optimizer), None)

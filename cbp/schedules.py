@@ -11,10 +11,11 @@ Any function of t is taken as a schedule too; a model file does not hold it, see
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ import numpy.typing as npt
 from cbp._registry import Registry, shown
 from cbp.engine import check
 from cbp.errors import not_by_handler, plain, quoted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["SCHEDULES", "Schedule", "description", "from_description", "get"]
 
@@ -77,27 +81,53 @@ class Schedule:
         """What places count."""
         raise NotImplementedError
 
+    @property
+    def in_files(self) -> bool:
+        """Whether a model file holds all of it: it holds no Python function."""
+        return True
+
     def _at(self, places: range) -> Iterable[float]:
         """The rates of some places; each from its own place alone, so that it is the same in any company."""
         raise NotImplementedError
 
     def rates(self, first: int, count: int) -> Rates:
-        """The rates of the places ``first`` to ``first + count - 1``; raises ValueError where one is below 0 or not finite."""
+        """The rates of the places ``first`` to ``first + count - 1``.
+
+        Raises ValueError where one is below 0 or not finite; what a function raises that gives them goes through.
+        """
         found = np.fromiter(self._at(range(first, first + count)), np.float64, count)
         if count and not (found.min() >= 0 and math.isfinite(found.max())):
             place = int(np.flatnonzero(~((found >= 0) & np.isfinite(found)))[0])
-            raise ValueError(f"the rate of {self.per} {first + place} is {found[place]:g} by {quoted(self)}; it must be at least 0 "
-                             f"and finite")
+            raise ValueError(f"the rate of {self.per} {first + place} is {found[place]:g} by {quoted(self)}; it must be at "
+                             f"least 0 and finite")
         return found
+
+    def plot(self, steps: int, axes: Axes | None = None) -> Any:
+        """Draw the rates of the first ``steps`` places.
+
+        Needs matplotlib (``pip install 'cbp[plot]'``); raises ImportError without it. Returns the axes.
+        """
+        rates = self.rates(0, check.integer("steps", steps))
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError:
+            raise ImportError("Schedule.plot draws with matplotlib: pip install 'cbp[plot]'") from None
+        if axes is None:
+            axes = plt.figure(layout="constrained").add_subplot()
+        axes.plot(rates, drawstyle="steps-post")
+        axes.set_xlabel(self.per)
+        axes.set_ylabel("rate")
+        return axes
 
     def __call__(self, place: int) -> float:
         """The rate of one place."""
         return float(self.rates(check.integer("place", place, minimum=0), 1)[0])
 
     def __add__(self, other: object) -> Schedule:
-        return Sum((self, get(other, "what is added")))
+        return Sum((*_addends(self), *_addends(get(other, "what is added"))))
 
-    __radd__ = __add__
+    def __radd__(self, other: object) -> Schedule:
+        return Sum((get(other, "what is added"), *_addends(self)))
 
     def __repr__(self) -> str:
         return shown(self)
@@ -255,7 +285,7 @@ class InverseScaling(_Plain):
     start : float
         At least 0.
     power : float
-        At least 0.
+        From 0 to 10.
     per : str
         ``"step"`` or ``"epoch"``.
 
@@ -272,7 +302,8 @@ class InverseScaling(_Plain):
     power: float = 0.5
 
     def _check(self) -> None:
-        self._real("start", "power", minimum=0)
+        self._real("start", minimum=0)
+        self._real("power", minimum=0, maximum=10)
 
     def _at(self, places: range) -> Iterable[float]:
         start, power = self.start, self.power
@@ -304,7 +335,7 @@ class Steps(_Plain):
     """
 
     name: ClassVar[str] = "steps"
-    aliases: ClassVar[tuple[str, ...]] = ("multi_step", "multi_step_lr", "piecewise_constant")
+    aliases: ClassVar[tuple[str, ...]] = ("multi_step", "multi_step_lr", "piecewise_constant", "piecewise_constant_decay")
 
     start: float
     factor: float
@@ -316,7 +347,8 @@ class Steps(_Plain):
         self._set("at", _places("at", self.at))
 
     def _at(self, places: range) -> Iterable[float]:
-        return [self.start * self.factor ** bisect_right(self.at, t) for t in places]
+        start, factor, at = self.start, self.factor, self.at
+        return [start * _power(factor, bisect_right(at, t)) for t in places]
 
 
 __all__ += ["Polynomial"]
@@ -391,7 +423,8 @@ class Cosine(_Plain):
     """
 
     name: ClassVar[str] = "cosine"
-    aliases: ClassVar[tuple[str, ...]] = ("cosine_annealing", "cosine_decay", "sgdr")
+    aliases: ClassVar[tuple[str, ...]] = ("cosine_annealing", "cosine_annealing_lr", "cosine_annealing_warm_restarts", "cosine_decay",
+                                         "cosine_decay_restarts", "sgdr")
 
     start: float
     end: float = 0.0
@@ -424,8 +457,9 @@ __all__ += ["OneCycle"]
 @SCHEDULES.add
 @dataclass(frozen=True, repr=False)
 class OneCycle(_Plain):
-    """Up to ``peak`` and down to nearly nothing, each on half a wave of the cosine (Smith & Topin, 2018, Super-convergence: very
-    fast training of neural networks using large learning rates, in the form that PyTorch gives it).
+    """Up to ``peak`` and down to nearly nothing, each on half a wave of the cosine as that of :class:`Cosine`: up from t = 0
+    to ``rising * steps - 1``, down until ``steps - 1`` (Smith & Topin, 2018, Super-convergence: very fast training of neural
+    networks using large learning rates, in the form that PyTorch gives it).
 
     Parameters
     ----------
@@ -476,8 +510,11 @@ __all__ += ["Function"]
 class Function(_Plain):
     """``η(t) = function(t)``: what an optimizer makes of a function, ``cbp.SGD(lambda t: 0.1 / (1 + t))``.
 
-    The function is asked once for every place that is needed, in order, shortly before. A model file does not hold it: a
-    network that was loaded wants it again, ``net.fit(X, y, optimizer=cbp.SGD(function))``, and then goes on.
+    The function is asked once for every place, shortly before it is needed; within :class:`WarmUp`, where the rise needs its
+    first rate, for t = 0 again at every place of the rise. What it raises goes through, and the network is as after the update
+    before. A model file does not hold the function: a network that was loaded wants it again,
+    ``net.fit(X, y, optimizer=cbp.SGD(function))``, and then goes on. Copies of a network have it too, and pickles if it can be
+    pickled.
 
     Parameters
     ----------
@@ -502,10 +539,15 @@ class Function(_Plain):
         if self.function is not None and not callable(self.function):
             raise TypeError(f"function must be one of the place that gives the rate, got {quoted(self.function)}")
 
+    @property
+    def in_files(self) -> bool:
+        """Whether a model file holds all of it."""
+        return False
+
     def _at(self, places: range) -> Iterable[float]:
         if self.function is None:
-            raise ValueError("the rate was a Python function, which no file holds; give it again, for example "
-                             "net.fit(X, y, optimizer=cbp.SGD(function)), and training goes on")
+            raise ValueError("the rate is a Python function, which no file holds; give it again in an optimizer of the same "
+                             "class, for example net.fit(X, y, optimizer=cbp.SGD(function)), and training goes on")
         return [check.real(f"the rate of {self.per} {t}", self.function(t), minimum=0) for t in places]
 
 
@@ -538,13 +580,19 @@ class _Composed(Schedule):
         """How many rates may be asked for before they are needed."""
         return min(part.ahead for part in self._parts)
 
+    @property
+    def in_files(self) -> bool:
+        """Whether a model file holds all of it."""
+        return all(part.in_files for part in self._parts)
+
 
 __all__ += ["WarmUp"]
 @SCHEDULES.add
 @dataclass(frozen=True, repr=False)
 class WarmUp(_Composed):
     """Up in equal steps to the first rate of another schedule, which begins at t = ``steps``:
-    ``η(t) = then(0) (t + 1) / (steps + 1)``, from there ``then(t - steps)`` (Goyal et al., 2017, Accurate, large minibatch SGD).
+    ``η(t) = then(0) (t + 1) / (steps + 1)``, from there ``then(t - steps)`` (Goyal et al., 2017, Accurate, large minibatch SGD:
+    training ImageNet in 1 hour).
 
     Parameters
     ----------
@@ -608,7 +656,8 @@ class Sequence(_Composed):
         self._set("schedules", _parts_of(self.schedules))
         self._set("at", _places("at", self.at))
         if len(self.at) != len(self.schedules) - 1:
-            raise ValueError(f"at must have a place for every schedule but the first, {len(self.schedules) - 1}, got {len(self.at)}")
+            raise ValueError(f"at must have a place for every schedule but the first, {len(self.schedules) - 1}, got "
+                             f"{len(self.at)}")
 
     @property
     def _parts(self) -> tuple[Schedule, ...]:
@@ -626,7 +675,7 @@ __all__ += ["Sum"]
 @SCHEDULES.add
 @dataclass(frozen=True, repr=False)
 class Sum(_Composed):
-    """The sum of schedules; ``one + other`` is that too.
+    """The sum of schedules, from left to right; ``one + other`` is that too.
 
     Parameters
     ----------
@@ -653,6 +702,18 @@ class Sum(_Composed):
         return map(sum, zip(*(part._at(places) for part in self._parts), strict=True))
 
 
+def _addends(schedule: Schedule) -> tuple[Schedule, ...]:
+    return schedule._parts if isinstance(schedule, Sum) else (schedule,)
+
+
+def _power(base: float, exponent: int) -> float:
+    """Infinite where it is too large for a float; 0 where it is too small."""
+    try:
+        return cast(float, base**exponent)
+    except OverflowError:
+        return math.inf
+
+
 def _eased(start: float, end: float, part: float) -> float:
     """From start to end on half a wave of the cosine, both of them exactly."""
     if part <= 0 or part >= 1:
@@ -665,7 +726,8 @@ def _places(argument: str, given: object) -> tuple[int, ...]:
     if isinstance(given, np.ndarray):
         given = given.tolist()
     if not isinstance(given, (list, tuple)) or len(given) > MOST_PLACES:
-        raise TypeError(f"{argument} must be a list of at most {MOST_PLACES:,} places, for example [30, 60], got {quoted(given)}")
+        raise TypeError(f"{argument} must be a list of at most {MOST_PLACES:,} places, for example [30, 60], got "
+                        f"{quoted(given)}")
     places = tuple(check.integer(f"{argument}[{index}]", place) for index, place in enumerate(given))
     if wrong := next((index for index in range(1, len(places)) if places[index] <= places[index - 1]), 0):
         raise ValueError(f"{argument} must grow, but {argument}[{wrong}] is {places[wrong]} after {places[wrong - 1]}")
@@ -674,7 +736,7 @@ def _places(argument: str, given: object) -> tuple[int, ...]:
 
 def _parts_of(given: object) -> tuple[Schedule, ...]:
     if not isinstance(given, (list, tuple)) or not 1 <= len(given) <= MOST_PLACES:
-        raise TypeError(f"schedules must be a list of schedules and numbers, got {quoted(given)}")
+        raise TypeError(f"schedules must be a list of 1 to {MOST_PLACES:,} schedules and numbers, got {quoted(given)}")
     return tuple(get(part, f"schedules[{index}]") for index, part in enumerate(given))
 
 
@@ -697,11 +759,11 @@ def get(rate: object, argument: str = "rate") -> Schedule:
     """
     if isinstance(rate, Schedule):
         if type(rate) not in SCHEDULES.values():
-            raise TypeError(f"{argument} must be one of cbp.schedules or a function, got {quoted(rate)} of a class of your own; "
-                            f"its method as a function will do")
+            raise TypeError(f"{argument} must be one of cbp.schedules or a function, got {quoted(rate)} of a class of your "
+                            f"own; its method as a function will do")
         return rate
     if isinstance(rate, type):
-        raise TypeError(f"{argument} must be a schedule, got the class {rate.__name__}: build one, cbp.schedules.{rate.__name__}(...)")
+        raise TypeError(f"{argument} must be a schedule, got the class {rate.__name__}; build one, {rate.__name__}(...)")
     return Function(rate) if callable(rate) else Constant(check.real(argument, rate, minimum=0))
 
 
@@ -748,16 +810,25 @@ def from_description(described: object, depth: int = 1) -> Schedule:
     if given.keys() != known:
         wrong = sorted(map(plain, given.keys() ^ known))
         raise ValueError(f"schedule {name} must have the keys {', '.join(sorted(known))}; {wrong[0]} is missing or unknown")
-    settings = {key: _read(value, depth) for key, value in given.items()}
+    settings = {key: [_part(item, depth) for item in value] if isinstance(value, list) else _part(value, depth)
+                for key, value in given.items()}
     if kind is Function:
         settings["function"] = None
     try:
         return kind(**settings)
-    except not_by_handler(TypeError) as problem:
+    except not_by_handler(TypeError, OverflowError) as problem:
         raise ValueError(str(problem)) from None
 
 
-def _read(value: Any, depth: int) -> Any:
-    if isinstance(value, Mapping):
-        return from_description(value, depth + 1)
-    return [_read(item, depth) for item in value] if isinstance(value, list) else value
+def _part(value: Any, depth: int) -> Any:
+    return from_description(value, depth + 1) if isinstance(value, Mapping) else value
+
+
+# --- of other libraries -------------------------------------------------------------------------------------------------------
+
+
+def __getattr__(name: str) -> Never:
+    """For a name that is not there: cbp's, if it is one of another library's."""
+    wanted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    own = next((kind.__name__ for kind in SCHEDULES.values() if wanted in kind.aliases), "")
+    raise AttributeError(f"cbp.schedules has no {name!r}{f'; it has {own}' if own else ''}", name=name)

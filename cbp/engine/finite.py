@@ -88,7 +88,8 @@ def refusal(plan: Plan, before: Numbers, optimizer: Optimizer, *, updated: bool)
     if defect is not None:
         return ValueError(f"{defect}. Training cannot mend that")
     why = divergence(before.parameters.dtype, updated=updated)
-    return DivergedError(f"{why} The network is as it was before this batch; the rate is {optimizer.rate:g}.")
+    rate = optimizer.rate_at(before.step, before.epoch - before.since) if goes_on else optimizer.rate_at(0, 0)
+    return DivergedError(f"{why} The network is as it was before this batch; the rate is {rate:g}.")
 
 
 def beyond(dtype: np.dtype[Any], data: str) -> str:

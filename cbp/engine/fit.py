@@ -53,6 +53,7 @@ class Fit:
         self._numbers = numbers
         self._metric = metric
         self._validate = validate
+        self._scheduled = numbers.optimizer.schedule is not None
         self._first, self._first_step = numbers.epoch, numbers.step
         self._curves: list[Curves] = []
         self._validation: list[dict[str, float]] = []
@@ -73,6 +74,8 @@ class Fit:
         if self._validate is not None:
             for name in ("loss", self._metric):
                 names[f"val_{name}"] = np.array([values[name] for values in self._validation[:complete]])
+        if self._scheduled:
+            names["rate"] = curves[:, 3]
         names["seconds"] = curves[:, 2]
         return History(names)
 
