@@ -852,7 +852,7 @@ class Network:
         snapshot, own = self.snapshot(), self.__getstate__()
         parts: tuple[Any, ...] = modelfile.dumps(snapshot), type(self)
         schedule = None if snapshot.optimizer is None else snapshot.optimizer.schedule
-        if schedule is not None and not schedule.in_files:
+        if schedule is not None and schedule.asks:
             parts = *parts, snapshot.optimizer  # for its function: a copy has the same, a pickle the name that it is found by
         return (_from_bytes, parts) if type(self) is Network else (_from_bytes, parts, own)
 
