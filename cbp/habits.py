@@ -80,7 +80,7 @@ _DONE = {
         "callbacks callback early_stopping patience n_iter_no_change tol initial_epoch",
     "the rate of an optimizer is a number or a schedule: optimizer=cbp.Adam(cbp.schedules.Cosine(1e-3, steps=5000))":
         "scheduler lr_scheduler lr_schedule learning_rate_schedule schedule learning_rate_decay lr_decay decay_steps gamma "
-        "step_size power_t T_max warmup_steps warmup warmup_ratio",
+        "step_size power_t t_max warmup_steps warmup warmup_ratio",
     "divide the data first with cbp.datasets.split(X, y), and pass validation_data=(X_test, y_test)":
         "validation_split validation_fraction val_split validation_size",
     "pass a weight for every sample, sample_weight=class_weights[y]": "class_weight class_weights pos_weight scale_pos_weight",
