@@ -33,6 +33,15 @@ def optimizers() -> Iterable[str]:
         yield row(f"`{name}`", keys(kind), ", ".join(slots))
 
 
+def schedules() -> Iterable[str]:
+    yield row("`cbp.schedules.`", "arguments", "rate η at place t", "in files")
+    yield "|---|---|---|---|"
+    for name, kind in cbp.schedules.SCHEDULES.items():
+        formula = re.search(r"``(η.*?)``", kind.__doc__ or "", re.DOTALL)
+        rate = f"`{' '.join(formula[1].split())}`" if formula else "see `help`"
+        yield row(f"`{kind.__name__}`", keys(kind), rate, f"`{name}`")
+
+
 def layers() -> Iterable[str]:
     yield row("kind", "keys", "arrays")
     yield "|---|---|---|"
@@ -40,7 +49,8 @@ def layers() -> Iterable[str]:
         yield row(f"`{name}`", keys(kind), kind.arrays)
 
 
-TABLES: dict[str, Callable[[], Iterable[str]]] = {"optimizers": optimizers, "layers": layers}
+TABLES: dict[str, Callable[[], Iterable[str]]] = {
+    "optimizers": optimizers, "schedules": schedules, "layers": layers}
 
 
 def renewed(page: str) -> str:
