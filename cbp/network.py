@@ -850,11 +850,12 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         snapshot, own = self.snapshot(), self.__getstate__()
-        parts: tuple[Any, ...] = modelfile.dumps(snapshot), type(self)
+        data, plain = modelfile.dumps(snapshot), type(self) is Network
+        parts: tuple[Any, ...] = (data,) if plain else (data, type(self))
         schedule = None if snapshot.optimizer is None else snapshot.optimizer.schedule
         if schedule is not None and schedule.asks:
-            parts = *parts, snapshot.optimizer  # for its function: a copy has the same, a pickle the name that it is found by
-        return (_from_bytes, parts) if type(self) is Network else (_from_bytes, parts, own)
+            parts = data, type(self), snapshot.optimizer  # a copy has its function, a pickle the name that it is found by
+        return (_from_bytes, parts) if plain else (_from_bytes, parts, own)
 
     def __getstate__(self) -> object:
         """The attributes that a class of one's own gave the network, as ``object.__getstate__`` gives them."""
