@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import cbp
 from cbp import modelfile, schedules
-from cbp.engine.rates import AHEAD
+from cbp.engine import arrays, plan, rates, runner
 from cbp.schedules import Cosine, ExponentialDecay, ExponentialMovingAverage, Function, Sequence, Steps, Sum, WarmUp
 
 SCHEDULES = {name: schedule for row in facts.SCHEDULES.values() for name, schedule in row.plain.items()}
@@ -242,20 +242,61 @@ def test_pieces_threads_and_validation_change_no_bit(name, threads, monkeypatch)
     """Epochs one by one (with validation data), all in one call, and in another number of threads."""
     one, other = network(), network()
     one.fit(X, Y, epochs=5, batch_size=4, optimizer=cbp.SGD(SCHEDULES[name]))
-    monkeypatch.setattr("cbp.engine.rates.AHEAD", 2)
+    monkeypatch.setattr(rates, "AHEAD", 2)
     other.fit(X, Y, epochs=5, batch_size=4, optimizer=cbp.SGD(SCHEDULES[name]), threads=threads, validation_data=(X, Y))
+    assert same(one, other)
+
+
+@pytest.mark.parametrize("schedule", [Cosine(0.5, steps=20), Cosine(0.5, steps=5, per="epoch"), half])
+def test_pieces_and_pauses_change_no_rate(schedule, monkeypatch):
+    """Batches of several pieces, with a return to Python after each: in the middle of a batch, of an epoch, of a block."""
+    x, y = np.resize(X, (50, 4)), np.resize(Y, (50, 3))
+    one, other = recurrent(), recurrent()
+    x = x[..., np.newaxis]
+    history = one.fit(x, y, epochs=6, batch_size=23, optimizer=cbp.Adam(schedule))
+    monkeypatch.setattr(plan, "PIECE", 1)
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
+    monkeypatch.setattr(rates, "AHEAD", 2)
+    assert other._plan.piece(50) == 12
+    paused = other.fit(x, y, epochs=6, batch_size=23, optimizer=cbp.Adam(schedule))
+    assert same(one, other)
+    assert paused.rate.tolist() == history.rate.tolist()
+
+
+@pytest.mark.parametrize("per", ["step", "epoch"])
+def test_several_batches_for_one_update(per):
+    """Their gradients make one step, which has one rate."""
+    schedule = Cosine(0.5, steps=20, per=per)
+    net, alone = network(), network()
+    history = alone.fit(X, Y, epochs=4, batch_size=8, shuffle=False, optimizer=cbp.SGD(schedule))
+    net.set_optimizer(cbp.SGD(schedule))
+    run = runner.Runner(net._model, arrays.data(net._model.form, X, Y, None, None), mode="train", batch_size=4, accumulate=2,
+                        optimizer=net.optimizer)
+    assert run.epochs(4)[:, 3].tolist() == history.rate.tolist()
+    assert same(net, alone)
+
+
+def test_clipping_and_averages_follow_the_schedule_too():
+    """What waits for the whole gradient, arrays at rates of their own too."""
+    options = {"clip_norm": 0.1, "clip_value": 0.05, "average": cbp.averages.ExponentialMovingAverage(0.9), "weight_decay": 0.1}
+    schedule = ExponentialDecay(0.2, 0.7, per="epoch")
+    one, other = network(), network()
+    one.rate_multipliers = other.rate_multipliers = {"0": 0.5}
+    one.fit(X, Y, epochs=5, batch_size=4, optimizer=cbp.Adam(schedule, **options))
+    for epoch in range(5):
+        other.fit(X, Y, epochs=1, batch_size=4, optimizer=cbp.Adam(schedule(epoch), **options))
     assert same(one, other)
 
 
 def test_long_runs_go_on_where_rates_end():
     """More updates in one call than rates are worked out for."""
-    rates, x, y = ExponentialDecay(0.1, 0.999), np.ones((40, 1)), np.ones(40)
+    schedule, x, y = ExponentialDecay(0.1, 0.999), np.ones((40, 1)), np.ones(40)
     one, other = (cbp.mlp([1, 1], seed=0, dtype="float64") for _ in range(2))
-    history = one.fit(x, y, epochs=100, batch_size=1, optimizer=cbp.SGD(rates))
-    assert one.step == 4000 > 3 * AHEAD
-    assert history.rate.tolist() == rates.rates(0, 4000)[39::40].tolist()
+    history = one.fit(x, y, epochs=100, batch_size=1, optimizer=cbp.SGD(schedule))
+    assert one.step == 4000 > 3 * rates.AHEAD
+    assert history.rate.tolist() == schedule.rates(0, 4000)[39::40].tolist()
     for _ in range(100):
-        other.fit(x, y, epochs=1, batch_size=1, optimizer=cbp.SGD(rates))
+        other.fit(x, y, epochs=1, batch_size=1, optimizer=cbp.SGD(schedule))
     assert same(one, other)
 
 
@@ -331,6 +372,21 @@ def test_a_divergence_tells_the_rate(rate):
     with pytest.raises(cbp.DivergedError, match="rate is"):
         net.apply_gradient(np.full(len(before), 1e30), optimizer=cbp.SGD(rate))
     assert (net.get_vector() == before).all()
+
+
+@pytest.mark.parametrize("per", ["step", "epoch"])
+@pytest.mark.parametrize("make", [lambda parts, at: Sequence(parts, at), lambda parts, at: Function(
+    lambda t: parts[t >= at[0]](t - at[0] * (t >= at[0])), per=parts[0].per)], ids=["schedule", "function"])
+def test_the_way_back_from_a_divergence_has_the_same_rates(make, per):
+    """Epochs are repeated then, up to the last one that ended finite."""
+    last = 4 if per == "epoch" else 4 * STEPS + 2
+    schedule = make([ExponentialDecay(0.1, 0.9, per=per), schedules.Constant(1e30)], [last])
+    one, other = network(), network()
+    with pytest.raises(cbp.DivergedError, match="in epoch 5") as caught:
+        one.fit(X, Y, epochs=50, batch_size=4, optimizer=cbp.SGD(schedule))
+    kept = other.fit(X, Y, epochs=4, batch_size=4, optimizer=cbp.SGD(schedule))
+    assert same(one, other)
+    assert caught.value.history.rate.tolist() == kept.rate.tolist()
 
 
 @pytest.mark.parametrize(("function", "error", "words"), [
