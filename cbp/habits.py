@@ -45,13 +45,20 @@ _SAME = {
     "groups": "num_groups n_groups", "multiplier": "depth_multiplier channel_multiplier", "bias": "use_bias fit_intercept",
     "init": "kernel_initializer initializer weight_init init_weights embeddings_initializer alpha_initializer",
     "recurrent_init": "recurrent_initializer", "activation": "nonlinearity activation_function act act_fn",
+    "start": "initial_learning_rate initial_lr base_lr lr learning_rate learning_rate_init eta0",
+    "end": "eta_min min_lr end_learning_rate final_lr", "factor": "gamma decay_rate decay_factor",
+    "every": "step_size decay_steps save_freq period",
+    "steps": "T_max T_0 total_steps total_iters max_decay_steps first_decay_steps decay_steps num_training_steps warmup_steps "
+             "num_warmup_steps",
+    "power": "power_t", "peak": "max_lr peak_lr", "at": "milestones boundaries", "rising": "pct_start", "first": "div_factor",
+    "last": "final_div_factor", "restarts": "T_mult t_mul", "schedules": "schedulers", "function": "lr_lambda schedule",
     "reverse": "go_backwards", "deviation": "stddev std sigma", "shape": "target_shape", "layers": "modules",
     "metrics": "metric scoring scorers", "callbacks": "callback",
     "class_weight": "class_weights pos_weight scale_pos_weight",
     "validation_split": "validation_fraction val_split validation_size", "patience": "n_iter_no_change",
     "clip_norm": "clipnorm global_clipnorm clip grad_clip gradient_clip max_norm max_grad_norm", "clip_value": "clipvalue",
     "accumulate": "gradient_accumulation_steps accumulate_grad_batches accumulation_steps", "monitor": "metric quantity",
-    "minimum": "min_lr min_rate", "factor": "gamma", "every": "save_freq period", "best_only": "save_best_only",
+    "minimum": "min_lr min_rate", "best_only": "save_best_only",
     "labels": "class_names target_names display_labels",
     "average": "avg averaging multioutput",
 }
@@ -83,8 +90,9 @@ _ELSEWHERE = {
 _DONE = {
     "fit(X, y, validation_split=0.1, callbacks=[cbp.EarlyStopping(patience=10)]) stops early, with the best weights":
         "early_stopping patience n_iter_no_change tol restore_best_weights",
-    "the rate of an optimizer may be a schedule: cbp.Adam(cbp.schedules.Cosine(1e-3, steps=5000))":
-        "scheduler lr_scheduler learning_rate_schedule decay_steps lr_schedule schedule",
+    "the rate of an optimizer is a number or a schedule: optimizer=cbp.Adam(cbp.schedules.Cosine(1e-3, steps=5000))":
+        "scheduler lr_scheduler lr_schedule learning_rate_schedule schedule learning_rate_decay lr_decay decay_steps gamma "
+        "step_size power_t t_max warmup_steps warmup warmup_ratio",
     "fit(X, y, until_epoch=20) goes on to that epoch of the network's life": "initial_epoch",
     "an average of the parameters is the optimizer's: cbp.Adam(average=cbp.averages.ExponentialMovingAverage(0.999))":
         "use_ema ema_momentum ema_decay ema swa",

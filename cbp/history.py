@@ -20,7 +20,8 @@ class History(dict[str, Curve]):
     ``"loss"`` and the metric of the loss (``"accuracy"`` or ``"mean_absolute_error"``) are means over the batches of the
     epoch, each measured before its update; penalties count as they were when the epoch began. ``"val_..."`` are measured
     after the epoch on the validation data; what the network's dtype does not hold is inf or nan there, and ``fit`` warns of the
-    first. ``"seconds"`` is the time since the start of the run, read from the clock at least every 64 rows. The curves are
+    first. ``"rate"``, that of the last update of the epoch, is there where the optimizer has a schedule or a callback changed
+    it. ``"seconds"`` is the time since the start of the run, read from the clock at least every 64 rows. The curves are
     attributes too, and read-only: ``history.loss.copy()`` may be written to.
 
     It is a dict, so that ``pandas.DataFrame(history)`` and ``polars.DataFrame(history)`` are the curves; nothing can be added

@@ -1156,12 +1156,12 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         snapshot, own = self.snapshot(), self.__getstate__()
-        data, optimizer = modelfile.dumps(snapshot), snapshot.optimizer
-        if optimizer is not None and optimizer.schedule is not None and optimizer.schedule.has_function:
-            return _from_bytes, (data, type(self), optimizer), own  # no file holds a function
-        if type(self) is Network:
-            return _from_bytes, (data,)
-        return _from_bytes, (data, type(self)), own
+        data, plain = modelfile.dumps(snapshot), type(self) is Network
+        parts: tuple[Any, ...] = (data,) if plain else (data, type(self))
+        schedule = None if snapshot.optimizer is None else snapshot.optimizer.schedule
+        if schedule is not None and schedule.asks:
+            parts = data, type(self), snapshot.optimizer  # a copy has its function, a pickle the name that it is found by
+        return (_from_bytes, parts) if plain else (_from_bytes, parts, own)
 
     def __getstate__(self) -> object:
         """The attributes that a class of one's own gave the network, as ``object.__getstate__`` gives them."""
@@ -1207,8 +1207,7 @@ def mlp(
 
 
 def _from_bytes(data: bytes, kind: type[Network] = Network, optimizer: Optimizer | None = None) -> Network:
-    """The network that was pickled or copied as these bytes of a model file, and the optimizer where they do not hold it."""
-    network = modelfile.restored(kind, modelfile.loads(data), None)
-    if optimizer is not None:
-        network._numbers.optimizer = optimizer
-    return network
+    """The network that was pickled or copied as these bytes of a model file, and the optimizer where they do not hold all of
+    it."""
+    snapshot = modelfile.loads(data)
+    return modelfile.restored(kind, snapshot if optimizer is None else replace(snapshot, optimizer=optimizer), None)

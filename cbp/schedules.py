@@ -3,7 +3,7 @@
 A schedule says the rate η of every place t, the number of updates that the optimizer has made, from 0 on: so the first update
 has that of t = 0. With ``per="epoch"`` places are epochs, and all updates of one have the same rate. It is a pure function of t
 and owns no numbers: training goes on with the right rate after a ``save`` and a ``load``. The rates are worked out before the
-core needs them, which never calls back.
+core needs them, some thousand at a time: it never calls back.
 
 Any function of t is taken as a schedule too; a model file does not hold it, see :class:`Function`.
 """
@@ -11,10 +11,11 @@ Any function of t is taken as a schedule too; a model file does not hold it, see
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,13 @@ from cbp._registry import Registry, shown
 from cbp.engine import check
 from cbp.errors import not_by_handler, plain, quoted
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["SCHEDULES", "Schedule", "description", "from_description", "get"]
 
 Rates = npt.NDArray[np.float64]
+Some = Rates | list[float]
 Item = TypeVar("Item")
 Listed = tuple[Item, ...] | list[Item]
 
@@ -46,8 +51,8 @@ class Schedule:
         What files call it.
     per : str
         What places count: ``"step"`` or ``"epoch"``.
-    ahead : int
-        How many rates may be asked for before they are needed.
+    asks : bool
+        Whether it asks a Python function, which model files do not hold.
 
     Examples
     --------
@@ -60,7 +65,6 @@ class Schedule:
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
-    ahead: ClassVar[int] = 2**62
     _used: ClassVar[str] = "an optimizer takes it: cbp.Adam(that)"
 
     def __post_init__(self) -> None:
@@ -77,32 +81,53 @@ class Schedule:
         """What places count."""
         raise NotImplementedError
 
-    def _at(self, places: range) -> Iterable[float]:
+    @property
+    def asks(self) -> bool:
+        """Whether it asks a Python function."""
+        return False
+
+    def _at(self, places: range) -> Some:
         """The rates of some places; each from its own place alone, so that it is the same in any company."""
         raise NotImplementedError
 
     def rates(self, first: int, count: int) -> Rates:
-        """The rates of the places ``first`` to ``first + count - 1``; raises ValueError where one is below 0 or not finite."""
-        found = np.fromiter(self._at(range(first, first + count)), np.float64, count)
+        """The rates of the places ``first`` to ``first + count - 1``.
+
+        Raises ValueError where one is below 0 or not finite; what a function raises that gives them goes through.
+        """
+        found = np.asarray(self._at(range(first, first + count)), np.float64)
         if count and not (found.min() >= 0 and math.isfinite(found.max())):
             place = int(np.flatnonzero(~((found >= 0) & np.isfinite(found)))[0])
             raise ValueError(f"the rate of {self.per} {first + place} is {found[place]:g} by {quoted(self)}; it must be at "
                              f"least 0 and finite")
         return found
 
-    @property
-    def has_function(self) -> bool:
-        """Whether a Python function is part of it, which no file holds."""
-        return self.ahead == Function.ahead
+    def plot(self, steps: int, axes: Axes | None = None) -> Any:
+        """Draw the rates of the first ``steps`` places.
+
+        Needs matplotlib (``pip install 'cbp[plot]'``); raises ImportError without it. Returns the axes.
+        """
+        rates = self.rates(0, check.integer("steps", steps))
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError:
+            raise ImportError("Schedule.plot draws with matplotlib: pip install 'cbp[plot]'") from None
+        if axes is None:
+            axes = plt.figure(layout="constrained").add_subplot()
+        axes.plot(rates, drawstyle="steps-post")
+        axes.set_xlabel(self.per)
+        axes.set_ylabel("rate")
+        return axes
 
     def __call__(self, place: int) -> float:
         """The rate of one place."""
         return float(self.rates(check.integer("place", place, minimum=0), 1)[0])
 
     def __add__(self, other: object) -> Schedule:
-        return Sum((self, get(other, "what is added")))
+        return Sum((*_addends(self), *_addends(get(other, "what is added"))))
 
-    __radd__ = __add__
+    def __radd__(self, other: object) -> Schedule:
+        return Sum((get(other, "what is added"), *_addends(self)))
 
     def __repr__(self) -> str:
         return shown(self)
@@ -160,7 +185,7 @@ class Constant(_Plain):
     def _check(self) -> None:
         self._real("rate", minimum=0)
 
-    def _at(self, places: range) -> Iterable[float]:
+    def _at(self, places: range) -> Some:
         return [self.rate] * len(places)
 
 
@@ -197,9 +222,9 @@ class ExponentialMovingAverage(_Plain):
         self._real("start", "end", minimum=0)
         self._real("decay", minimum=0, maximum=1)
 
-    def _at(self, places: range) -> Iterable[float]:
-        end, distance, d = self.end, self.start - self.end, self.decay
-        return [end + distance * d**t for t in places]
+    def _at(self, places: range) -> Some:
+        d = self.decay
+        return _between(self.start, self.end, [d**t for t in places])
 
 
 __all__ += ["ExponentialDecay"]
@@ -242,7 +267,7 @@ class ExponentialDecay(_Plain):
         self._count("every")
         self._set("staircase", check.boolean("staircase", self.staircase))
 
-    def _at(self, places: range) -> Iterable[float]:
+    def _at(self, places: range) -> Some:
         start, factor, every = self.start, self.factor, self.every
         if self.staircase:
             return [start * factor ** (t // every) for t in places]
@@ -260,7 +285,7 @@ class InverseScaling(_Plain):
     start : float
         At least 0.
     power : float
-        At least 0.
+        From 0 to 10.
     per : str
         ``"step"`` or ``"epoch"``.
 
@@ -277,9 +302,10 @@ class InverseScaling(_Plain):
     power: float = 0.5
 
     def _check(self) -> None:
-        self._real("start", "power", minimum=0)
+        self._real("start", minimum=0)
+        self._real("power", minimum=0, maximum=10)
 
-    def _at(self, places: range) -> Iterable[float]:
+    def _at(self, places: range) -> Some:
         start, power = self.start, self.power
         return [start / (t + 1) ** power for t in places]
 
@@ -309,7 +335,7 @@ class Steps(_Plain):
     """
 
     name: ClassVar[str] = "steps"
-    aliases: ClassVar[tuple[str, ...]] = ("multi_step", "multi_step_lr", "piecewise_constant")
+    aliases: ClassVar[tuple[str, ...]] = ("multi_step", "multi_step_lr", "piecewise_constant", "piecewise_constant_decay")
 
     start: float
     factor: float
@@ -320,8 +346,9 @@ class Steps(_Plain):
         self._real("factor", above=0)
         self._set("at", _places("at", self.at))
 
-    def _at(self, places: range) -> Iterable[float]:
-        return [self.start * self.factor ** bisect_right(self.at, t) for t in places]
+    def _at(self, places: range) -> Some:
+        start, factor, at = self.start, self.factor, self.at
+        return [start * _power(factor, bisect_right(at, t)) for t in places]
 
 
 __all__ += ["Polynomial"]
@@ -360,9 +387,9 @@ class Polynomial(_Plain):
         self._count("steps")
         self._real("power", above=0)
 
-    def _at(self, places: range) -> Iterable[float]:
-        end, distance, steps, power = self.end, self.start - self.end, self.steps, self.power
-        return [end + distance * (1 - min(t, steps) / steps) ** power for t in places]
+    def _at(self, places: range) -> Some:
+        steps, power = self.steps, self.power
+        return _between(self.start, self.end, [(1 - min(t, steps) / steps) ** power for t in places])
 
 
 __all__ += ["Cosine"]
@@ -396,7 +423,9 @@ class Cosine(_Plain):
     """
 
     name: ClassVar[str] = "cosine"
-    aliases: ClassVar[tuple[str, ...]] = ("cosine_annealing", "cosine_decay", "sgdr")
+    aliases: ClassVar[tuple[str, ...]] = (
+        "cosine_annealing", "cosine_annealing_lr", "cosine_annealing_warm_restarts", "cosine_decay", "cosine_decay_restarts",
+        "sgdr")
 
     start: float
     end: float = 0.0
@@ -409,16 +438,19 @@ class Cosine(_Plain):
         self._count("steps")
         self._count("restarts", minimum=0)
 
-    def _at(self, places: range) -> Iterable[float]:
-        return [_eased(self.start, self.end, self._part(t)) for t in places]
+    def _at(self, places: range) -> Some:
+        steps = self.steps
+        if self.restarts == 0:
+            parts = [min(t, steps) / steps for t in places]
+        elif self.restarts == 1:
+            parts = [t % steps / steps for t in places]
+        else:
+            parts = [self._part(t) for t in places]
+        return _between(self.start, self.end, _half_wave(parts))
 
     def _part(self, t: int) -> float:
-        """How much of its half wave is over."""
-        if self.restarts == 0:
-            return min(t, self.steps) / self.steps
+        """How much of its half wave is over, where every one is longer than the one before."""
         length = self.steps
-        if self.restarts == 1:
-            return t % length / length
         while t >= length:
             t -= length
             length *= self.restarts
@@ -429,8 +461,9 @@ __all__ += ["OneCycle"]
 @SCHEDULES.add
 @dataclass(frozen=True, repr=False)
 class OneCycle(_Plain):
-    """Up to ``peak`` and down to nearly nothing, each on half a wave of the cosine (Smith & Topin, 2018, Super-convergence:
-    very fast training of neural networks using large learning rates, in the form that PyTorch gives it).
+    """Up to ``peak`` and down to nearly nothing, each on half a wave of the cosine as that of :class:`Cosine`: up from t = 0
+    to ``rising * steps - 1``, down until ``steps - 1`` (Smith & Topin, 2018, Super-convergence: very fast training of neural
+    networks using large learning rates, in the form that PyTorch gives it).
 
     Parameters
     ----------
@@ -468,11 +501,13 @@ class OneCycle(_Plain):
         self._real("rising", above=0, below=1)
         self._real("first", "last", minimum=1)
 
-    def _at(self, places: range) -> Iterable[float]:
+    def _at(self, places: range) -> Some:
         start, end = self.peak / self.first, self.peak / self.first / self.last
         top, last = max(self.rising * self.steps - 1, 0.0), self.steps - 1
-        return [_eased(start, self.peak, t / top) if t < top else
-                _eased(self.peak, end, min((t - top) / (last - top), 1.0) if last > top else 1.0) for t in places]
+        turn = min(max(math.ceil(top), places.start), places.stop)
+        up = _half_wave([t / top for t in range(places.start, turn)])
+        down = _half_wave([min((t - top) / (last - top), 1.0) for t in range(turn, places.stop)])
+        return np.concatenate([_between(start, self.peak, up), _between(self.peak, end, down)])
 
 
 __all__ += ["Function"]
@@ -481,8 +516,11 @@ __all__ += ["Function"]
 class Function(_Plain):
     """``η(t) = function(t)``: what an optimizer makes of a function, ``cbp.SGD(lambda t: 0.1 / (1 + t))``.
 
-    The function is asked once for every place that is needed, in order, shortly before. A model file does not hold it: a
-    network that was loaded wants it again, ``net.fit(X, y, optimizer=cbp.SGD(function))``, and then goes on.
+    The function should depend on t alone. It is asked before every epoch of ``fit``, for its updates and at most 1,024 of them
+    at a time, and before every update of ``train_on_batch`` and ``apply_gradient``. What it raises goes through, and the
+    updates that it was asked for are not made. A model file does not hold the function: a network that was loaded wants it
+    again, ``net.fit(X, y, optimizer=cbp.SGD(function))``, and then goes on. Copies of a network have it too, and pickles if it
+    can be pickled.
 
     Parameters
     ----------
@@ -499,7 +537,6 @@ class Function(_Plain):
 
     name: ClassVar[str] = "function"
     aliases: ClassVar[tuple[str, ...]] = ("lambda", "lambda_lr")
-    ahead: ClassVar[int] = 1
 
     function: Callable[[int], float] | None
 
@@ -507,11 +544,18 @@ class Function(_Plain):
         if self.function is not None and not callable(self.function):
             raise TypeError(f"function must be one of the place that gives the rate, got {quoted(self.function)}")
 
-    def _at(self, places: range) -> Iterable[float]:
+    @property
+    def asks(self) -> bool:
+        """Whether it asks a Python function."""
+        return True
+
+    def _at(self, places: range) -> Some:
         if self.function is None:
-            raise ValueError("the rate was a Python function, which no file holds; give it again, for example "
-                             "net.fit(X, y, optimizer=cbp.SGD(function)), and training goes on")
-        return [check.real(f"the rate of {self.per} {t}", self.function(t), minimum=0) for t in places]
+            raise ValueError("the rate is a Python function, which no file holds; give it again in an optimizer of the same "
+                             "class, for example net.fit(X, y, optimizer=cbp.SGD(function)), and training goes on")
+        function = self.function
+        return [rate if type(rate := function(t)) is float and 0 <= rate < math.inf else
+                check.real(f"the rate of {self.per} {t}", rate, minimum=0) for t in places]  # the check takes microseconds
 
 
 # --- of others ----------------------------------------------------------------------------------------------------------------
@@ -539,9 +583,9 @@ class _Composed(Schedule):
         return next((part.per for part in self._parts if not isinstance(part, Constant)), "step")
 
     @property
-    def ahead(self) -> int:  # type: ignore[override]
-        """How many rates may be asked for before they are needed."""
-        return min(part.ahead for part in self._parts)
+    def asks(self) -> bool:
+        """Whether it asks a Python function."""
+        return any(part.asks for part in self._parts)
 
 
 __all__ += ["WarmUp"]
@@ -549,8 +593,8 @@ __all__ += ["WarmUp"]
 @dataclass(frozen=True, repr=False)
 class WarmUp(_Composed):
     """Up in equal steps to the first rate of another schedule, which begins at t = ``steps``:
-    ``η(t) = then(0) (t + 1) / (steps + 1)``, from there ``then(t - steps)`` (Goyal et al., 2017, Accurate, large minibatch
-    SGD).
+    ``η(t) = then(0) (t + 1) / (steps + 1)``, from there ``then(t - steps)`` (Goyal et al., 2017, Accurate, large minibatch SGD:
+    training ImageNet in 1 hour).
 
     Parameters
     ----------
@@ -578,12 +622,12 @@ class WarmUp(_Composed):
     def _parts(self) -> tuple[Schedule, ...]:
         return (cast(Schedule, self.then),)
 
-    def _at(self, places: range) -> Iterable[float]:
+    def _at(self, places: range) -> Some:
         then, n = cast(Schedule, self.then), self.steps
         first = then(0) if places.start < n else 0.0
         rising = [first * (t + 1) / (n + 1) for t in range(places.start, min(places.stop, n))]
         start = max(places.start, n)
-        return [*rising, *then._at(range(start - n, max(places.stop, start) - n))]
+        return np.concatenate([rising, then._at(range(start - n, max(places.stop, start) - n))])
 
 
 __all__ += ["Sequence"]
@@ -621,19 +665,22 @@ class Sequence(_Composed):
     def _parts(self) -> tuple[Schedule, ...]:
         return cast("tuple[Schedule, ...]", self.schedules)
 
-    def _at(self, places: range) -> Iterable[float]:
+    def _at(self, places: range) -> Some:
         starts = [0, *self.at]
-        for part, start, end in zip(self._parts, starts, [*self.at, max(places.stop, starts[-1])], strict=True):
+        ends = [*self.at, max(places.stop, starts[-1])]
+        found: list[Some] = [[]]
+        for part, start, end in zip(self._parts, starts, ends, strict=True):
             first, last = max(places.start, start), min(places.stop, end)
             if first < last:
-                yield from part._at(range(first - start, last - start))
+                found.append(part._at(range(first - start, last - start)))
+        return np.concatenate(found)
 
 
 __all__ += ["Sum"]
 @SCHEDULES.add
 @dataclass(frozen=True, repr=False)
 class Sum(_Composed):
-    """The sum of schedules; ``one + other`` is that too.
+    """The sum of schedules, from left to right; ``one + other`` is that too.
 
     Parameters
     ----------
@@ -656,15 +703,39 @@ class Sum(_Composed):
     def _parts(self) -> tuple[Schedule, ...]:
         return cast("tuple[Schedule, ...]", self.schedules)
 
-    def _at(self, places: range) -> Iterable[float]:
-        return map(sum, zip(*(part._at(places) for part in self._parts), strict=True))
+    def _at(self, places: range) -> Some:
+        total = np.zeros(len(places))
+        for part in self._parts:
+            total += part._at(places)
+        return total
 
 
-def _eased(start: float, end: float, part: float) -> float:
-    """From start to end on half a wave of the cosine, both of them exactly."""
-    if part <= 0 or part >= 1:
-        return start if part <= 0 else end
-    return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
+def _addends(schedule: Schedule) -> tuple[Schedule, ...]:
+    return schedule._parts if isinstance(schedule, Sum) else (schedule,)
+
+
+def _power(base: float, exponent: int) -> float:
+    """Infinite where it is too large for a float; 0 where it is too small."""
+    try:
+        return base**exponent
+    except OverflowError:
+        return math.inf
+
+
+def _between(start: float, end: float, shares: Some) -> Rates:
+    """Where such shares are left of the way from start to end; both are met exactly."""
+    left = np.asarray(shares, np.float64)
+    found: Rates = end + (start - end) * left
+    found[left == 1] = start
+    return found
+
+
+def _half_wave(parts: list[float]) -> Rates:
+    """What is left of the way on half a wave of the cosine of which these parts are over. NumPy's own cosine may be another for
+    another number of places."""
+    cos, pi = math.cos, math.pi
+    wave: Rates = (1 + np.array([cos(pi * part) for part in parts])) / 2
+    return wave
 
 
 def _places(argument: str, given: object) -> tuple[int, ...]:
@@ -682,7 +753,7 @@ def _places(argument: str, given: object) -> tuple[int, ...]:
 
 def _parts_of(given: object) -> tuple[Schedule, ...]:
     if not isinstance(given, (list, tuple)) or not 1 <= len(given) <= MOST_PLACES:
-        raise TypeError(f"schedules must be a list of schedules and numbers, got {quoted(given)}")
+        raise TypeError(f"schedules must be a list of 1 to {MOST_PLACES:,} schedules and numbers, got {quoted(given)}")
     return tuple(get(part, f"schedules[{index}]") for index, part in enumerate(given))
 
 
@@ -705,12 +776,11 @@ def get(rate: object, argument: str = "rate") -> Schedule:
     """
     if isinstance(rate, Schedule):
         if type(rate) not in SCHEDULES.values():
-            raise TypeError(f"{argument} must be one of cbp.schedules or a function, got {quoted(rate)} of a class of your own"
-                            f"; a function will do")
+            raise TypeError(f"{argument} must be one of cbp.schedules or a function, got {quoted(rate)} of a class of your "
+                            f"own; its method as a function will do")
         return rate
     if isinstance(rate, type):
-        raise TypeError(f"{argument} must be a schedule, got the class {rate.__name__}: build one, "
-                        f"cbp.schedules.{rate.__name__}(...)")
+        raise TypeError(f"{argument} must be a schedule, got the class {rate.__name__}; build one, {rate.__name__}(...)")
     return Function(rate) if callable(rate) else Constant(check.real(argument, rate, minimum=0))
 
 
@@ -757,16 +827,25 @@ def from_description(described: object, depth: int = 1) -> Schedule:
     if given.keys() != known:
         wrong = sorted(map(plain, given.keys() ^ known))
         raise ValueError(f"schedule {name} must have the keys {', '.join(sorted(known))}; {wrong[0]} is missing or unknown")
-    settings = {key: _read(value, depth) for key, value in given.items()}
+    settings = {key: [_part(item, depth) for item in value] if isinstance(value, list) else _part(value, depth)
+                for key, value in given.items()}
     if kind is Function:
         settings["function"] = None
     try:
         return kind(**settings)
-    except not_by_handler(TypeError) as problem:
+    except not_by_handler(TypeError, OverflowError) as problem:
         raise ValueError(str(problem)) from None
 
 
-def _read(value: Any, depth: int) -> Any:
-    if isinstance(value, Mapping):
-        return from_description(value, depth + 1)
-    return [_read(item, depth) for item in value] if isinstance(value, list) else value
+def _part(value: Any, depth: int) -> Any:
+    return from_description(value, depth + 1) if isinstance(value, Mapping) else value
+
+
+# --- of other libraries -------------------------------------------------------------------------------------------------------
+
+
+def __getattr__(name: str) -> Never:
+    """For a name that is not there: cbp's, if it is one of another library's."""
+    wanted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    own = next((kind.__name__ for kind in SCHEDULES.values() if wanted in kind.aliases), "")
+    raise AttributeError(f"cbp.schedules has no {name!r}{f'; it has {own}' if own else ''}", name=name)

@@ -33,6 +33,15 @@ def optimizers() -> Iterable[str]:
         yield row(f"`{name}`", keys(kind), ", ".join(slots))
 
 
+def schedules() -> Iterable[str]:
+    yield row("`cbp.schedules.`", "arguments", "rate η at place t", "in files")
+    yield "|---|---|---|---|"
+    for name, kind in cbp.schedules.SCHEDULES.items():
+        formula = re.search(r"``(η.*?)``", kind.__doc__ or "", re.DOTALL)
+        rate = f"`{' '.join(formula[1].split())}`" if formula else "see `help`"
+        yield row(f"`{kind.__name__}`", keys(kind), rate, f"`{name}`")
+
+
 def layers() -> Iterable[str]:
     yield row("kind", "keys", "arrays")
     yield "|---|---|---|"
@@ -50,7 +59,8 @@ def metrics() -> Iterable[str]:
         yield row(names, f"`{kind.__name__}({arguments})`", kind.needs, "higher" if kind.higher_is_better else "lower")
 
 
-TABLES: dict[str, Callable[[], Iterable[str]]] = {"optimizers": optimizers, "layers": layers, "metrics": metrics}
+TABLES: dict[str, Callable[[], Iterable[str]]] = {
+    "optimizers": optimizers, "schedules": schedules, "layers": layers, "metrics": metrics}
 
 
 def renewed(page: str) -> str:

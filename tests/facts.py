@@ -1,4 +1,4 @@
-"""What the tests know of every activation, loss, optimizer and layer, whatever the package says of them: a row each.
+"""What the tests know of every activation, loss, optimizer, schedule and layer, whatever the package says of them: a row each.
 
 Every list in the tests derives from these rows. Whoever adds a member of a family adds its row, and every contract of the
 tests runs through it; a public member without one is a failed test (``house/test_facts.py``).
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from math import erfc, sqrt
+from math import cos, erfc, pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -440,6 +440,145 @@ OPTIMIZERS = {
         golden={"rprop": 0.2114515438339074},
     ),
 }  # fmt: skip
+
+# --- schedules --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Instances of it, in the order of ``formulas``, and what is refused."""
+
+    plain: dict[str, Any]
+    """Ones with usual numbers and with every option."""
+    formulas: dict[str, Callable]
+    """t -> rate of each, written down by hand."""
+    torch: dict[str, Callable] = field(default_factory=dict)
+    """(torch.optim.lr_scheduler, optimizer) -> its scheduler of the same rates, for those that have one. The optimizer's rate
+    is 0.5 before."""
+    refused: tuple = ()
+    """(arguments, words of the error)."""
+
+
+S = cbp.schedules
+
+
+def half_wave(part):
+    return (1 + cos(pi * part)) / 2
+
+
+SCHEDULES = {
+    "constant": Schedule(
+        plain={"constant": S.Constant(0.5)}, formulas={"constant": lambda t: 0.5},
+        torch={"constant": lambda sch, o: sch.LambdaLR(o, lambda t: 1.0)},
+        refused=(((-1,), ["rate", "at least 0", "-1"]), ((np.nan,), ["rate", "nan"]), (("0.1",), ["rate", "'0.1'"])),
+    ),
+    "exponential_moving_average": Schedule(
+        plain={"ema": S.ExponentialMovingAverage(0.5, 0.01, 0.9), "ema, up": S.ExponentialMovingAverage(0.0, 0.3, decay=0.5),
+               "ema, at once": S.ExponentialMovingAverage(0.5, 0.1, 0.0),
+               "ema, never": S.ExponentialMovingAverage(0.5, 0.1, 1)},
+        formulas={"ema": lambda t: 0.01 + 0.49 * 0.9**t, "ema, up": lambda t: 0.3 - 0.3 * 0.5**t,
+                  "ema, at once": lambda t: 0.1 if t else 0.5, "ema, never": lambda t: 0.5},
+        torch={"ema": lambda sch, o: sch.LambdaLR(o, lambda t: (0.01 + 0.49 * 0.9**t) / 0.5)},
+        refused=(((0.1, 0.1, 1.5), ["decay", "at most 1", "1.5"]), ((0.1, -0.1, 0.5), ["end", "at least 0"]),
+                 ((np.inf, 0.1, 0.5), ["start", "inf"])),
+    ),
+    "exponential_decay": Schedule(
+        plain={"exponential": S.ExponentialDecay(0.5, 0.9), "exponential, slow": S.ExponentialDecay(0.5, 0.5, every=7),
+               "staircase": S.ExponentialDecay(0.5, 0.5, every=7, staircase=True)},
+        formulas={"exponential": lambda t: 0.5 * 0.9**t, "exponential, slow": lambda t: 0.5 * 0.5 ** (t / 7),
+                  "staircase": lambda t: 0.5 * 0.5 ** (t // 7)},
+        torch={"exponential": lambda sch, o: sch.ExponentialLR(o, 0.9),
+               "staircase": lambda sch, o: sch.StepLR(o, step_size=7, gamma=0.5)},
+        refused=(((0.1, 0), ["factor", "above 0"]), ((0.1, 1.1), ["factor", "at most 1"]),
+                 ((0.1, 0.5, 0), ["every", "at least 1", "0"]), ((0.1, 0.5, 2.0), ["every", "2.0", "int(2.0)"])),
+    ),
+    "inverse_scaling": Schedule(
+        plain={"inverse": S.InverseScaling(0.5, 0.5), "inverse, steep": S.InverseScaling(0.5, power=10)},
+        formulas={"inverse": lambda t: 0.5 / sqrt(t + 1), "inverse, steep": lambda t: 0.5 / (t + 1) ** 10},
+        torch={"inverse": lambda sch, o: sch.LambdaLR(o, lambda t: (t + 1) ** -0.5)},
+        refused=(((0.1, -1), ["power", "at least 0"]), ((0.1, 11), ["power", "at most 10"])),
+    ),
+    "steps": Schedule(
+        plain={"steps": S.Steps(0.5, 0.1, at=[3, 10, 11]), "steps, none": S.Steps(0.5, 0.1, at=()),
+               "steps, up": S.Steps(0.5, 2, at=np.array([5]))},
+        formulas={"steps": lambda t: 0.5 * 0.1 ** sum(t >= place for place in (3, 10, 11)), "steps, none": lambda t: 0.5,
+                  "steps, up": lambda t: 1.0 if t >= 5 else 0.5},
+        torch={"steps": lambda sch, o: sch.MultiStepLR(o, [3, 10, 11], gamma=0.1)},
+        refused=(((0.1, 0.5, [0]), ["at[0]", "at least 1"]), ((0.1, 0.5, [5, 5]), ["at must grow", "at[1]", "5 after 5"]),
+                 ((0.1, 0.5, 30), ["at must be a list", "30"]), ((0.1, 0.5, [1.5]), ["at[0]", "1.5"]),
+                 ((0.1, 0, [1]), ["factor", "above 0"])),
+    ),
+    "polynomial": Schedule(
+        plain={"line": S.Polynomial(0.5, 0.1, 20), "parabola": S.Polynomial(0.5, 0, steps=20, power=2)},
+        formulas={"line": lambda t: 0.1 + 0.4 * (1 - min(t, 20) / 20),
+                  "parabola": lambda t: 0.5 * (1 - min(t, 20) / 20) ** 2},
+        torch={"line": lambda sch, o: sch.LinearLR(o, start_factor=1.0, end_factor=0.2, total_iters=20),
+               "parabola": lambda sch, o: sch.PolynomialLR(o, total_iters=20, power=2)},
+        refused=(((0.1, 0, 0), ["steps", "at least 1"]), ((0.1, 0, 5, 0), ["power", "above 0"])),
+    ),
+    "cosine": Schedule(
+        plain={"cosine": S.Cosine(0.5, 0.1, steps=40), "cosine, over": S.Cosine(0.5, steps=9),
+               "restarts": S.Cosine(0.5, 0.1, steps=9, restarts=1), "restarts, longer": S.Cosine(0.5, steps=3, restarts=2)},
+        formulas={"cosine": lambda t: 0.1 + 0.4 * half_wave(min(t, 40) / 40),
+                  "cosine, over": lambda t: 0.5 * half_wave(min(t, 9) / 9),
+                  "restarts": lambda t: 0.1 + 0.4 * half_wave(t % 9 / 9),
+                  "restarts, longer": lambda t: 0.5 * half_wave(
+                      next((t - first) / (first + 3) for first in (93, 45, 21, 9, 3, 0) if t >= first))},
+        torch={"cosine": lambda sch, o: sch.CosineAnnealingLR(o, 40, eta_min=0.1),
+               "restarts": lambda sch, o: sch.CosineAnnealingWarmRestarts(o, 9, eta_min=0.1),
+               "restarts, longer": lambda sch, o: sch.CosineAnnealingWarmRestarts(o, 3, T_mult=2)},
+    ),
+    "one_cycle": Schedule(
+        plain={"one cycle": S.OneCycle(0.5, 40), "one cycle, options": S.OneCycle(0.5, 41, rising=0.5, first=10, last=100),
+               "one cycle, short": S.OneCycle(0.5, 2)},
+        formulas={"one cycle": lambda t: cycle(t, 0.5, 0.02, 2e-6, 11, 39),
+                  "one cycle, options": lambda t: cycle(t, 0.5, 0.05, 5e-4, 19.5, 40),
+                  "one cycle, short": lambda t: 2e-6 if t else 0.5},
+        torch={"one cycle": lambda sch, o: sch.OneCycleLR(o, 0.5, total_steps=40, cycle_momentum=False),
+               "one cycle, options": lambda sch, o: sch.OneCycleLR(
+                   o, 0.5, total_steps=41, pct_start=0.5, div_factor=10, final_div_factor=100, cycle_momentum=False)},
+        refused=(((0.1, 1), ["steps", "at least 2"]),),
+    ),
+    "function": Schedule(
+        plain={"function": S.Function(lambda t: 0.5 / (1 + t))}, formulas={"function": lambda t: 0.5 / (1 + t)},
+        torch={"function": lambda sch, o: sch.LambdaLR(o, lambda t: 1 / (1 + t))},
+        refused=((("cosine",), ["function", "'cosine'"]),),
+    ),
+    "warm_up": Schedule(
+        plain={"warm up": S.WarmUp(4, 0.5), "warm up, then": S.WarmUp(4, S.ExponentialDecay(0.5, 0.9))},
+        formulas={"warm up": lambda t: 0.5 * min(t + 1, 5) / 5,
+                  "warm up, then": lambda t: 0.5 * (t + 1) / 5 if t < 4 else 0.5 * 0.9 ** (t - 4)},
+        torch={"warm up": lambda sch, o: sch.LinearLR(o, start_factor=0.2, total_iters=4),
+               "warm up, then": lambda sch, o: sch.SequentialLR(
+                   o, [sch.LinearLR(o, start_factor=0.2, total_iters=4), sch.ExponentialLR(o, 0.9)], [4])},
+        refused=(((0, 0.1), ["steps", "at least 1"]), ((5, "cosine"), ["then", "'cosine'"]), ((5, -1), ["then", "at least 0"])),
+    ),
+    "sequence": Schedule(
+        plain={"sequence": S.Sequence([0.5, S.ExponentialDecay(0.5, 0.9), S.Polynomial(0.5, 0, 5)], at=[3, 20]),
+               "sequence of one": S.Sequence([0.5], at=[])},
+        formulas={"sequence": lambda t: 0.5 if t < 3 else 0.5 * 0.9 ** (t - 3) if t < 20 else 0.5 * (1 - min(t - 20, 5) / 5),
+                  "sequence of one": lambda t: 0.5},
+        torch={"sequence": lambda sch, o: sch.SequentialLR(
+            o, [sch.LambdaLR(o, lambda t: 1.0), sch.ExponentialLR(o, 0.9), sch.PolynomialLR(o, total_iters=5)], [3, 20])},
+        refused=((([0.1, 0.2], []), ["at must have a place", "1", "got 0"]), (([], []), ["schedules", "[]"]),
+                 (([0.1, None], [1]), ["schedules[1]", "None"]),
+                 (([S.Cosine(0.1, steps=5), S.Cosine(0.1, steps=5, per="epoch")], [3]), ["Sequence", "per step", "per epoch"])),
+    ),
+    "sum": Schedule(
+        plain={"sum": S.Sum([S.ExponentialDecay(0.25, 0.9), 0.25]),
+               "sum, written": S.Constant(0.1) + 0.2 + S.Steps(0.3, 0.5, [2])},
+        formulas={"sum": lambda t: 0.25 * 0.9**t + 0.25, "sum, written": lambda t: 0.45 if t >= 2 else 0.6},
+        refused=(((0.1,), ["schedules", "0.1"]), (([],), ["schedules", "[]"]),
+                 (([S.Cosine],), ["schedules[0]", "class Cosine"])),
+    ),
+}
+
+
+def cycle(t, peak, first, end, top, last):
+    if t < top:
+        return peak + (first - peak) * half_wave(t / top)
+    return end + (peak - end) * half_wave(min((t - top) / (last - top), 1))
+
 
 # --- layers -----------------------------------------------------------------------------------------------------------
 

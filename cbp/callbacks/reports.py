@@ -40,7 +40,7 @@ class CSVLogger(Callback):
     >>> history = net.fit([[0.0, 1.0]], [1.0], epochs=2, callbacks=cbp.CSVLogger(path))
     >>> with open(path) as file:
     ...     file.readline()
-    'epoch,loss,mean_absolute_error,seconds,rate\\n'
+    'epoch,loss,mean_absolute_error,rate,seconds\\n'
     """
 
     name: ClassVar[str] = "csv_logger"

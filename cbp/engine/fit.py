@@ -78,7 +78,7 @@ class Fit:
     def names(self) -> tuple[str, ...]:
         """What is measured in every epoch."""
         validated = () if self._validate is None else tuple(f"val_{name}" for name in self._validate.names)
-        return "loss", self._metric, *validated, "seconds", "rate"
+        return "loss", self._metric, *validated, "rate", "seconds"
 
     @property
     def history(self) -> History:

@@ -17,10 +17,12 @@ AHEAD = 1024
 _NONE = np.empty(0)
 
 
-def rates_from(optimizer: Optimizer, place: int, most: int = AHEAD) -> npt.NDArray[np.float64]:
-    """At most so many rates of an optimizer that has a schedule, from a step or epoch on."""
-    assert optimizer.schedule is not None
-    return optimizer.schedule.rates(place, min(most, AHEAD, optimizer.schedule.ahead))
+def rates_from(optimizer: Optimizer, place: int) -> npt.NDArray[np.float64]:
+    """Rates of an optimizer that has a schedule, from a step or epoch on. A user's function is asked for one: between two
+    updates it may become another."""
+    schedule = optimizer.schedule
+    assert schedule is not None
+    return schedule.rates(place, 1 if schedule.asks else AHEAD)
 
 
 class Rates:
@@ -33,17 +35,18 @@ class Rates:
         self._block = _NONE
 
     def ahead(self, run: Any, samples: int, last_epoch: int) -> npt.NDArray[np.float64]:
-        """The rates of what comes next in a run up to ``last_epoch``, which is told where they begin; no more than it needs, as
-        a user's function may have no others."""
+        """The rates of what comes next in a run up to ``last_epoch``, which is told where they begin; no more than it needs,
+        and of a user's function no more than this epoch needs."""
         if self._optimizer is None or self._optimizer.schedule is None:
             return _NONE
-        epochs = last_epoch - int(run["epoch"])
-        if self._optimizer.schedule.per == "epoch":
+        schedule = self._optimizer.schedule
+        epochs = 1 if schedule.asks else last_epoch - int(run["epoch"])
+        if schedule.per == "epoch":
             place, base, left = int(run["epoch"]) - self._since, self._since, epochs
         else:
             steps = -(-samples // int(run["batch_size"]))
             place, base, left = int(run["step"]), 0, epochs * steps - int(run["position"]) // int(run["batch_size"])
         if not self._first <= place < self._first + len(self._block):
-            self._first, self._block = place, rates_from(self._optimizer, place, left)
+            self._first, self._block = place, schedule.rates(place, min(left, AHEAD))
         run["first_rate"] = self._first + base
         return self._block

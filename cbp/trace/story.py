@@ -61,10 +61,11 @@ def _loss_rule(trace: Trace) -> str:
 
 
 def _optimizer(trace: Trace) -> str:
-    """The optimizer with the symbols of its settings; those that are 0 are not used."""
+    """The optimizer with the symbols of its settings; those that are 0 are not used, but a rate of 0 is one."""
     spec = trace.optimizer
     symbols = equations.symbols(trace).items()
-    settings = [f"{symbol} = {getattr(spec, name):g}" for name, symbol in symbols if getattr(spec, name, 0)]
+    settings = [f"{symbol} = {getattr(spec, name):g}" for name, symbol in symbols
+                if name == "rate" or getattr(spec, name, None)]
     nesterov = " with Nesterov momentum" if getattr(spec, "nesterov", False) else ""
     return f"{type(spec).__name__}{nesterov}, {', '.join(settings)}; step t = {trace.step}"
 

@@ -1,10 +1,10 @@
-"""facts.py has a row for every public activation, loss, optimizer and layer, and what the rows say fits the package."""
+"""facts.py has a row for all that is public of these families, and what the rows say fits the package."""
 
 import facts
 import pytest
 
 import cbp
-from cbp import layers, losses, optimizers
+from cbp import layers, losses, optimizers, schedules
 
 
 def public_layers():
@@ -16,11 +16,13 @@ def test_everything_public_has_a_row():
     assert set(facts.ACTIVATIONS) == set(layers.ACTIVATIONS)
     assert set(facts.LOSSES) == set(losses.LOSSES)
     assert set(facts.OPTIMIZERS) == set(optimizers.OPTIMIZERS)
+    assert set(facts.SCHEDULES) == set(schedules.SCHEDULES)
     assert set(facts.LAYERS) == public_layers()
 
 
 def test_names_of_cases_are_distinct():
-    for rows, field in ((facts.LAYERS, "cases"), (facts.LAYERS, "traced"), (facts.OPTIMIZERS, "plain")):
+    for rows, field in ((facts.LAYERS, "cases"), (facts.LAYERS, "traced"), (facts.OPTIMIZERS, "plain"),
+                        (facts.SCHEDULES, "plain")):
         names = [name for row in rows.values() for name in getattr(row, field)]
         assert len(names) == len(set(names))
 
@@ -30,6 +32,12 @@ def test_every_optimizer_is_in_its_row():
         assert {type(optimizer) for optimizer in (row.plain | row.options).values()} == {optimizers.OPTIMIZERS[name]}
         assert set(row.golden) == set(row.plain)
         assert {slot for optimizer in row.plain.values() for slot in optimizer.slots} == set(row.slots)
+
+
+def test_every_schedule_is_in_its_row():
+    for name, row in facts.SCHEDULES.items():
+        assert {type(schedule) for schedule in row.plain.values()} == {schedules.SCHEDULES[name]}
+        assert set(row.formulas) == set(row.plain) >= set(row.torch)
 
 
 def test_every_layer_is_in_its_row():

@@ -24,7 +24,7 @@ FUNCTIONS = {name: getattr(cbp, name) for name in cbp.__all__ if inspect.isfunct
 METHODS = {name: getattr(NET, name) for name, method in vars(cbp.Network).items()
            if inspect.isfunction(method) and not name.startswith("_") and name not in SWIFT}
 SPECIFIED = [cbp.Network, cbp.initializers.Initializer, *LAYERS.values(), *OPTIMIZERS.values(), *LOSSES.values(),
-             *METRICS.values(), *CALLBACKS.values()]
+             *METRICS.values(), *CALLBACKS.values(), *cbp.schedules.SCHEDULES.values()]
 DATASETS = {name: thing for name, thing in vars(cbp.datasets).items() if inspect.isfunction(thing) and name != "understood"}
 CALLS = {**FUNCTIONS, **METHODS, **DATASETS, **{kind.__name__: kind for kind in SPECIFIED}}
 
