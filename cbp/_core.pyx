@@ -872,15 +872,18 @@ cdef class Applied:
     Parameters
     ----------
     following : Following
-    places : array of intp
-        Where every number of such a vector lies among those with pads.
+    runs : array of intp, (runs, 2)
+        Where the numbers of such a vector lie among those with pads, stretch by stretch: the first place, and how many.
+    count : int
+        How many numbers such a vector has.
     """
 
     cdef Following following
-    cdef cnp.ndarray places
+    cdef cnp.ndarray runs
+    cdef Py_ssize_t count
 
-    def __cinit__(self, Following following not None, cnp.ndarray places not None):
-        self.following, self.places = following, places
+    def __cinit__(self, Following following not None, cnp.ndarray runs not None, Py_ssize_t count):
+        self.following, self.runs, self.count = following, runs, count
 
     def suits(self, object numbers):
         """Whether this is still good for these numbers."""
@@ -900,17 +903,17 @@ cdef class Applied:
         cdef Following following = self.following
         cdef Pass batch
         cdef bint done
-        cdef const Py_ssize_t* places = <const Py_ssize_t*>cnp.PyArray_DATA(self.places)
+        cdef const Py_ssize_t* runs = <const Py_ssize_t*>cnp.PyArray_DATA(self.runs)
         chosen = following.chosen(optimizer)
         if chosen is None:
             return False
         following.place(&batch)
         if cnp.PyArray_TYPE(following.parameters) == cnp.NPY_FLOAT:
-            done = ready_update(&batch, <float*>batch.gradient, <float*>cnp.PyArray_DATA(following.before), places,
-                                cnp.PyArray_DIM(self.places, 0), gradient)
+            done = ready_update(&batch, <float*>batch.gradient, <float*>cnp.PyArray_DATA(following.before), runs,
+                                cnp.PyArray_DIM(self.runs, 0), self.count, gradient)
         else:
-            done = ready_update(&batch, <double*>batch.gradient, <double*>cnp.PyArray_DATA(following.before), places,
-                                cnp.PyArray_DIM(self.places, 0), gradient)
+            done = ready_update(&batch, <double*>batch.gradient, <double*>cnp.PyArray_DATA(following.before), runs,
+                                cnp.PyArray_DIM(self.runs, 0), self.count, gradient)
         if done:
             following.end(chosen)
         return done

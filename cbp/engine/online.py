@@ -45,7 +45,7 @@ def applied(model: Model, training: _core.Training, optimizer: Optimizer) -> _co
     record["mode"] = _core.MODES["train"]
     describe(optimizer, record[0], len(model.numbers.state), apart=model.learning.apart(plan))
     gradient = aligned(max(plan.size, 1), model.form.dtype)
-    return _core.Applied(_following(model, training, optimizer, record, gradient), plan.places)
+    return _core.Applied(_following(model, training, optimizer, record, gradient), plan.runs, plan.count)
 
 
 def _following(

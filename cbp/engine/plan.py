@@ -421,6 +421,13 @@ class Plan:
         """Where every number of a vector of the parameters without pads lies in one with pads."""
         return self.compact(np.arange(max(self.size, 1), dtype=np.intp))
 
+    @cached_property
+    def runs(self) -> npt.NDArray[np.intp]:
+        """The same as (first place, how many follow one another) for one stretch after the other."""
+        begins = np.flatnonzero(np.diff(self.places, prepend=-2) != 1)
+        counts = np.diff(begins, append=len(self.places))
+        return np.stack([self.places[begins], counts], axis=1).astype(np.intp)
+
     def named(self, compact: Flat) -> dict[str, Flat]:
         """The parameters by name in a vector without pads."""
         found, start = {}, 0

@@ -167,7 +167,8 @@ cdef inline bint stayed_finite(const Pass* batch, const floating* before) noexce
 
 
 cdef inline bint ready_update(
-    Pass* batch, floating* gradient, floating* before, const Py_ssize_t* places, Py_ssize_t count, object given,
+    Pass* batch, floating* gradient, floating* before, const Py_ssize_t* runs, Py_ssize_t run_count, Py_ssize_t count,
+    object given,
 ) except -1:
     """Whether an update by this gradient was made; if not, nothing was changed."""
     cdef cnp.ndarray array
@@ -180,9 +181,9 @@ cdef inline bint ready_update(
     if cnp.PyArray_NDIM(array) != 1 or cnp.PyArray_DIM(array, 0) != count or not cnp.PyArray_ISCARRAY_RO(array):
         return False
     if dtype == cnp.NPY_FLOAT:
-        spread(count, places, <const float*>cnp.PyArray_DATA(array), gradient)
+        spread(run_count, runs, <const float*>cnp.PyArray_DATA(array), gradient)
     elif dtype == cnp.NPY_DOUBLE:
-        spread(count, places, <const double*>cnp.PyArray_DATA(array), gradient)
+        spread(run_count, runs, <const double*>cnp.PyArray_DATA(array), gradient)
     else:
         return False
     with nogil:
@@ -195,10 +196,15 @@ ctypedef fused number:
     double
 
 
-cdef inline void spread(Py_ssize_t count, const Py_ssize_t* places, const number* given, floating* gradient) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(count):
-        gradient[places[i]] = <floating>given[i]
+cdef inline void spread(Py_ssize_t count, const Py_ssize_t* runs, const number* given, floating* gradient) noexcept nogil:
+    """What lies in a row goes to where each stretch of it belongs: (first place, how many)."""
+    cdef floating* g
+    cdef Py_ssize_t r, i, n
+    for r in range(count):
+        g, n = gradient + runs[2 * r], runs[2 * r + 1]
+        for i in range(n):
+            g[i] = <floating>given[i]
+        given += n
 
 
 cdef inline bint safe_update(Pass* batch, floating* gradient, floating* before) noexcept nogil:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import re
 from html.parser import HTMLParser
 
@@ -545,3 +546,31 @@ def test_html_escapes():
 def test_repr_is_one_line():
     assert repr(worked_example()).startswith("<Trace of step 1 with SGD(rate=0.1")
     assert "\n" not in repr(worked_example())
+
+
+@pytest.mark.parametrize("name", ALL_OPTIMIZERS)
+def test_traces_of_later_steps_are_as_narrow_and_their_formulas_hold(name):
+    """With state that is not 0: what a formula of the state gives, computed by Python, is the state after the step."""
+    optimizer, net = ALL_OPTIMIZERS[name], network()
+    x, y = batch(net, 3)
+    for _ in range(3):
+        net.train_on_batch(x, y, optimizer=optimizer)
+    traced = net.trace(x, y)
+    assert max(map(len, str(traced).splitlines())) <= 100
+    rule = OPTIMIZER_RULES[optimizer.rule]
+    known = {"max": max, "min": min, "sign": lambda v: (v > 0) - (v < 0), "sqrt": math.sqrt}
+    for parameter in traced.parameters:
+        settings = {key: value for key, value in vars(traced.optimizer).items() if value is not None}
+        values = settings | {"w": parameter.before, "g": parameter.clipped, "t": str(traced.step)} | parameter.state_before
+        values |= {f"{slot}_new": value for slot, value in parameter.state_after.items()}
+        for slot, formula in {**rule.slots, "": rule.update}.items():
+            text = fill(formula, 17, **values)
+            for written, meaning in {"·": "*", "²": "**2", "^": "**", "√": "sqrt"}.items():
+                text = text.replace(written, meaning)
+            text = re.sub(r"sqrt(-?[\d.e-]+)", r"sqrt(\1)", text)
+            if slot:
+                expected = parameter.state_after[slot]
+            else:
+                decay = settings["rate"] * settings["weight_decay"] * parameter.before if parameter.decays else 0
+                expected = parameter.before - parameter.after - decay
+            assert eval(text, known) == pytest.approx(expected, rel=1e-9, abs=1e-15), (slot, text)

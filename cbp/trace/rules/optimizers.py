@@ -120,7 +120,8 @@ def amsgrad(o: Any, t: int, g: float, state: State) -> tuple[float, dict[str, fl
 @_optimizer(
     "{size_new}·sign({gradient_new})",
     {"size": "({size} if {g} == 0 else max({shortest}, min({longest}, ({size} if {size} > 0 else {rate})"
-             "·({grow} if {gradient}·{g} > 0 else {shrink} if {gradient}·{g} < 0 else 1))))",
+             "·(({grow} if {gradient}·{g} > 0 else 0) + ({shrink} if {gradient}·{g} < 0 else 0)"
+             " + (1 if {gradient}·{g} == 0 else 0)))))",
      "gradient": "(0 if {gradient}·{g} < 0 else {g})"},
     grow="η+", shrink="η-", shortest="smin", longest="smax", size="s", gradient="h",
 )
