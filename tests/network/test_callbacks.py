@@ -141,12 +141,16 @@ def test_the_limit_of_epochs_leaves_the_best_too():
 
 def test_a_real_ctrl_c_leaves_the_best():
     net, rows = make(), data(make())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets background processes ignore it
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        net.fit(*rows[0], epochs=10**8, batch_size=8, validation_data=rows[1], optimizer=cbp.Adam(0.02),
-                callbacks=cbp.EarlyStopping(patience=10**9))
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            net.fit(*rows[0], epochs=10**8, batch_size=8, validation_data=rows[1], optimizer=cbp.Adam(0.02),
+                    callbacks=[cbp.EarlyStopping(patience=10**9), cbp.TimeLimit(60)])
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
     assert net.history.best_epoch == np.argmin(net.history.val_loss) + 1
     assert net.evaluate(*rows[1])["loss"] == net.history.val_loss.min()
 
