@@ -56,7 +56,16 @@ WRONG_DATA = {
 }
 
 WRONG_OPTIONS = {
-    "epochs": [-1, 1.5, "2", None, True, 2**63],
+    "epochs": [-1, 1.5, "2", True, 2**63],
+    "until_epoch": [-1, 1.5, "2", True],
+    "accumulate": [0, 1.5, "2", None],
+    "clip_norm": [0, -1.0, np.nan, "1"],
+    "clip_value": [0, np.inf, True],
+    "validation_split": [0, 1, -0.5, "0.1"],
+    "validation_groups": [np.zeros(3)],
+    "callbacks": ["early", 1, [1], cbp.EarlyStopping, cbp.EarlyStopping("val_loss")],
+    "class_weight": ["even", 3, {0: -1.0}, {-1: 1.0}],
+    "metrics": ["nope", 3, "f1"],
     "batch_size": [0, -1, 2.5, "all", True],
     "threads": [0, -1, "many", 1.5, None, True],
     "shuffle": [1, "yes", None],
