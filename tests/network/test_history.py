@@ -285,14 +285,18 @@ def test_a_table_of_pandas(monkeypatch):
     assert index == ("epoch", [1, 2, 3])
 
 
-@pytest.mark.parametrize("package", [name for name in ("pandas", "polars") if importlib.util.find_spec(name)])
-def test_a_history_is_what_tables_are_made_of(package):
+def test_a_history_is_what_tables_are_made_of():
+    """A dict of columns, which pandas tells from other mappings; with the packages that are installed tables are made of it."""
     history = History(curves(4, validated=True))
-    frame = importlib.import_module(package).DataFrame(history)
-    assert frame.shape == (4, 5)
-    assert list(frame.columns) == list(history)
-    for name, curve in history.items():
-        np.testing.assert_array_equal(frame[name].to_numpy(), curve)
+    assert isinstance(history, dict)
+    assert [(name, len(curve)) for name, curve in history.items()] == [(name, 4) for name in curves(4, validated=True)]
+    for package in ("pandas", "polars"):
+        if importlib.util.find_spec(package):
+            frame = importlib.import_module(package).DataFrame(history)
+            assert frame.shape == (4, 5)
+            assert list(frame.columns) == list(history)
+            for name, curve in history.items():
+                np.testing.assert_array_equal(frame[name].to_numpy(), curve)
 
 
 def test_it_is_short_in_a_notebook():
